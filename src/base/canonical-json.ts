@@ -1,0 +1,83 @@
+import { CountersignError } from "../errors.ts";
+
+// RFC 8785 (JSON Canonicalization Scheme), strict profile.
+//
+// What people approve, what is hashed, what is stored and what is forwarded are the bytes made here. So a value that
+// JCS would silently change is refused instead: integers beyond ±(2^53−1), non-finite numbers, lone surrogates,
+// `__proto__` keys, `undefined`, depth over 64. Written by hand because refusal and serialisation must be one walk
+// over one value; `canonicalize` is the oracle in the tests.
+
+export type Json = null | boolean | number | string | readonly Json[] | { readonly [key: string]: Json };
+export type JsonObject = { readonly [key: string]: Json };
+
+export const MAX_JSON_DEPTH = 64;
+
+/**
+ * The RFC 8785 text of `value`.
+ * @throws CountersignError `ARGUMENTS_UNREPRESENTABLE`, with the JSON pointer of the offending part.
+ */
+export function canonicalJson(value: unknown): string {
+  return write(value, "", 0);
+}
+
+const encoder = new TextEncoder();
+
+/** UTF-8 bytes of {@link canonicalJson}. */
+export const canonicalBytes = (value: unknown): Uint8Array => encoder.encode(canonicalJson(value));
+
+/** A deep copy that holds nothing but JSON, in canonical key order. */
+export const canonicalCopy = <T>(value: T): T => JSON.parse(canonicalJson(value)) as T;
+
+function write(value: unknown, at: string, depth: number): string {
+  if (depth > MAX_JSON_DEPTH) refuse(at, `nested deeper than ${MAX_JSON_DEPTH}`);
+  switch (typeof value) {
+    case "string":
+      return writeString(value, at);
+    case "number":
+      return writeNumber(value, at);
+    case "boolean":
+      return value ? "true" : "false";
+    case "object":
+      if (value === null) return "null";
+      if (Array.isArray(value)) {
+        return `[${Array.from(value, (item, i) => write(item, `${at}/${i}`, depth + 1)).join(",")}]`;
+      }
+      return writeObject(value, at, depth);
+    default:
+      return refuse(at, `${typeof value} is not JSON`);
+  }
+}
+
+function writeObject(value: object, at: string, depth: number): string {
+  const prototype: unknown = Object.getPrototypeOf(value);
+  if (prototype !== Object.prototype && prototype !== null) refuse(at, "not a plain object");
+  const record = value as Record<string, unknown>;
+  const members: string[] = [];
+  // RFC 8785 §3.2.3 sorts by UTF-16 code units, which is what Array#sort does on strings.
+  for (const key of Object.keys(record).sort()) {
+    if (key === "__proto__") refuse(at, "a key named __proto__");
+    const here = `${at}/${key.replaceAll("~", "~0").replaceAll("/", "~1")}`;
+    if (record[key] === undefined) continue;
+    members.push(`${writeString(key, here)}:${write(record[key], here, depth + 1)}`);
+  }
+  return `{${members.join(",")}}`;
+}
+
+function writeString(value: string, at: string): string {
+  if (!value.isWellFormed()) refuse(at, "a lone surrogate");
+  return JSON.stringify(value);
+}
+
+function writeNumber(value: number, at: string): string {
+  if (!Number.isFinite(value)) refuse(at, `${value} is not a JSON number`);
+  if (Number.isInteger(value) && !Number.isSafeInteger(value)) {
+    refuse(at, "an integer beyond ±(2^53−1); send it as a string");
+  }
+  return JSON.stringify(value === 0 ? 0 : value);
+}
+
+function refuse(at: string, what: string): never {
+  throw new CountersignError("ARGUMENTS_UNREPRESENTABLE", `at ${at === "" ? "/" : at}: ${what}`, {
+    details: { pointer: at },
+  });
+}

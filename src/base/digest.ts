@@ -1,0 +1,47 @@
+import { createHash, randomBytes } from "node:crypto";
+import { canonicalBytes } from "./canonical-json.ts";
+
+/** `sha256:` and 64 lower-case hex digits. */
+export type Digest = `sha256:${string}`;
+
+/** What is hashed. The tag separates domains: a view can never be passed off as a plan. */
+export type DigestTag =
+  | "arguments"
+  | "file"
+  | "inputs"
+  | "plan"
+  | "policy"
+  | "question"
+  | "reasoning"
+  | "registry"
+  | "requirement"
+  | "result"
+  | "statement"
+  | "tool"
+  | "undo"
+  | "view";
+
+export const SALT_BYTES = 16;
+
+/** Digest = sha256(`countersign.<tag>.v1\n` ‖ salt ‖ bytes). An empty salt where the bytes hold their own nonce. */
+export function digestBytes(tag: DigestTag, bytes: Uint8Array, salt: Uint8Array = new Uint8Array(0)): Digest {
+  return `sha256:${createHash("sha256").update(`countersign.${tag}.v1\n`).update(salt).update(bytes).digest("hex")}`;
+}
+
+/** Digest over the RFC 8785 bytes of a value, unsalted. */
+export const digestJson = (tag: DigestTag, value: unknown): Digest => digestBytes(tag, canonicalBytes(value));
+
+export const newSalt = (): Uint8Array => randomBytes(SALT_BYTES);
+
+const DIGEST = /^sha256:[0-9a-f]{64}$/;
+export const isDigest = (text: unknown): text is Digest => typeof text === "string" && DIGEST.test(text);
+
+const CODE_ALPHABET = "23456789ABCDEFGHJKLMNPQRSTUVWXYZ";
+
+/** The six-character request code: the first 30 bits of the question digest, for display and for typing only. */
+export function requestCode(question: Digest): string {
+  const bits = Number.parseInt(question.slice(7, 15), 16) >>> 2;
+  let code = "";
+  for (let shift = 25; shift >= 0; shift -= 5) code += CODE_ALPHABET[(bits >>> shift) & 31];
+  return code;
+}

@@ -1,0 +1,84 @@
+import type { Json } from "../base/canonical-json.ts";
+import type { Timestamp } from "../base/clock.ts";
+import type { RequestId } from "../base/id.ts";
+import type { Caller } from "../request/principal.ts";
+import type { RefusalClass, RefusalCode } from "../request/refusal.ts";
+
+/** What a transport received. Untrusted, but for `caller`, which the transport authenticated. */
+export interface Call {
+  readonly tool: string;
+  readonly arguments: unknown;
+  readonly caller: Caller;
+  /** The value of `_meta["dev.countersign/reasoning"]`; undefined where there was none. */
+  readonly reasoning?: unknown;
+  /** The host's own id of this call (`_meta["claudecode/toolUseId"]`, `_meta["dev.countersign/callId"]`). */
+  readonly callId?: string;
+}
+
+/** How the caller is attached while its request is open. */
+export interface Attachment {
+  /** Aborted when the caller is gone; that detaches and withdraws nothing. */
+  readonly signal: AbortSignal;
+  /** Milliseconds to wait for people before a ticket is given instead. */
+  readonly holdMs: number;
+  /** Called with one line as the request moves. */
+  readonly progress?: (message: string) => void;
+}
+
+/** What a caller is told. P4: before a grant it holds code, ticket, `because` and deadline, nothing of the preview. */
+export type Reply =
+  | { readonly status: "done"; readonly request: RequestId; readonly summary: string; readonly output: Json }
+  | { readonly status: "failed"; readonly request: RequestId; readonly code: string; readonly message: string }
+  | { readonly status: "unknown"; readonly request: RequestId; readonly message: string }
+  | {
+      readonly status: "pending";
+      readonly ticket: RequestId;
+      /** Six characters, for people to compare. Null until people are asked. */
+      readonly code: string | null;
+      readonly because: readonly string[];
+      readonly deadline: Timestamp | null;
+      /** One line: `waiting for 1 of 2 approvals`. */
+      readonly waitingFor: string;
+      readonly retryAfterMs: number;
+    }
+  | {
+      readonly status: "refused";
+      readonly request: RequestId | null;
+      readonly code: RefusalCode;
+      readonly class: RefusalClass;
+      readonly deniedBy: "policy" | "person" | "gate";
+      readonly message: string;
+      readonly because: readonly string[];
+      /** The denying person's own words. */
+      readonly reason: string | null;
+      readonly advice: string;
+      /** Milliseconds after which the same call may be tried again; null: not as it is. */
+      readonly retryAfterMs: number | null;
+    };
+
+/** A gated tool as MCP clients see it. */
+export interface PublishedTool {
+  readonly name: string;
+  readonly title: string;
+  readonly description: string;
+  /** JSON Schema 2020-12 with the `justification` property added. */
+  readonly inputSchema: Readonly<Record<string, Json>>;
+  readonly outputSchema: Readonly<Record<string, Json>>;
+  readonly annotations: {
+    readonly title: string;
+    readonly readOnlyHint: boolean;
+    readonly destructiveHint: boolean;
+    readonly idempotentHint: boolean;
+    readonly openWorldHint: boolean;
+  };
+}
+
+/** What transports need of the gate. */
+export interface Gate {
+  tools(): readonly PublishedTool[];
+  call(call: Call, attachment: Attachment): Promise<Reply>;
+  /** Attaches again to a request by its ticket. Only its own principal and agent get an answer. */
+  wait(ticket: string, caller: Caller, attachment: Attachment): Promise<Reply>;
+  /** The caller takes its request back; refused once it was claimed. */
+  withdraw(ticket: string, caller: Caller, reason: string | null): Promise<Reply>;
+}

@@ -1,0 +1,139 @@
+import { CountersignError } from "../errors.ts";
+import type { FoldPort } from "../store/store.ts";
+import { ENTRY_KINDS, type Entry } from "./entry.ts";
+
+// The fold: state = reducers applied to the entries, in order. Nothing else changes state.
+//
+//   F1. An unknown entry kind or version stops the process: acting on half-understood state is worse than not acting.
+//   F2. A gap or a repeat in `seq` stops it too; a store that delivers one is broken.
+//   F3. A closed subject leaves memory; its newest entries stay reachable through the store.
+
+/** The part of the state that one noun owns. `apply` may mutate; the state is this reducer's own. */
+export interface Reducer<S> {
+  init(): S;
+  apply(state: S, entry: Entry): void;
+  /** Whether the subject is still open after the entry was applied; undefined: not this reducer's subject. */
+  isOpen?(state: S, subject: string): boolean | undefined;
+  toJSON(state: S): unknown;
+  fromJSON(json: never): S;
+}
+
+type StatesOf<R> = { readonly [K in keyof R]: R[K] extends Reducer<infer S> ? S : never };
+
+export interface Fold<R> extends FoldPort {
+  readonly state: StatesOf<R>;
+  /** Time of the newest entry, epoch milliseconds. */
+  readonly newestTime: number;
+}
+
+/** How many closed subjects and free-at-a-time keys are remembered at most. */
+const RECENT = 20_000;
+const SNAPSHOT_VERSION = 1;
+const KNOWN: ReadonlySet<string> = new Set(ENTRY_KINDS);
+
+export function createFold<R extends Record<string, Reducer<never>>>(reducers: R): Fold<R> {
+  const names = Object.keys(reducers);
+  const reducer = (name: string): Reducer<unknown> => reducers[name] as unknown as Reducer<unknown>;
+  const state: Record<string, unknown> = {};
+  for (const name of names) state[name] = reducer(name).init();
+  let size = 0;
+  let newestTime = 0;
+  const open = new Map<string, number>();
+  const closed = new Set<string>();
+  const keys = new Map<string, { subject: string; until: number | null }>();
+
+  const isOpen = (subject: string): boolean => {
+    for (const name of names) {
+      const answer = reducer(name).isOpen?.(state[name], subject);
+      if (answer !== undefined) return answer;
+    }
+    return true;
+  };
+  const forgetOldest = (map: Map<string, unknown> | Set<string>, keep: number): void => {
+    for (const key of map.keys()) {
+      if (map.size <= keep) return;
+      map.delete(key);
+    }
+  };
+  const holdKeys = (entry: Entry): void => {
+    for (const { key, until } of entry.keys ?? []) {
+      keys.delete(key);
+      keys.set(key, { subject: entry.subject, until });
+    }
+    // Freed keys sit near the front, because re-setting moves a key to the end: amortised constant work.
+    let looked = 0;
+    for (const [key, hold] of keys) {
+      if (++looked > 4) break;
+      if (hold.until !== null && hold.until <= newestTime) keys.delete(key);
+      else if (hold.until !== null && keys.size > RECENT + open.size * 2) keys.delete(key);
+    }
+  };
+
+  return {
+    state: state as StatesOf<R>,
+    get size() {
+      return size;
+    },
+    get newestTime() {
+      return newestTime;
+    },
+    apply(entry) {
+      if (entry.v !== 1 || !KNOWN.has(entry.kind)) {
+        throw new CountersignError(
+          "LOG_UNKNOWN_ENTRY",
+          `entry ${entry.seq} is a "${String(entry.kind)}" of version ${String(entry.v)}`,
+          { hint: "a newer countersign wrote it; run at least that version on this home" },
+        );
+      }
+      if (entry.seq !== size) {
+        throw new CountersignError("LOG_CORRUPT", `entry ${entry.seq} came where ${size} was due`);
+      }
+      newestTime = Date.parse(entry.time);
+      for (const name of names) reducer(name).apply(state[name], entry);
+      size += 1;
+      if (isOpen(entry.subject)) open.set(entry.subject, entry.seq);
+      else {
+        open.delete(entry.subject);
+        closed.add(entry.subject);
+        forgetOldest(closed, RECENT);
+      }
+      holdKeys(entry);
+    },
+    newest: (subject) => open.get(subject) ?? null,
+    isClosed: (subject) => closed.has(subject),
+    holder(key, now) {
+      const hold = keys.get(key);
+      return hold !== undefined && (hold.until === null || hold.until > now) ? hold.subject : null;
+    },
+    snapshot: () => ({
+      v: SNAPSHOT_VERSION,
+      size,
+      newestTime,
+      open: [...open],
+      closed: [...closed],
+      keys: [...keys].map(([key, hold]) => [key, hold.subject, hold.until]),
+      state: Object.fromEntries(names.map((name) => [name, reducer(name).toJSON(state[name])])),
+    }),
+    restore(snapshot) {
+      const from = snapshot as {
+        v: number;
+        size: number;
+        newestTime: number;
+        open: [string, number][];
+        closed: string[];
+        keys: [string, string, number | null][];
+        state: Record<string, unknown>;
+      };
+      if (from.v !== SNAPSHOT_VERSION) throw new Error(`snapshot version ${String(from.v)}`);
+      for (const name of names) state[name] = reducer(name).fromJSON(from.state[name] as never);
+      size = from.size;
+      newestTime = from.newestTime;
+      open.clear();
+      closed.clear();
+      keys.clear();
+      for (const [subject, seq] of from.open) open.set(subject, seq);
+      for (const subject of from.closed) closed.add(subject);
+      for (const [key, subject, until] of from.keys) keys.set(key, { subject, until });
+    },
+  };
+}

@@ -1,0 +1,110 @@
+import type { Json, JsonObject } from "../base/canonical-json.ts";
+import type { Digest } from "../base/digest.ts";
+import type { Fidelity } from "../preview/fidelity.ts";
+import type { Effect, Target } from "../request/action-request.ts";
+import type { AgentId, PersonId } from "../request/principal.ts";
+import type { Assurance, Requirement, RuleMatch, VerdictKind } from "./verdict.ts";
+
+/** An SSH key of a person. `userVerified`: enrolled by an admin as an `sk-` key that verifies its user (A3). */
+export interface SshKeyEntry {
+  /** `SHA256:` and 43 characters of unpadded base64, as `ssh-keygen -l` prints it. */
+  readonly fingerprint: string;
+  readonly userVerified: boolean;
+}
+
+export interface Person {
+  readonly id: PersonId;
+  readonly name: string;
+  readonly disabled: boolean;
+  /** `uid@host` accounts under which this person's agents call over stdio. */
+  readonly os: readonly string[];
+  readonly ssh: readonly SshKeyEntry[];
+}
+
+/** What people have to do to adopt another revision. */
+export interface PolicyChange {
+  readonly by: readonly string[];
+  readonly quorum: number;
+  readonly assurance: Assurance;
+}
+
+/** A loaded, resolved, compiled policy. Pure: request and evidence in, verdict out. */
+export interface Policy {
+  readonly revision: Digest;
+  /** The resolved document whose RFC 8785 bytes the revision is the digest of. */
+  readonly document: JsonObject;
+  readonly people: ReadonlyMap<PersonId, Person>;
+  readonly groups: ReadonlyMap<string, readonly PersonId[]>;
+  readonly agents: ReadonlyMap<AgentId, { readonly owners: readonly PersonId[] }>;
+  /** Service accounts that may be principals. */
+  readonly services: ReadonlySet<string>;
+  readonly solo: PersonId | null;
+  readonly adopt: "signed" | "on_save";
+  readonly policyChange: PolicyChange | null;
+  evaluate(input: PolicyInput): Verdict;
+  /** Every candidate rule, why it matched or did not. */
+  explain(input: PolicyInput): Explanation;
+}
+
+/** What the policy sees of a preview. */
+export interface PolicyPreview {
+  readonly counts: Readonly<Record<string, number>>;
+  readonly facts: Readonly<Record<string, string | number | boolean>>;
+  readonly warnings: readonly string[];
+  readonly fidelity: Fidelity;
+  readonly complete: boolean;
+}
+
+export interface PolicyInput {
+  readonly tool: string;
+  readonly effect: Effect;
+  readonly targets: readonly Target[];
+  readonly agent: AgentId;
+  readonly principal: { readonly kind: "person" | "service"; readonly id: string };
+  /** Parsed arguments, without our justification, unmasked. */
+  readonly args: JsonObject;
+  /** Null in the first pass: rules that mention `preview` are then open. */
+  readonly preview: PolicyPreview | null;
+  /** Claims: usable in deny and hold rules only (P2). */
+  readonly claims: {
+    readonly justification: string | null;
+    readonly reasoning: boolean;
+    readonly client: string | null;
+  };
+  readonly gate: { readonly isolation: "service" | "none" };
+  /** Digest of the registration, for the requirement. */
+  readonly registration: Digest | null;
+}
+
+export interface Verdict {
+  readonly verdict: VerdictKind;
+  /** Rules that matched with the strictest verdict, in file order; empty where the default decided. */
+  readonly rules: readonly RuleMatch[];
+  /** First pass only: a late rule could still change this verdict. */
+  readonly open: boolean;
+  /** Set for `hold`. */
+  readonly requirement: Requirement | null;
+  readonly requirementDigest: Digest | null;
+  readonly because: readonly string[];
+  /** What shadow rules would have said; changes nothing. */
+  readonly shadow: readonly RuleMatch[];
+}
+
+export interface Explanation {
+  readonly verdict: Verdict;
+  readonly candidates: readonly {
+    readonly id: string;
+    readonly verdict: VerdictKind;
+    readonly outcome: "matched" | "not_matched" | "open" | "error";
+    /** `match.environment: "demo" is not "prod"`, or the condition with its value. */
+    readonly why: string;
+    readonly line: number;
+  }[];
+}
+
+/** What a loader knows of a tool: `when` is type-checked against its input schema. */
+export interface ToolFacts {
+  readonly name: string;
+  readonly inputSchema: Readonly<Record<string, Json>>;
+  readonly fixedEffect: Effect | null;
+}

@@ -1,0 +1,34 @@
+import { defineConfig } from "vitest/config";
+
+// Two projects: units share threads and module state is not isolated (fast, and proves that we keep none);
+// anything that spawns processes, binds ports or kills writers runs in forks.
+const processTests = ["test/crash/**", "test/e2e/**", "test/contract/**", "test/adversarial/**"];
+
+export default defineConfig({
+  test: {
+    testTimeout: 30_000,
+    hookTimeout: 60_000,
+    projects: [
+      {
+        extends: true,
+        test: {
+          name: "unit",
+          include: ["test/**/*.test.ts"],
+          exclude: processTests,
+          pool: "threads",
+          isolate: false,
+        },
+      },
+      {
+        extends: true,
+        test: {
+          name: "process",
+          include: processTests.map((dir) => `${dir}/*.test.ts`),
+          pool: "forks",
+          testTimeout: 120_000,
+          maxWorkers: 2,
+        },
+      },
+    ],
+  },
+});

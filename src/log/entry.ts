@@ -17,7 +17,7 @@ export interface LogEntries {
     readonly key: string;
     readonly countersign: string;
   };
-  "blob.erased": { readonly digest: Digest; readonly why: string; readonly request: string | null };
+  "blob.erased": { readonly digest: Digest | null; readonly why: string; readonly request: string | null };
   /** Calls turned away in the last minute, so that a flood is one entry a minute and not one a call. */
   throttled: { readonly principal: string; readonly agent: string; readonly count: number; readonly limit: string };
   /** An ask left over a channel; not awaited. */

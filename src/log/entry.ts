@@ -77,6 +77,8 @@ export type Entry<K extends EntryKind = EntryKind> = EntryDraft<K> & {
   readonly v: 1;
   readonly seq: number;
   readonly time: Timestamp;
+  /** How many entries of the same batch follow; absent on the last, and on an entry that was written alone. */
+  readonly more?: number;
 };
 
 export const MAX_ENTRY_BYTES = 64 * 1024;

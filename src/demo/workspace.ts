@@ -4,7 +4,7 @@ import { tmpdir, hostname, userInfo } from "node:os";
 import { join } from "node:path";
 import { promisify } from "node:util";
 import { CountersignError } from "../errors.ts";
-import { createSshKeyPair, type SshKeyPair } from "../base/ssh-key.ts";
+import { createSshKeyPair, type SshKeyPair } from "../base/ssh-signing-key.ts";
 
 // A throwaway home with something real in it: a git repository with a small web shop, a directory of releases, an
 // approver with a key. Its one service can reach nothing outside the workspace.

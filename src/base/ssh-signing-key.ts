@@ -1,8 +1,11 @@
 import { createHash, generateKeyPairSync, randomBytes, sign } from "node:crypto";
-import { wireString, wireUint32 } from "./ssh-wire.ts";
+import { wireString } from "./ssh-wire.ts";
 
 // A throwaway Ed25519 key in OpenSSH's forms, made and used without ssh-keygen: the demo has to run on a machine that
 // has only Node and git. People's own keys never come here; the command line signs with ssh-keygen.
+
+/** The number 1 as a uint32: one key, version one. */
+const ONE = Buffer.of(0, 0, 0, 1);
 
 export interface SshKeyPair {
   /** One line of an authorized_keys file. */
@@ -41,7 +44,7 @@ export function createSshKeyPair(comment: string): SshKeyPair {
         "SSH SIGNATURE",
         Buffer.concat([
           Buffer.from("SSHSIG"),
-          wireUint32(1),
+          ONE,
           wireString(blob),
           wireString(namespace),
           wireString(""),
@@ -69,7 +72,7 @@ function privateBlob(blob: Buffer, raw: Buffer, seed: Buffer, comment: string): 
     wireString("none"),
     wireString("none"),
     wireString(""),
-    wireUint32(1),
+    ONE,
     wireString(blob),
     wireString(Buffer.concat([secret, padding])),
   ]);

@@ -39,6 +39,7 @@ export function createDecide(parts: DeskParts): Desk["decide"] {
             subject: consent.request,
             newest: parts.state.requests.open.get(consent.request)?.newestSeq ?? null,
           },
+          { subject: "policy", newest: parts.policySeq() },
         ],
         newKeys: [],
         entries,

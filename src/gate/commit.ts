@@ -13,7 +13,7 @@ import { requesterKey } from "../request/requests.ts";
 import type { AppendResult } from "../store/store.ts";
 import type { ToolPreview } from "../tool.ts";
 import type { Attend } from "./attend.ts";
-import { becauseOf, makeQuestion, policyInput, storeEvidence, type StoredEvidence } from "./evidence.ts";
+import { becauseOf, makeQuestion, maskKeysOf, policyInput, storeEvidence, type StoredEvidence } from "./evidence.ts";
 import type { Intake, IntakeRefusal } from "./intake.ts";
 import type { GateParts } from "./parts.ts";
 import type { Attachment, Call, Reply } from "./reply.ts";
@@ -147,7 +147,7 @@ export function createCommit(parts: GateParts, attend: Attend): Commit {
     }
     const preview = previewed.value;
     const { lease } = preview;
-    if (lease?.endsBy === "countersign" && !parts.hasSteward()) {
+    if (lease?.endsBy === "countersign" && !(await parts.hasSteward())) {
       return fail("needs_service", "this action has an end that the gateway must bring about, and no steward runs");
     }
     return decide(intake, policy, preview, attachment);
@@ -161,15 +161,16 @@ export function createCommit(parts: GateParts, attend: Attend): Commit {
   ): Promise<Committed | "again"> => {
     const request = intake.received;
     const who = requesterKey(request.requester.principal.id, request.requester.agent);
-    const toolView = parts.mask.json(preview.view);
+    const toolView = parts.mask.view(preview.view);
     const input = policyInput(request, preview.view, parts.isolation);
     const verdict = policy.evaluate(input);
-    const view = parts.view({ received: request, toolView, rules: verdict.rules });
+    const maskKeys = maskKeysOf(policy, verdict);
+    const view = parts.view({ received: request, toolView, rules: verdict.rules, maskKeys });
     const bytes = (preview.files ?? []).reduce((sum, file) => sum + file.bytes.length, 0) + JSON.stringify(view).length;
     if (!parts.limiter.take(who, "blobBytesPerDay", bytes).ok) {
       return { reply: () => Promise.resolve(tooMuch(parts.limits.blobBytesPerDay)) };
     }
-    const stored = await storeEvidence(store.blobs, parts.mask, request, { preview, view, input });
+    const stored = await storeEvidence(store.blobs, parts.mask, request, { preview, view, input, maskKeys });
     if (stored.planned === null) throw new Error("evidence was stored without its plan");
     const plannedEntry: EntryDraft<"request.planned"> = {
       kind: "request.planned",

@@ -5,7 +5,7 @@ import type { LogId, RequestId } from "../base/id.ts";
 import { newNonce } from "../consent/nonce.ts";
 import type { Question } from "../consent/question.ts";
 import { planBlob, type SealedPlan } from "../execution/sealed-plan.ts";
-import type { PolicyInput, Verdict } from "../policy/policy.ts";
+import type { Policy, PolicyInput, Verdict } from "../policy/policy.ts";
 import type { Requirement } from "../policy/verdict.ts";
 import type { ToolView, View } from "../preview/view.ts";
 import type { BlobRef, Target } from "../request/action-request.ts";
@@ -65,8 +65,12 @@ export function policyInput(
 export const registrationDigest = (registration: Json): Digest | null =>
   registration === null ? null : digestJson("registry", registration);
 
+/** `keys` are further names of sensitive members, from the policy's masks. */
 export interface Masker {
-  json<T>(value: T): T;
+  /** By member name and by form: arguments, results, inputs. */
+  json<T>(value: T, keys?: readonly string[]): T;
+  /** By form only: what people approve must not be hidden behind a name that an attacker chose. */
+  view<T>(value: T): T;
   text(text: string): string;
 }
 
@@ -92,8 +96,14 @@ export async function storeEvidence(
   blobs: BlobStore,
   mask: Masker,
   received: Received,
-  planned: { readonly preview: ToolPreview; readonly view: View; readonly input: PolicyInput } | null,
+  planned: {
+    readonly preview: ToolPreview;
+    readonly view: View;
+    readonly input: PolicyInput;
+    readonly maskKeys: readonly string[];
+  } | null,
 ): Promise<StoredEvidence> {
+  const maskKeys = planned?.maskKeys ?? [];
   const { id, reasoning } = received;
   const record = (tag: NewBlob["tag"], value: unknown): NewBlob => ({
     tag,
@@ -108,8 +118,8 @@ export async function storeEvidence(
 
   const wanted: NewBlob[] = [
     seal(record("arguments", received.input)),
-    record("arguments", mask.json(received.input)),
-    ...(hasReasoning ? [record("reasoning", mask.json(reasoning))] : []),
+    record("arguments", mask.json(received.input, maskKeys)),
+    ...(hasReasoning ? [record("reasoning", mask.view(reasoning))] : []),
   ];
   const common = wanted.length;
   if (planned !== null && sealed !== null) {
@@ -117,7 +127,7 @@ export async function storeEvidence(
       planBlob(sealed, id),
       record("view", planned.view),
       seal(record("inputs", planned.input)),
-      record("inputs", mask.json(planned.input)),
+      record("inputs", mask.json(planned.input, maskKeys)),
       ...files.map((file: SealedFile) => seal({ tag: "file", bytes: file.bytes, type: file.type })),
     );
   }
@@ -182,11 +192,17 @@ export function makeQuestion(parts: {
   };
 }
 
+/** Names of members that the policy wants masked for a request that its rules matched. */
+export function maskKeysOf(policy: Policy, verdict: Verdict): readonly string[] {
+  const sets = policy.document["masks"] as Readonly<Record<string, { readonly keys: readonly string[] }>> | undefined;
+  return (verdict.requirement?.masks ?? []).flatMap((name) => sets?.[name]?.keys ?? []);
+}
+
 /** What rules said, short enough for an entry. */
 export const becauseOf = (verdict: Verdict): readonly string[] => verdict.because.map((text) => text.slice(0, 500));
 
 /** Masked reasoning as the view shows it. */
 export const reasoningForView = (mask: Masker, reasoning: Reasoning): View["reasoning"] => ({
   justification: reasoning.justification === null ? null : mask.text(reasoning.justification),
-  chain: reasoning.chain === null ? null : canonicalJson(mask.json(reasoning.chain)),
+  chain: reasoning.chain === null ? null : canonicalJson(mask.view(reasoning.chain)),
 });

@@ -3,7 +3,7 @@ import { CountersignError, isFault } from "../errors.ts";
 import type { Policy, Verdict } from "../policy/policy.ts";
 import type { Caller } from "../request/principal.ts";
 import { requesterKey } from "../request/requests.ts";
-import { createAttend } from "./attend.ts";
+import type { Attend } from "./attend.ts";
 import { createCommit } from "./commit.ts";
 import { policyInput } from "./evidence.ts";
 import { takeIn, type Intake, type IntakeRefusal } from "./intake.ts";
@@ -23,8 +23,7 @@ import { createWithdraw } from "./withdraw.ts";
 /** A policy that is replaced while a call is on its way is asked again; this often at most. */
 const ATTEMPTS = 8;
 
-export function createGate(parts: GateParts): Gate {
-  const attend = createAttend(parts);
+export function createGate(parts: GateParts, attend: Attend): Gate {
   const recognise = createRecognise(parts, attend);
   const commit = createCommit(parts, attend);
   const withdraw = createWithdraw(parts, attend);

@@ -42,10 +42,11 @@ export interface GateParts {
     readonly received: Received;
     readonly toolView: ToolView;
     readonly rules: readonly RuleMatch[];
+    readonly maskKeys: readonly string[];
   }): View;
   /** Bytes free on the disk of the log; cached for a second. */
   freeBytes(): Promise<number>;
   clockIsBehind(): boolean;
   /** True where this process is the steward or one lives. */
-  hasSteward(): boolean;
+  hasSteward(): Promise<boolean>;
 }

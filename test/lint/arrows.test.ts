@@ -1,55 +1,13 @@
-import { execFile } from "node:child_process";
-import { copyFile, mkdir, mkdtemp, readFile, readdir, rm, writeFile } from "node:fs/promises";
-import { tmpdir } from "node:os";
-import { dirname, join } from "node:path";
-import { promisify } from "node:util";
-import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { z } from "zod";
+import { readFile, readdir } from "node:fs/promises";
+import { join } from "node:path";
+import { describe, expect, test } from "vitest";
+import { lint, type Finding } from "../support/oxlint.ts";
 
 // Does the linter really refuse what docs/architecture.md says it refuses? Every pair of folders is tried: a file in
 // one imports a value of the other, oxlint runs with the project's own configuration, and its answer is compared with
 // the table. A folder that nobody wrote an arrow for fails here, so the lists of names in .oxlintrc.json can't rot.
 
 const root = join(import.meta.dirname, "../..");
-const oxlint = join(root, "node_modules/.bin/oxlint");
-const run = promisify(execFile);
-
-const reportSchema = z.looseObject({
-  diagnostics: z.array(
-    z.looseObject({ code: z.string(), filename: z.string(), help: z.string().default("") }),
-  ),
-});
-
-interface Finding {
-  readonly file: string;
-  readonly rule: string;
-  readonly help: string;
-}
-
-let lab: string;
-beforeAll(async () => {
-  lab = await mkdtemp(join(tmpdir(), "countersign-lint-"));
-  await copyFile(join(root, ".oxlintrc.json"), join(lab, ".oxlintrc.json"));
-});
-afterAll(() => rm(lab, { recursive: true, force: true }));
-
-/** Writes the files under a fresh directory that has our configuration, and lints them. */
-async function lint(name: string, files: Readonly<Record<string, string>>): Promise<readonly Finding[]> {
-  const dir = join(lab, name);
-  await mkdir(dir, { recursive: true });
-  await copyFile(join(lab, ".oxlintrc.json"), join(dir, ".oxlintrc.json"));
-  for (const [path, text] of Object.entries(files)) {
-    await mkdir(dirname(join(dir, path)), { recursive: true });
-    await writeFile(join(dir, path), text);
-  }
-  const { stdout } = await run(oxlint, ["-f", "json", "."], { cwd: dir }).catch((error: unknown) =>
-    z.object({ stdout: z.string(), code: z.literal(1) }).parse(error),
-  );
-  return reportSchema
-    .parse(JSON.parse(stdout))
-    .diagnostics.map(({ code, filename, help }) => ({ file: filename, rule: code, help }));
-}
-
 /** Files that import what they may not. One import may break two rules at once; the file counts once. */
 const restricted = (findings: readonly Finding[]): readonly string[] => {
   const hits = findings.filter((finding) => finding.rule === "eslint(no-restricted-imports)");
@@ -102,13 +60,13 @@ describe("the arrows between folders", () => {
         if (table.get(from)?.has(to) !== true) expected.push(shallow, deep);
       }
     }
-    const findings = await lint("pairs", files);
+    const findings = await lint(files);
     expect(restricted(findings).toSorted()).toEqual(expected.toSorted());
     expect(findings.every((finding) => finding.help.length > 20)).toBe(true);
   });
 
   test("a type may cross in any direction, a re-export or a lazy import of a value may not", async () => {
-    const findings = await lint("forms", {
+    const findings = await lint({
       "src/base/typed.ts": `import type { Gate } from "../gate/reply.ts";\nexport type G = Gate;\n`,
       "src/base/reexport.ts": `export { x } from "../gate/thing.ts";\n`,
       "src/base/star.ts": `export * from "../gate/thing.ts";\n`,
@@ -124,7 +82,7 @@ describe("the arrows between folders", () => {
   });
 
   test("an import of types that would stay behind as a side effect is refused", async () => {
-    const findings = await lint("inline", {
+    const findings = await lint({
       "src/base/inline.ts": `import { type Gate } from "../gate/reply.ts";\nexport type G = Gate;\n`,
     });
     expect(findings.map((finding) => finding.rule)).toContain("typescript(no-import-type-side-effects)");
@@ -134,7 +92,7 @@ describe("the arrows between folders", () => {
 describe("borders inside folders", () => {
   test("only src/transport/mcp imports the MCP SDK, lazily or not", async () => {
     const sdk = `import { Server } from "@modelcontextprotocol/server";\nexport const s = Server;\n`;
-    const findings = await lint("sdk", {
+    const findings = await lint({
       "src/transport/mcp/session.ts": sdk,
       "src/transport/http/listener.ts": sdk,
       "src/upstream/connect.ts": sdk,
@@ -157,7 +115,7 @@ describe("borders inside folders", () => {
   });
 
   test("no part of the product calls a model", async () => {
-    const findings = await lint("models", {
+    const findings = await lint({
       "src/gate/judge.ts": `import OpenAI from "openai";\nexport const o = OpenAI;\n`,
       "src/transport/mcp/judge.ts": `import Anthropic from "@anthropic-ai/sdk";\nexport const a = Anthropic;\n`,
     });
@@ -165,7 +123,7 @@ describe("borders inside folders", () => {
   });
 
   test("a tool imports src/tool.ts and src/base, and no other tool", async () => {
-    const findings = await lint("tools", {
+    const findings = await lint({
       "tools/echo/tool.ts": `import { defineTool } from "../../src/tool.ts";\nimport { digestJson } from "../../src/base/digest.ts";\nimport { plan } from "./preview.ts";\nexport const t = [defineTool, digestJson, plan];\n`,
       "tools/echo/preview.ts": `export { other as plan } from "../other/tool.ts";\n`,
       "tools/echo/store.ts": `export { x } from "../../src/store/store.ts";\n`,
@@ -181,7 +139,7 @@ describe("borders inside folders", () => {
   });
 
   test("channels never import each other", async () => {
-    const findings = await lint("channels", {
+    const findings = await lint({
       "src/consent/channels/slack/card.ts": `export { x } from "../teams/card.ts";\n`,
       "src/consent/channels/api/desk.ts": `export { x } from "../cli/sign.ts";\n`,
       "src/consent/channels/api/own.ts": `export { x } from "../../desk.ts";\n`,
@@ -196,7 +154,7 @@ describe("borders inside folders", () => {
     const bad = ["zod", "@scope/name", "node-fetch", "noop", "../consent/statement.ts", "../store/store.ts"];
     const good = ["node:crypto", "./merkle.ts", "../base/digest.ts"];
     for (const source of [...bad, ...good]) {
-      const findings = await lint(`verify-${source.replaceAll(/[^a-z]/g, "-")}`, {
+      const findings = await lint({
         "src/log/verify.ts": `export { x } from "${source}";\n`,
       });
       expect(restricted(findings), source).toHaveLength(bad.includes(source) ? 1 : 0);
@@ -204,7 +162,7 @@ describe("borders inside folders", () => {
   });
 
   test("src/errors.ts imports nothing, src/tool.ts nothing above request", async () => {
-    const findings = await lint("leaves", {
+    const findings = await lint({
       "src/errors.ts": `export { x } from "./base/result.ts";\n`,
       "src/tool.ts": `export { EFFECTS } from "./request/action-request.ts";\nexport { x } from "./gate/reply.ts";\n`,
     });

@@ -150,15 +150,16 @@ describe("borders inside folders", () => {
     ]);
   });
 
-  test("the verifier pulls in neither a package nor another folder", async () => {
-    const bad = ["zod", "@scope/name", "node-fetch", "noop", "../consent/statement.ts", "../store/store.ts"];
-    const good = ["node:crypto", "./merkle.ts", "../base/digest.ts"];
-    for (const source of [...bad, ...good]) {
-      const findings = await lint({
-        "src/log/verify.ts": `export { x } from "${source}";\n`,
-      });
-      expect(restricted(findings), source).toHaveLength(bad.includes(source) ? 1 : 0);
-    }
+  test("the verifier pulls in neither a package nor more of another folder than the formats people sign", async () => {
+    const bad = ["zod", "@scope/name", "node-fetch", "noop", "../consent/desk.ts", "../store/store.ts"];
+    const good = ["node:crypto", "./merkle.ts", "../base/digest.ts", "../consent/statement.ts"];
+    const file = (source: string): string => `src/log/verify-${source.replaceAll(/[^a-z]/g, "-")}.ts`;
+    const findings = await lint(
+      Object.fromEntries(
+        [...bad, ...good].map((source) => [file(source), `export { x } from "${source}";\n`]),
+      ),
+    );
+    expect(restricted(findings).toSorted()).toEqual(bad.map(file).toSorted());
   });
 
   test("src/errors.ts imports nothing, src/tool.ts nothing above request", async () => {

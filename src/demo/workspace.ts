@@ -1,8 +1,9 @@
 import { execFile } from "node:child_process";
 import { chmod, mkdir, mkdtemp, writeFile } from "node:fs/promises";
-import { tmpdir, hostname, userInfo } from "node:os";
+import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { promisify } from "node:util";
+import type { Surroundings } from "../config/environment.ts";
 import { CountersignError } from "../errors.ts";
 import { createSshKeyPair, type SshKeyPair } from "../base/ssh-signing-key.ts";
 
@@ -20,7 +21,13 @@ export interface DemoWorkspace {
 
 const run = promisify(execFile);
 
-export const DEMO = { service: "shop", person: "demo", agent: "demo-agent", principal: "dev", environment: "demo" } as const;
+export const DEMO = {
+  service: "shop",
+  person: "demo",
+  agent: "demo-agent",
+  principal: "dev",
+  environment: "demo",
+} as const;
 
 /**
  * Makes the workspace in a fresh temporary directory.
@@ -29,25 +36,32 @@ export const DEMO = { service: "shop", person: "demo", agent: "demo-agent", prin
 export async function createDemoWorkspace(listeners: {
   readonly mcp: string;
   readonly api: string;
+  readonly around: Pick<Surroundings, "account" | "env">;
 }): Promise<DemoWorkspace> {
+  const { around } = listeners;
+  const git = gitIn(around);
   const home = await mkdtemp(join(tmpdir(), "countersign-demo-"));
   await chmod(home, 0o700);
   const repository = join(home, "workspace", "shop");
   const releases = join(home, "workspace", "releases");
   await mkdir(releases, { recursive: true, mode: 0o700 });
-  await createShop(repository);
+  await createShop(git, repository);
 
   const approver = createSshKeyPair("countersign demo approver");
   const approverKeyFile = join(home, "workspace", "demo-approver");
   await writeFile(approverKeyFile, approver.privateFile, { mode: 0o600 });
   await writeFile(`${approverKeyFile}.pub`, `${approver.publicLine}\n`);
-  await writeFile(join(home, "policy.yaml"), demoPolicy(approver.fingerprint));
+  await writeFile(join(home, "policy.yaml"), demoPolicy(approver.fingerprint, around.account));
   await writeFile(join(home, "countersign.yaml"), demoConfig(repository, releases, listeners));
   return { home, repository, releases, approver, approverKeyFile };
 }
 
 /** The change that the demo's agent wants to bring out: one more commit on `main`. */
-export async function commitNextVersion(repository: string): Promise<string> {
+export async function commitNextVersion(
+  repository: string,
+  around: Pick<Surroundings, "env">,
+): Promise<string> {
+  const git = gitIn(around);
   await writeFile(join(repository, "index.html"), page("Shop", "Winter sale: all mugs 20 % off."));
   await writeFile(join(repository, "prices.json"), `${JSON.stringify({ mug: 8, poster: 15 }, null, 2)}\n`);
   await git(repository, "add", "--all");
@@ -55,7 +69,9 @@ export async function commitNextVersion(repository: string): Promise<string> {
   return (await git(repository, "rev-parse", "HEAD")).trim();
 }
 
-async function createShop(repository: string): Promise<void> {
+type Git = (cwd: string, ...args: readonly string[]) => Promise<string>;
+
+async function createShop(git: Git, repository: string): Promise<void> {
   await mkdir(repository, { recursive: true });
   await git(repository, "init", "--quiet", "--initial-branch=main");
   await writeFile(join(repository, "index.html"), page("Shop", "Mugs and posters."));
@@ -67,42 +83,43 @@ async function createShop(repository: string): Promise<void> {
 const page = (title: string, text: string): string =>
   `<!doctype html>\n<title>${title}</title>\n<h1>${title}</h1>\n<p>${text}</p>\n`;
 
-async function git(cwd: string, ...args: readonly string[]): Promise<string> {
-  const identity = { NAME: "Demo Developer", EMAIL: "dev@example.com" };
-  try {
-    const { stdout } = await run("git", [...args], {
-      cwd,
-      env: {
-        PATH: process.env["PATH"],
-        HOME: cwd,
-        GIT_CONFIG_NOSYSTEM: "1",
-        GIT_CONFIG_GLOBAL: "/dev/null",
-        GIT_AUTHOR_NAME: identity.NAME,
-        GIT_AUTHOR_EMAIL: identity.EMAIL,
-        GIT_COMMITTER_NAME: identity.NAME,
-        GIT_COMMITTER_EMAIL: identity.EMAIL,
-      },
-    });
-    return stdout;
-  } catch (cause) {
-    if ((cause as NodeJS.ErrnoException).code !== "ENOENT") throw cause;
-    throw new CountersignError("CONFIG_INVALID", "the demo needs git, and there is none on the PATH", {
-      hint: "install git, then start the demo again",
-      cause,
-    });
-  }
-}
+const gitIn =
+  ({ env }: Pick<Surroundings, "env">): Git =>
+  async (cwd, ...args) => {
+    try {
+      const { stdout } = await run("git", [...args], {
+        cwd,
+        env: {
+          PATH: env["PATH"],
+          HOME: cwd,
+          GIT_CONFIG_NOSYSTEM: "1",
+          GIT_CONFIG_GLOBAL: "/dev/null",
+          GIT_AUTHOR_NAME: "Demo Developer",
+          GIT_AUTHOR_EMAIL: "dev@example.com",
+          GIT_COMMITTER_NAME: "Demo Developer",
+          GIT_COMMITTER_EMAIL: "dev@example.com",
+        },
+      });
+      return stdout;
+    } catch (cause) {
+      if ((cause as NodeJS.ErrnoException).code !== "ENOENT") throw cause;
+      throw new CountersignError("CONFIG_INVALID", "the demo needs git, and there is none on the PATH", {
+        hint: "install git, then start the demo again",
+        cause,
+      });
+    }
+  };
 
-/** `uid@host` of this process: how a stdio client's principal resolves. */
-export const thisAccount = (): string => `${userInfo().uid}@${hostname()}`;
-
-const demoPolicy = (fingerprint: string): string => `# The demo's policy. Change it while the gateway runs: adopt: on_save loads a valid file at once.
+const demoPolicy = (
+  fingerprint: string,
+  account: string,
+): string => `# The demo's policy. Change it while the gateway runs: adopt: on_save loads a valid file at once.
 # A gateway that guards something real uses adopt: signed, where people sign each change.
 version: 1
 adopt: on_save
 people:
   ${DEMO.person}: { name: Demo Approver, ssh: ["${fingerprint}"] }
-  ${DEMO.principal}: { name: Demo Developer, os: ["${thisAccount()}"] }
+  ${DEMO.principal}: { name: Demo Developer, os: ["${account}"] }
 groups:
   approvers: [${DEMO.person}]
 agents:

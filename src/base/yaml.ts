@@ -102,11 +102,12 @@ export function parseYaml(text: string, file: string): Result<YamlSource, readon
   });
   if (text.length > MAX_BYTES)
     return err([fault(0, [], `the file is larger than ${MAX_BYTES / 1024 / 1024} MiB`)]);
+  // With logLevel "silent" the parser would take the first of several documents without a word.
   const document = parseDocument(text, {
     lineCounter: lines,
     version: "1.2",
     prettyErrors: false,
-    logLevel: "silent",
+    logLevel: "error",
   });
   const broken = [...document.errors, ...document.warnings];
   if (broken.length > 0) {

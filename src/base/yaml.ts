@@ -135,12 +135,7 @@ export function parseYaml(text: string, file: string): Result<YamlSource, readon
       const node = find(path, "value");
       if (!isScalar(node) || typeof node.value !== "string" || !node.range) return alwaysAt(locate(path));
       const [start, end] = node.range;
-      return alongRuns(
-        scalarOffsets(node.value, text.slice(start, end), styleOf(node)),
-        start,
-        text,
-        placeAt,
-      );
+      return alongRuns(scalarOffsets(node.value, text.slice(start, end), styleOf(node)), start, placeAt);
     },
     error: (path, message, options = {}) => ({
       file,
@@ -160,17 +155,13 @@ function alwaysAt(place: Place): (offset: number) => Place {
 function alongRuns(
   offsets: readonly number[],
   start: number,
-  text: string,
   placeAt: (offset: number) => Place,
 ): (offset: number) => Place {
   const runs: { readonly from: number; readonly place: Place }[] = [];
   for (const [i, offset] of offsets.entries()) {
-    const isNewLine = text[start + offset - 1] === "\n";
-    if (i === 0 || isNewLine || offset !== offsets[i - 1]! + 1)
-      runs.push({ from: i, place: placeAt(start + offset) });
+    if (i === 0 || offset !== offsets[i - 1]! + 1) runs.push({ from: i, place: placeAt(start + offset) });
   }
-  const last = offsets.length - 1;
-  return pointAlong(runs, last);
+  return pointAlong(runs, offsets.length - 1);
 }
 
 function pointAlong(

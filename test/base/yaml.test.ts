@@ -148,7 +148,7 @@ test("an offset inside a scalar points at its own line and column, in every styl
   expectMapped("when: >-\n  args.a == 1 &&\n  args.b == 2\n\n  || args.c\nz: 1\n", ["when"]);
   expectMapped("a:\n  when: |4 # comment\n        args.a\n      ||  args.b\n", ["a", "when"]);
   expectMapped("when: args.a == 1 &&\n  args.b == 2\n", ["when"]);
-  expectMapped('when: "args.a == 1 &&\nargs.b == 2"\n', ["when"]);
+  expectMapped('when: "args.a == 1 &&\n args.b == 2"\n', ["when"]);
   const source = read("rules:\n  - when: |\n      args.a == 1 &&\n      args.b == 2\n");
   expect(source.inside(["rules", 0, "when"])("args.a == 1 &&\n".length)).toEqual({ line: 4, column: 7 });
   const quoted = read("w: 'it''s x'\nd: \"a\\t\\\"b\\u0041 \\\n  c\"\n");

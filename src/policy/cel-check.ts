@@ -16,13 +16,15 @@ export interface ConditionProblem {
 
 export interface AstFacts {
   readonly problems: ConditionProblem[];
-  readonly warnings: ConditionProblem[];
+  /** Fields read without a `has` that a call may leave out. */
+  readonly unguarded: readonly { readonly path: string; readonly offset: number }[];
   /** Variables it names. */
   readonly mentions: Set<string>;
   readonly claimAt: number | null;
   /** Field paths in order of appearance. */
   readonly reads: string[];
-  readonly regexes: Set<string>;
+  /** With the offset of each. */
+  readonly regexes: Map<string, number>;
   readonly globs: Set<string>;
   readonly hasComprehension: boolean;
 }
@@ -50,12 +52,11 @@ export function checkAst(
   tool: string | null,
 ): AstFacts {
   const problems: ConditionProblem[] = [];
-  const warnings: ConditionProblem[] = [];
   const mentions = new Set<string>();
   const reads: string[] = [];
   const tested = new Set<string>();
   const optional: { readonly path: string; readonly offset: number }[] = [];
-  const regexes = new Set<string>();
+  const regexes = new Map<string, number>();
   const globs = new Set<string>();
   let claimAt: number | null = null;
   let hasComprehension = false;
@@ -243,7 +244,7 @@ export function checkAst(
     }
     try {
       RE2JS.compile(pattern);
-      regexes.add(pattern);
+      regexes.set(pattern, node.start);
     } catch (error) {
       problem(
         node.start,
@@ -270,17 +271,11 @@ export function checkAst(
   };
 
   visit(ast, new Map(), 0);
-  for (const { path, offset } of optional) {
-    if (tested.has(path) || path.startsWith("claims.")) continue;
-    warnings.push({
-      offset,
-      message: `a call may leave ${path} out; test it with has(${path})`,
-      suggestion: null,
-    });
-  }
+  // An absent claim is meant to count as the worst one, so it needs no test.
+  const unguarded = optional.filter(({ path }) => !tested.has(path) && !path.startsWith("claims."));
   return {
     problems,
-    warnings,
+    unguarded,
     mentions,
     claimAt,
     reads: [...new Set(reads)],

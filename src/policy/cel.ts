@@ -5,6 +5,7 @@ import { checkAst, type ConditionProblem } from "./cel-check.ts";
 import { declareShape, GATE_VARIABLES, shapeOfSchema, UNKNOWN_ARGUMENTS, type Shape } from "./cel-shape.ts";
 import { globMatcher } from "./glob.ts";
 import type { PolicyInput, ToolFacts } from "./policy.ts";
+import { isAnchored } from "./regex.ts";
 
 // The engine behind `when`: @marcbachmann/cel-js, thin enough to swap, with what it lacks added.
 //
@@ -41,6 +42,8 @@ export interface Condition {
   readonly isLate: boolean;
   /** Mentions `environment` or `target`: evaluated once per target. */
   readonly isPerTarget: boolean;
+  /** Mentions `claims`: what the agent's side says of itself (P2). */
+  readonly mentionsClaims: boolean;
   /** Field paths it reads, such as `preview.counts.delete`, in order of appearance. */
   readonly reads: readonly string[];
   evaluate(facts: Facts): boolean | ConditionError;
@@ -50,7 +53,10 @@ export interface CompiledCondition {
   /** Null where there are problems. */
   readonly condition: Condition | null;
   readonly problems: readonly ConditionProblem[];
-  readonly warnings: readonly ConditionProblem[];
+  /** Reads of arguments that a call may leave out, without a `has`. */
+  readonly unguarded: readonly { readonly path: string; readonly offset: number }[];
+  /** Regular expressions that match anywhere in a text. */
+  readonly unanchored: readonly { readonly pattern: string; readonly offset: number }[];
   /** Offset of the first mention of a claim; null where there is none (P2). */
   readonly claimAt: number | null;
 }
@@ -104,7 +110,7 @@ export function createConditionEngine(): ConditionEngine {
 
   return {
     compile(text, tools) {
-      const nothing = { condition: null, warnings: [], claimAt: null };
+      const nothing = { condition: null, unguarded: [], unanchored: [], claimAt: null };
       let run: ReturnType<Environment["parse"]>;
       try {
         run = runtime.parse(text);
@@ -112,13 +118,13 @@ export function createConditionEngine(): ConditionEngine {
         return { ...nothing, problems: [engineProblem(error, text)] };
       }
       const problems: ConditionProblem[] = [];
-      const warnings: ConditionProblem[] = [];
+      const unguarded: CompiledCondition["unguarded"][number][] = [];
       let facts: ReturnType<typeof checkAst> | undefined;
       for (const tool of tools.length === 0 ? [null] : tools) {
         const checker = checkerFor(tool);
         facts = checkAst(run.ast, text, checker.variables, tool?.name ?? null);
         problems.push(...facts.problems);
-        warnings.push(...facts.warnings);
+        unguarded.push(...facts.unguarded);
         if (facts.problems.length > 0) continue;
         const checked = checker.env.check(text);
         if (!checked.valid) problems.push(engineProblem(checked.error, text));
@@ -126,8 +132,8 @@ export function createConditionEngine(): ConditionEngine {
           problems.push({ offset: 0, message: `gives ${checked.type}, not true or false`, suggestion: null });
         }
       }
-      if (facts === undefined || problems.length > 0) return { ...nothing, problems, warnings };
-      for (const pattern of facts.regexes) patterns.set(pattern, RE2JS.compile(pattern));
+      if (facts === undefined || problems.length > 0) return { ...nothing, problems };
+      for (const pattern of facts.regexes.keys()) patterns.set(pattern, RE2JS.compile(pattern));
       for (const pattern of facts.globs) globs.set(pattern, globMatcher(pattern));
       run.check();
       return {
@@ -135,11 +141,15 @@ export function createConditionEngine(): ConditionEngine {
           text,
           isLate: facts.mentions.has("preview"),
           isPerTarget: facts.mentions.has("environment") || facts.mentions.has("target"),
+          mentionsClaims: facts.claimAt !== null,
           reads: facts.reads,
           evaluate: evaluator(run, text, facts.hasComprehension),
         },
         problems,
-        warnings,
+        unguarded,
+        unanchored: [...facts.regexes]
+          .filter(([pattern]) => !isAnchored(pattern))
+          .map(([pattern, offset]) => ({ pattern, offset })),
         claimAt: facts.claimAt,
       };
     },

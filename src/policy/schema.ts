@@ -19,11 +19,9 @@ const words = z.string().min(1).max(500);
 const names = z.union([z.string().min(1).max(200), z.array(z.string().min(1).max(200)).min(1).max(500)]);
 
 const FINGERPRINT = /^SHA256:[A-Za-z0-9+/]{43}$/;
-const fingerprint = z
-  .string()
-  .regex(FINGERPRINT, {
-    error: "expected SHA256: and 43 characters, as `ssh-keygen -lf key.pub` prints them",
-  });
+const fingerprint = z.string().regex(FINGERPRINT, {
+  error: "expected SHA256: and 43 characters, as `ssh-keygen -lf key.pub` prints them",
+});
 
 const approve = z.strictObject({
   by: z

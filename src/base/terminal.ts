@@ -22,7 +22,7 @@ export function createPaint(colour: boolean): Paint {
   const paint =
     (format: Format) =>
     (text: string): string =>
-      colour && text !== "" ? styleText(format, text) : text;
+      colour && text !== "" ? styleText(format, text, { validateStream: false }) : text;
   return {
     bold: paint("bold"),
     dim: paint("dim"),

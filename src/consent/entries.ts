@@ -9,7 +9,12 @@ import type { Statement } from "./statement.ts";
 /** How a decision is proved. Kept whole, so that it verifies offline. */
 export type Proof =
   /** An SSHSIG over `statementBytes`, PEM-armoured, as ssh-keygen writes it. */
-  | { readonly kind: "sshsig"; readonly signature: string; readonly fingerprint: string; readonly channel: "cli" | "api" };
+  {
+    readonly kind: "sshsig";
+    readonly signature: string;
+    readonly fingerprint: string;
+    readonly channel: "cli" | "api";
+  };
 
 /** Entries whose subject is a request, from asking people to the grant. */
 export interface ConsentEntries {

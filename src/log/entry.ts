@@ -19,12 +19,22 @@ export interface LogEntries {
   };
   "blob.erased": { readonly digest: Digest; readonly why: string; readonly request: string | null };
   /** Calls turned away in the last minute, so that a flood is one entry a minute and not one a call. */
-  throttled: { readonly principal: string; readonly agent: string; readonly count: number; readonly limit: string };
+  throttled: {
+    readonly principal: string;
+    readonly agent: string;
+    readonly count: number;
+    readonly limit: string;
+  };
   /** An ask left over a channel; not awaited. */
   "ask.delivered": { readonly request: string; readonly channel: string };
 }
 
-export type EntryData = LogEntries & PolicyEntries & RequestEntries & ConsentEntries & ExecutionEntries & LeaseEntries;
+export type EntryData = LogEntries &
+  PolicyEntries &
+  RequestEntries &
+  ConsentEntries &
+  ExecutionEntries &
+  LeaseEntries;
 export type EntryKind = keyof EntryData;
 
 export const ENTRY_KINDS = [

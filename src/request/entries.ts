@@ -53,4 +53,9 @@ export interface RequestEntries {
 }
 
 export type StaleReason =
-  "guard_changed" | "requirement_changed" | "requester_changed" | "tool_changed" | "approver_changed" | "plan_expired";
+  | "guard_changed"
+  | "requirement_changed"
+  | "requester_changed"
+  | "tool_changed"
+  | "approver_changed"
+  | "plan_expired";

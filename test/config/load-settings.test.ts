@@ -8,7 +8,7 @@ import { programEnv, stateDirectory } from "../../src/config/environment.ts";
 import { demandHome, loadSettings, type SettingFlags } from "../../src/config/load-settings.ts";
 import { locateHome } from "../../src/config/locate-home.ts";
 import { DEFAULT_LIMITS, type Settings } from "../../src/config/settings.ts";
-import { CountersignError, type FaultCode } from "../../src/errors.ts";
+import { CountersignError } from "../../src/errors.ts";
 
 const servicesSchema = z.record(
   z.string(),

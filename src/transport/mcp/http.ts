@@ -82,7 +82,8 @@ export async function startMcpHttp(parts: McpHttpParts): Promise<McpHttp> {
       message: string,
       headers?: Record<string, string>,
     ): void => {
-      turnedAway.count(status);
+      // Older clients ask for a stream of their own with GET, and are told so.
+      if (status !== 405) turnedAway.count(status);
       answerJson(response, status, { jsonrpc: "2.0", id: null, error: { code, message } }, headers);
     };
     const away = checkFrontDoor(request, door);

@@ -13,9 +13,14 @@ export const plainLine = (text: string, limit = 2_000): string => {
   return line.length <= limit ? line : `${line.slice(0, limit)}… (${line.length - limit} more characters)`;
 };
 
+/** Several lines, each as {@link plainLine}. */
+export const plainText = (text: string): string => linesOf(text).join("\n");
+
 /** Someone else's words, every line behind a mark. */
 export const quoted = (text: string): string =>
-  text
-    .split(/\r\n|[\r\n\u0085\u2028\u2029]/)
-    .map((line) => `> ${plainLine(line)}`)
+  linesOf(text)
+    .map((line) => `> ${line}`)
     .join("\n");
+
+const linesOf = (text: string): string[] =>
+  text.split(/\r\n|[\r\n\u0085\u2028\u2029]/).map((line) => plainLine(line));

@@ -1,7 +1,7 @@
 import type { CallToolResult } from "@modelcontextprotocol/server";
 import type { Json } from "../../base/canonical-json.ts";
 import type { Reply } from "../../gate/reply.ts";
-import { plainLine, quoted } from "./plain-text.ts";
+import { plainLine, plainText, quoted } from "./plain-text.ts";
 
 // How a reply looks to a model: once as text, once as data. Both say the same.
 //
@@ -50,7 +50,7 @@ function dataOf(reply: Reply): { [key: string]: Json } {
         deniedBy: reply.deniedBy,
         message: reply.message,
         because: reply.because,
-        reason: reply.reason,
+        reason: reply.reason === null ? null : plainText(reply.reason),
         advice: reply.advice,
         retryAfterMs: reply.retryAfterMs,
       };
@@ -71,7 +71,7 @@ function textOf(reply: Reply): string {
       ]);
     case "pending":
       return lines([
-        `Pending: ${plainLine(reply.waitingFor)}. Nothing has run yet.`,
+        `Pending: ${plainLine(reply.waitingFor)}. This is no error, and it is not done.`,
         `Ticket: ${reply.ticket}`,
         reply.code === null
           ? null

@@ -48,7 +48,7 @@ export interface McpConnection {
 
 const INSTRUCTIONS =
   "Some tools here change infrastructure, and people may have to approve a call before it runs. A result with status " +
-  `"pending" is not an error and nothing has run: do not call the tool again, call ${WAIT_TOOL} with its ticket. ` +
+  `"pending" is neither an error nor done: do not call the tool again, call ${WAIT_TOOL} with its ticket. ` +
   "Say in `justification`, in one or two sentences, why you act: the people who decide read it. A refusal says " +
   "whether the call may be corrected and repeated (denied_fixable, expired, stale) or not (denied_final).";
 

@@ -25,8 +25,11 @@ export type ParsedCall =
 export function parseToolCall(params: Readonly<Record<string, unknown>> | undefined): ParsedCall {
   const name = params?.["name"];
   if (typeof name !== "string") return { ok: false, why: "params.name must be a string" };
-  const meta = (params?.["_meta"] ?? {}) as Readonly<Record<string, unknown>>;
-  const callId = meta[CALL_ID_META] ?? meta[CLAUDE_CODE_META];
+  const given = params?.["_meta"];
+  const meta = (typeof given === "object" && given !== null ? given : {}) as Readonly<
+    Record<string, unknown>
+  >;
+  const callId = CALL_ID_META in meta ? meta[CALL_ID_META] : meta[CLAUDE_CODE_META];
   if (callId !== undefined && !isCallId(callId)) {
     // Dropping it would quietly turn a recognised call into a new one.
     return { ok: false, why: `_meta call id must be a string of 1 to ${MAX_CALL_ID_LENGTH} characters` };

@@ -17,7 +17,7 @@ export function widenedOutputSchema(tool: string, output: JsonSchema): JsonSchem
   return {
     type: "object",
     description:
-      "status says what happened: done (result holds the output), pending (nothing ran yet; wait on the ticket), " +
+      "status says what happened: done (result holds the output), pending (not done; wait on the ticket), " +
       "refused, failed (nothing changed), unknown (it may have taken effect).",
     properties: {
       status: { type: "string", enum: ["done", "pending", "refused", "failed", "unknown"] },

@@ -86,7 +86,6 @@ export function createGate(parts: GateParts, attend: Attend): Gate {
     if ((parts.state.requests.openBy.get(who) ?? 0) >= parts.limits.openRequests) {
       return limited(`${parts.limits.openRequests} requests of this agent are open already`);
     }
-    if (!isRead && !parts.limiter.take(who, "previewsPerHour").ok) return limited("too many previews this hour");
     if ((await parts.freeBytes()) < parts.limits.minFreeBytes) {
       return { code: "disk_low", message: "the gateway's disk is nearly full; new calls are refused" };
     }

@@ -93,6 +93,7 @@ export function createBlobStore({ files, blobsDir, keysDir }: BlobParts): BlobSt
     async salt(ref, sealedFor) {
       return readSalted(ref, sealedFor).subarray(0, SALT_BYTES);
     },
+    sealedRequests: () => Promise.resolve(keys.list()),
     async eraseSealed(request) {
       const directory = sealedDir(request);
       // The key first: from here on the documents are noise, also if we do not get to remove them.

@@ -215,6 +215,14 @@ export async function openHome(settings: Settings, options: OpenOptions): Promis
   const attend = createAttend(gateParts);
   const gate = createGate(gateParts, attend);
 
+  let closing: Promise<void> | null = null;
+  const close = async (): Promise<void> => {
+    await steward?.running.stop();
+    unfollow();
+    await store.close();
+    steward?.release();
+  };
+
   return {
     settings,
     log,
@@ -264,11 +272,9 @@ export async function openHome(settings: Settings, options: OpenOptions): Promis
         hint: "see where it stands: countersign show <request>",
       });
     },
-    async close() {
-      await steward?.running.stop();
-      unfollow();
-      await store.close();
-      steward?.release();
+    close() {
+      closing ??= close();
+      return closing;
     },
   };
 }

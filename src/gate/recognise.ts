@@ -46,6 +46,8 @@ export function createRecognise(parts: GateParts, attend: Attend): Recognise {
   };
 
   const byTicket = async (ticket: RequestId, caller: Caller, attachment: Attachment): Promise<Reply> => {
+    // Another process may have given the ticket a moment ago.
+    if (!parts.state.requests.open.has(ticket)) await parts.store.catchUp();
     if (await isOwn(parts, ticket, caller)) return attend(ticket, attachment);
     return unknownTicket();
   };

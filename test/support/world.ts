@@ -109,19 +109,11 @@ export async function makeWorld(options: WorldOptions = {}): Promise<World> {
     logLevel: "silent",
   };
   await writeFile(settings.policyFile, policyText(keys, options));
-  const makeTools = (): readonly Tool[] => [writeNote(notes, BOOKS), readNote(notes), openDoor(notes)];
   const opened = new Set<OpenedHome>();
   const open = async (
     more: { readonly create?: boolean; readonly clock?: Clock; readonly tools?: readonly Tool[] } = {},
   ): Promise<OpenedHome> => {
-    const handle = await openHome(settings, {
-      version: "test",
-      clock: more.clock ?? options.clock ?? systemClock,
-      log: pino({ level: process.env["COUNTERSIGN_TEST_LOG"] ?? "silent" }),
-      create: more.create === true,
-      makeTools: () => more.tools ?? makeTools(),
-      readRegistrations: () => Promise.resolve(ok({} as JsonObject)),
-    });
+    const handle = await openHandle(settings, notes, { clock: options.clock ?? systemClock, ...more });
     opened.add(handle);
     return handle;
   };
@@ -142,6 +134,21 @@ export async function makeWorld(options: WorldOptions = {}): Promise<World> {
   };
   return world;
 }
+
+/** One handle on a home, with the note tools; what a process of its own opens too. */
+export const openHandle = (
+  settings: Settings,
+  notes: NoteWorld,
+  more: { readonly create?: boolean; readonly clock?: Clock; readonly tools?: readonly Tool[] } = {},
+): Promise<OpenedHome> =>
+  openHome(settings, {
+    version: "test",
+    clock: more.clock ?? systemClock,
+    log: pino({ level: process.env["COUNTERSIGN_TEST_LOG"] ?? "silent" }),
+    create: more.create === true,
+    makeTools: () => more.tools ?? [writeNote(notes, BOOKS), readNote(notes), openDoor(notes)],
+    readRegistrations: () => Promise.resolve(ok({} as JsonObject)),
+  });
 
 /** ana's agent claude, over stdio. */
 export const CALLER: Caller = {

@@ -2,7 +2,7 @@ import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { finding, type Finding } from "./finding.ts";
 import { leafHashInPlace, rootOf, type TreeHash } from "./merkle.ts";
-import { readSegments } from "./verify-segments.ts";
+import { placeOf, readSegments } from "./verify-segments.ts";
 import type { GrowingTree } from "./verify-tree.ts";
 
 // A root that does not fit says that something was changed, not what. The store keeps the leaf hashes of full tiles in
@@ -52,21 +52,27 @@ async function readAgain(
   await readSegments(
     parts.directory,
     parts.names,
-    (buffer, start, end, place) => {
+    (buffer, start, end, cursor) => {
       const at = seq;
       seq += 1;
       if (suspects.has(at)) {
         buffer[start - 1] = 0;
         const hex = Buffer.from(leafHashInPlace(buffer.subarray(start - 1, end)), "latin1").toString("hex");
         const message = `entry ${at} was changed: its leaf is ${hex.slice(0, 16)}…, another one was signed`;
-        findings.push(finding("changed", { seq: at, place, message }));
+        findings.push(finding("changed", { seq: at, place: placeOf(cursor), message }));
         return;
       }
       if (suspects.size > 0) return;
       try {
         JSON.parse(utf8.decode(buffer.subarray(start, end)));
       } catch {
-        findings.push(finding("changed", { seq: at, place, message: `entry ${at} is not a line of JSON` }));
+        findings.push(
+          finding("changed", {
+            seq: at,
+            place: placeOf(cursor),
+            message: `entry ${at} is not a line of JSON`,
+          }),
+        );
       }
     },
     () => undefined,

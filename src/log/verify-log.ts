@@ -1,16 +1,12 @@
 import type { Digest } from "../base/digest.ts";
 import { openCheckpoint, originOf, type Checkpoint } from "./checkpoint.ts";
-import type { EntryData, EntryKind } from "./entry.ts";
-import { ENTRY_KINDS } from "./entry.ts";
-import { finding, type Finding, type Place } from "./finding.ts";
-import { fromHex, leafHashInPlace, type TreeHash } from "./merkle.ts";
+import type { EntryData } from "./entry.ts";
+import { finding, type Finding } from "./finding.ts";
+import { fromHex, type TreeHash } from "./merkle.ts";
 import { parseVerifierKey, type VerifierKey } from "./note.ts";
-import { isMoment, readHead, type LineHead } from "./verify-head.ts";
 import { locateChanges } from "./verify-locate.ts";
-import { createOrderCheck, NEEDS_DATA, type Step } from "./verify-order.ts";
-import { readCheckpointFile, readLines, readSegments, segmentNames, type OnLine } from "./verify-segments.ts";
-import { createSequence } from "./verify-sequence.ts";
-import { createGrowingTree } from "./verify-tree.ts";
+import { createReading, type Reading } from "./verify-reading.ts";
+import { readCheckpointFile, readLines, readSegments, segmentNames } from "./verify-segments.ts";
 
 // Verifies a whole log: bytes, order, root, signature, decisions, and the order of every request's entries.
 //
@@ -46,12 +42,9 @@ export interface LogReport {
   readonly requests: number;
   readonly decisions: number;
   readonly findings: readonly Finding[];
-  /** Findings beyond the first thousand. */
+  /** How many findings there were beyond the first thousand. */
   readonly unlisted: number;
 }
-
-const MOST_FINDINGS = 1_000;
-const KNOWN: ReadonlySet<string> = new Set(ENTRY_KINDS);
 
 export async function verifyLog(source: LogSource, options: VerifyLogOptions = {}): Promise<LogReport> {
   const reading = createReading();
@@ -67,7 +60,6 @@ export async function verifyLog(source: LogSource, options: VerifyLogOptions = {
     found(finding("torn", { place: read.torn.place, message }));
   }
   for (const each of sequence.finish()) found(each);
-  reading.closeOrder();
 
   const key = trustedKey(reading.opened, options.key, found);
   const note = options.checkpoint ?? (typeof source === "string" ? await readCheckpointFile(source) : null);
@@ -89,129 +81,14 @@ export async function verifyLog(source: LogSource, options: VerifyLogOptions = {
     entries: tree.size,
     bytes: read.bytes,
     uncovered: Math.max(0, tree.size - (checkpoint?.size ?? 0)),
-    requests: reading.requests(),
-    decisions: reading.decisions(),
+    requests: reading.requests,
+    decisions: reading.decisions,
     findings: reading.findings,
-    unlisted: reading.unlisted(),
+    unlisted: reading.unlisted,
   };
 }
 
 type Found = (finding: Finding) => void;
-
-/** What one pass over the lines gathers. */
-function createReading() {
-  const findings: Finding[] = [];
-  const tree = createGrowingTree();
-  const sequence = createSequence();
-  const order = createOrderCheck({ peopleOf: () => null, rootAt: tree.rootAt });
-  const adopted = new Set<string>();
-  const unknownKinds = new Set<string>();
-  let opened: EntryData["log.opened"] | null = null;
-  let time = "";
-  let highest = -1;
-  let last: Place | null = null;
-  let brokenAt: number | null = null;
-  let requests = 0;
-  let decisions = 0;
-  let unlisted = 0;
-
-  const found: Found = (each) => {
-    if (findings.length < MOST_FINDINGS) findings.push(each);
-    else unlisted += 1;
-  };
-
-  const judge = (head: LineHead, buffer: Buffer, start: number, end: number, place: Place): void => {
-    const { seq, kind, subject, policy } = head;
-    const about = { seq, place };
-    if (head.time !== time && !isMoment(head.time)) {
-      found(finding("changed", { ...about, message: `${head.time} is no moment` }));
-    }
-    if (head.time < time) found(finding("time_back", { ...about, message: `${head.time} after ${time}` }));
-    time = head.time;
-    if (seq === 0 && kind !== "log.opened") {
-      found(
-        finding("malformed_entry", { ...about, message: `the first entry is a ${kind}, not log.opened` }),
-      );
-    }
-    if (head.version !== 1 || !KNOWN.has(kind)) {
-      const what = `${kind} of version ${head.version}`;
-      if (!unknownKinds.has(what)) found(finding("unknown_kind", { ...about, message: `an entry ${what}` }));
-      unknownKinds.add(what);
-      return;
-    }
-    if (policy !== null && !adopted.has(policy) && kind !== "policy.adopted") {
-      found(finding("policy_unknown", { ...about, message: `${policy} was not adopted before`, rule: "P6" }));
-    }
-    if (kind === "request.received") requests += 1;
-    if (kind === "decision.recorded") decisions += 1;
-    try {
-      const data = NEEDS_DATA.has(kind) ? dataOf(buffer, start, end) : null;
-      if (kind === "log.opened") {
-        if (seq !== 0) found(finding("malformed_entry", { ...about, message: "log.opened after entry 0" }));
-        else opened = data as EntryData["log.opened"];
-      }
-      if (kind === "policy.adopted") adopted.add((data as EntryData["policy.adopted"]).revision);
-      const step = { kind: kind as EntryKind, subject, policy, at: Date.parse(head.time), data } as Step;
-      for (const { code, message, rule } of order.step(step).problems) {
-        found(finding(code, { ...about, message, ...(rule === undefined ? {} : { rule }) }));
-      }
-    } catch (error) {
-      // The data is whatever the log's writer put there: a field that is missing or of another type ends up here.
-      const message = `${kind}: ${error instanceof Error ? error.message : "unreadable"}`;
-      const code = error instanceof SyntaxError ? "changed" : "malformed_entry";
-      found(finding(code, { ...about, message }));
-    }
-  };
-
-  const onLine: OnLine = (buffer, start, end, place) => {
-    const head = readHead(buffer, start, end);
-    buffer[start - 1] = 0;
-    tree.push(leafHashInPlace(buffer.subarray(start - 1, end)));
-    last = place;
-    if (head !== null && head.seq > highest) highest = head.seq;
-    const due = sequence.next(head?.seq ?? null, place);
-    if (sequence.broken) brokenAt ??= tree.size - 1;
-    else if (due && head !== null) judge(head, buffer, start, end, place);
-  };
-
-  return {
-    findings,
-    tree,
-    sequence,
-    found,
-    onLine,
-    get opened(): EntryData["log.opened"] | null {
-      return opened;
-    },
-    get highest() {
-      return highest;
-    },
-    get last() {
-      return last;
-    },
-    requests: () => requests,
-    decisions: () => decisions,
-    unlisted: () => unlisted,
-    closeOrder(): void {
-      if (brokenAt === null || findings.length === 0) return;
-      const first = findings.findIndex(({ code }) => DAMAGE.has(code));
-      const damage = findings[first];
-      if (damage === undefined) return;
-      const note = `${damage.message}; the rules of requests were judged up to here`;
-      findings[first] = { ...damage, message: note };
-    },
-  };
-}
-
-const DAMAGE = new Set(["changed", "dropped", "repeated", "reordered", "inserted"]);
-
-type Reading = ReturnType<typeof createReading>;
-
-const dataOf = (buffer: Buffer, start: number, end: number): unknown => {
-  const { data } = JSON.parse(buffer.toString("utf8", start, end)) as { data: unknown };
-  if (typeof data !== "object" || data === null) throw new TypeError("no data");
-  return data;
-};
 
 const rootHash = (root: Digest): TreeHash => fromHex(root.slice("sha256:".length)) as TreeHash;
 

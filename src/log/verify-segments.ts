@@ -2,12 +2,21 @@ import { open, readdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
 import type { Place } from "./finding.ts";
 
-// Reads a log line by line, fast: large reads, the next one under way while this one is hashed, and no copy of a line.
-// The byte before each line is the reader's to overwrite (the newline of the line before), so that the leaf's 0x00
+// Reads a log line by line, fast: no copy of a line, and the next chunk is read while this one is hashed. The byte
+// before each line is the reader's to overwrite (the newline of the line before), so that the leaf's 0x00
 // can stand there.
 
 /** One line as it lies in the reader's buffer, without its newline; valid during the call only. */
-export type OnLine = (buffer: Buffer, start: number, end: number, place: Place) => void;
+export type OnLine = (buffer: Buffer, start: number, end: number, at: Cursor) => void;
+
+/** Where the line stands: one record for all lines, so whoever keeps it copies it with `placeOf`. */
+export interface Cursor {
+  segment: string;
+  line: number;
+  offset: number;
+}
+
+export const placeOf = ({ segment, line, offset }: Cursor): Place => ({ segment, line, offset });
 
 export interface LinesRead {
   /** Bytes after the last newline, and where they stand; null where the log ends in a newline. */
@@ -15,9 +24,10 @@ export interface LinesRead {
   readonly bytes: number;
 }
 
-const CHUNK = 4 * 1024 * 1024;
+/** Small enough to stay in the processor's cache between reading and hashing. */
+const CHUNK = 512 * 1024;
 /** What is kept in front of a chunk for a line that began in the one before; an entry has at most 64 KiB. */
-const CARRY = 1024 * 1024;
+const CARRY = 128 * 1024;
 const SEGMENT = /^\d{1,15}\.jsonl$/;
 
 /** Segment files of a log directory, in order. */
@@ -43,63 +53,52 @@ export async function readSegments(
   onLine: OnLine,
   onChunk: (bytes: number) => void,
 ): Promise<LinesRead> {
+  // Two buffers take turns: one is read into while the lines of the other are hashed.
+  let buffer = Buffer.allocUnsafeSlow(CARRY + CHUNK);
+  let other = Buffer.allocUnsafeSlow(CARRY + CHUNK);
   let total = 0;
   let torn: LinesRead["torn"] = null;
   for (const name of names) {
+    const at: Cursor = { segment: name, line: 1, offset: 0 };
     // A line does not go on in the next segment: what is left of one is torn, whatever follows.
-    const read = await readSegment(join(directory, name), name, onLine, (bytes) => onChunk(total + bytes));
-    total += read.bytes;
-    torn = read.torn ?? torn;
+    let carried = 0;
+    const file = await open(join(directory, name), "r");
+    try {
+      let reading = file.read(buffer, CARRY, CHUNK, null);
+      for (;;) {
+        const { bytesRead } = await reading;
+        if (bytesRead === 0) break;
+        reading = file.read(other, CARRY, CHUNK, null);
+        carried = eachLine(buffer, CARRY - carried, CARRY + bytesRead, onLine, at);
+        buffer.copy(other, CARRY - carried, CARRY + bytesRead - carried, CARRY + bytesRead);
+        [buffer, other] = [other, buffer];
+        total += bytesRead;
+        onChunk(total);
+      }
+    } finally {
+      await file.close();
+    }
+    if (carried > 0) torn = { bytes: carried, place: placeOf(at) };
   }
   return { torn, bytes: total };
 }
 
-async function readSegment(
-  path: string,
-  segment: string,
-  onLine: OnLine,
-  onChunk: (bytes: number) => void,
-): Promise<LinesRead> {
-  const file = await open(path, "r");
-  try {
-    // Two buffers take turns: one is read into while the lines of the other are hashed.
-    let current = Buffer.allocUnsafeSlow(CARRY + CHUNK);
-    let next = Buffer.allocUnsafeSlow(CARRY + CHUNK);
-    let carried = 0;
-    let line = 1;
-    let offset = 0;
-    let bytes = 0;
-    let reading = file.read(current, CARRY, CHUNK, 0);
-    for (;;) {
-      const { bytesRead } = await reading;
-      if (bytesRead === 0) break;
-      bytes += bytesRead;
-      reading = file.read(next, CARRY, CHUNK, bytes);
-      const end = CARRY + bytesRead;
-      let start = CARRY - carried;
-      for (;;) {
-        const newline = current.indexOf(0x0a, Math.max(start, CARRY));
-        if (newline < 0 || newline >= end) break;
-        onLine(current, start, newline, { segment, line, offset });
-        offset += newline + 1 - start;
-        start = newline + 1;
-        line += 1;
-      }
-      carried = end - start;
-      // Longer than any entry can be: handed on as it is, which the caller will not take for one.
-      if (carried >= CARRY) {
-        onLine(current, start, end, { segment, line, offset });
-        offset += carried;
-        carried = 0;
-      }
-      if (carried > 0) current.copy(next, CARRY - carried, start, end);
-      [current, next] = [next, current];
-      onChunk(bytes);
-    }
-    return { bytes, torn: carried === 0 ? null : { bytes: carried, place: { segment, line, offset } } };
-  } finally {
-    await file.close();
+/** Hands on the whole lines from `start` to `end`; the number of bytes that are left of one. */
+function eachLine(buffer: Buffer, start: number, end: number, onLine: OnLine, at: Cursor): number {
+  // What was carried over holds no newline, so the search starts after it.
+  for (let from = CARRY; ; from = start) {
+    const newline = buffer.indexOf(0x0a, from);
+    if (newline < 0 || newline >= end) break;
+    onLine(buffer, start, newline, at);
+    at.offset += newline + 1 - start;
+    at.line += 1;
+    start = newline + 1;
   }
+  if (end - start < CARRY) return end - start;
+  // Longer than any entry can be: handed on as it is, which the caller will not take for one.
+  onLine(buffer, start, end, at);
+  at.offset += end - start;
+  return 0;
 }
 
 /** The same over lines that a store hands out. */
@@ -109,15 +108,14 @@ export async function readLines(
   onChunk: (bytes: number) => void,
 ): Promise<LinesRead> {
   let buffer = Buffer.allocUnsafeSlow(CARRY);
-  let line = 1;
-  let offset = 0;
+  const at: Cursor = { segment: "store", line: 1, offset: 0 };
   for await (const { bytes } of lines) {
     if (bytes.length >= buffer.length) buffer = Buffer.allocUnsafeSlow(bytes.length + 1);
     buffer.set(bytes, 1);
-    onLine(buffer, 1, 1 + bytes.length, { segment: "store", line, offset });
-    offset += bytes.length + 1;
-    if (line % 4096 === 0) onChunk(offset);
-    line += 1;
+    onLine(buffer, 1, 1 + bytes.length, at);
+    at.offset += bytes.length + 1;
+    at.line += 1;
+    if (at.line % 4096 === 0) onChunk(at.offset);
   }
-  return { bytes: offset, torn: null };
+  return { bytes: at.offset, torn: null };
 }

@@ -1,4 +1,5 @@
 import { finding, type Finding, type Place } from "./finding.ts";
+import { placeOf, type Cursor } from "./verify-segments.ts";
 
 // Says what happened to the order of the lines, as well as the lines themselves can tell. A line that is not the one
 // due is held until the next line shows what it was: an altered number, a repeat, a swap or the far side of a gap.
@@ -16,7 +17,7 @@ interface Gap {
 
 export interface Sequence {
   /** The line's sequence number; null where the line is not an entry. True where it is the one due. */
-  next(seq: number | null, place: Place): boolean;
+  next(seq: number | null, at: Cursor): boolean;
   /** True from the first line that was not the one due. */
   readonly broken: boolean;
   finish(): readonly Finding[];
@@ -90,7 +91,7 @@ export function createSequence(): Sequence {
     get broken() {
       return broken;
     },
-    next(seq, place) {
+    next(seq, at) {
       if (odd !== null) {
         const held = odd;
         odd = null;
@@ -101,7 +102,7 @@ export function createSequence(): Sequence {
         return true;
       }
       broken = true;
-      odd = { seq, place };
+      odd = { seq, place: placeOf(at) };
       return false;
     },
     finish() {

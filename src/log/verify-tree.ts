@@ -19,16 +19,18 @@ export interface GrowingTree {
 
 export function createGrowingTree(): GrowingTree {
   let size = 0;
-  /** Leaves, a page of 256 each: strings of their own would take four times the memory. */
+  /** Leaves of full pages, 256 each: strings of their own would take four times the memory. */
   const pages: Buffer[] = [];
+  let page: TreeHash[] = [];
   /** By level, the complete subtree that still waits for its right neighbour. */
   const waiting: (TreeHash | undefined)[] = [];
   /** All complete subtrees from a page up, by level above it. */
   const complete: TreeHash[][] = [];
 
   const leafAt = (index: number): TreeHash => {
-    const at = (index % PAGE) * HASH_BYTES;
-    return (pages[Math.floor(index / PAGE)] as Buffer).toString("latin1", at, at + HASH_BYTES);
+    const at = index % PAGE;
+    const full = pages[Math.floor(index / PAGE)];
+    return full?.toString("latin1", at * HASH_BYTES, (at + 1) * HASH_BYTES) ?? (page[at] as TreeHash);
   };
   const subtree = ({ level, index }: SubtreeRef): TreeHash => {
     if (level >= PAGE_LEVEL) return complete[level - PAGE_LEVEL]?.[index] as TreeHash;
@@ -41,9 +43,12 @@ export function createGrowingTree(): GrowingTree {
       return size;
     },
     push(leaf) {
-      if (size % PAGE === 0) pages.push(Buffer.allocUnsafe(PAGE * HASH_BYTES));
-      (pages.at(-1) as Buffer).write(leaf, (size % PAGE) * HASH_BYTES, HASH_BYTES, "latin1");
       size += 1;
+      page.push(leaf);
+      if (page.length === PAGE) {
+        pages.push(Buffer.from(page.join(""), "latin1"));
+        page = [];
+      }
       let node = leaf;
       for (let level = 0; ; level += 1) {
         if (level >= PAGE_LEVEL) (complete[level - PAGE_LEVEL] ??= []).push(node);

@@ -44,6 +44,11 @@ const LONGEST_SUBJECT = 64;
 const QUOTE = 0x22;
 const ZERO = 0x30;
 const NINE = 0x39;
+const SPACE = 0x20;
+const BACKSLASH = 0x5c;
+const DELETE = 0x7f;
+
+const isHex = (byte: number): boolean => (byte >= ZERO && byte <= NINE) || (byte >= 0x61 && byte <= 0x66);
 
 export function createHeadReader(): HeadReader {
   let buffer: Buffer = Buffer.alloc(0);
@@ -60,6 +65,7 @@ export function createHeadReader(): HeadReader {
   // Almost every line has the policy of the line before it, and most of its time: what is the same was checked then.
   const time = Buffer.from(EARLIEST);
   const remembered = Buffer.from(EARLIEST);
+  let isRemembered = true;
   let lastPolicy = Buffer.alloc(0);
   let lastPolicyText = "";
 
@@ -71,11 +77,13 @@ export function createHeadReader(): HeadReader {
       if (!hasTimeForm(buffer, from, same)) return false;
       for (let i = same; i < TIME_BYTES; i += 1) time[i] = buffer[from + i] as number;
     }
+    // Where the line before was remembered, both times begin alike.
     compared = 0;
-    for (let i = 0; i < TIME_BYTES && compared === 0; i += 1) {
+    for (let i = isRemembered ? same : 0; i < TIME_BYTES && compared === 0; i += 1) {
       const difference = (time[i] as number) - (remembered[i] as number);
       if (difference !== 0) compared = difference < 0 ? -1 : 1;
     }
+    isRemembered = compared === 0;
     return true;
   };
 
@@ -89,7 +97,7 @@ export function createHeadReader(): HeadReader {
     if (lastPolicy.length === 0 || skip(buffer, from, lastPolicy) < 0) {
       const hex = skip(buffer, from, DIGEST);
       if (hex < 0) return -1;
-      for (let i = 0; i < HEX_DIGITS; i += 1) if (IN_HEX[buffer[hex + i] as number] !== 1) return -1;
+      for (let i = 0; i < HEX_DIGITS; i += 1) if (!isHex(buffer[hex + i] as number)) return -1;
       if (buffer[hex + HEX_DIGITS] !== QUOTE) return -1;
       lastPolicy = Buffer.from(buffer.subarray(from, hex + HEX_DIGITS + 1));
       lastPolicyText = lastPolicy.toString("latin1", 1, lastPolicy.length - 1);
@@ -141,7 +149,8 @@ export function createHeadReader(): HeadReader {
     policy: () => policy,
     comparedWithRemembered: () => compared,
     remember() {
-      if (compared !== 0) time.copy(remembered);
+      if (compared !== 0) for (let i = 0; i < TIME_BYTES; i += 1) remembered[i] = time[i] as number;
+      isRemembered = true;
     },
   };
 }
@@ -167,21 +176,15 @@ function number(line: Buffer, from: number, to: number): number {
   return value;
 }
 
-/** The position of the quote after a name of at most `longest` characters; -1 where there is none. */
+/** The position of the quote after a name of at most `longest` characters without escapes; -1 where there is none. */
 function name(line: Buffer, from: number, longest: number): number {
-  let at = from;
-  while (at - from <= longest && IN_NAMES[line[at] as number] === 1) at += 1;
-  return at > from && at - from <= longest && line[at] === QUOTE ? at : -1;
+  for (let at = from; at - from <= longest; at += 1) {
+    const byte = line[at] as number;
+    if (byte === QUOTE) return at > from ? at : -1;
+    if (byte <= SPACE || byte >= DELETE || byte === BACKSLASH) return -1;
+  }
+  return -1;
 }
-
-const tableOf = (characters: string): Uint8Array => {
-  const table = new Uint8Array(256);
-  for (const character of Buffer.from(characters)) table[character] = 1;
-  return table;
-};
-const LETTERS = "abcdefghijklmnopqrstuvwxyz";
-const IN_NAMES = tableOf(`${LETTERS}${LETTERS.toUpperCase()}0123456789_.:@/-`);
-const IN_HEX = tableOf("0123456789abcdef");
 
 /**
  * Digits and marks of `2026-11-21T10:00:00.000Z`, hours, minutes and seconds in range, days by the calendar. The bytes
@@ -212,29 +215,26 @@ const DAYS = [31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31];
 const daysIn = (year: number, month: number): number =>
   month === 2 && year % 4 === 0 && (year % 100 !== 0 || year % 400 === 0) ? 29 : (DAYS[month - 1] as number);
 
-/** Known kinds by a small hash of their bytes: no string is made to look one up. */
-const BY_HASH: ReadonlyMap<number, readonly { readonly kind: EntryKind; readonly bytes: Buffer }[]> = (() => {
-  const map = new Map<number, { kind: EntryKind; bytes: Buffer }[]>();
+/** Known kinds by their length and a letter: no string is made to look one up. */
+const BY_SHAPE: readonly (readonly { readonly kind: EntryKind; readonly bytes: Buffer }[])[] = (() => {
+  const table: { kind: EntryKind; bytes: Buffer }[][] = [];
   for (const kind of ENTRY_KINDS) {
     const bytes = Buffer.from(kind);
-    const hash = hashOf(bytes, 0, bytes.length);
-    map.set(hash, [...(map.get(hash) ?? []), { kind, bytes }]);
+    (table[shapeOf(bytes, 0, bytes.length)] ??= []).push({ kind, bytes });
   }
-  return map;
+  return Array.from(table, (kinds) => kinds ?? []);
 })();
 
-function hashOf(bytes: Uint8Array, from: number, to: number): number {
-  let hash = to - from;
-  for (let i = from; i < to; i += 1) hash = (Math.imul(hash, 31) + (bytes[i] as number)) | 0;
-  return hash;
+function shapeOf(bytes: Uint8Array, from: number, to: number): number {
+  return (to - from) * 32 + ((bytes[to - 3] as number) & 31);
 }
 
 function knownKind(line: Buffer, from: number, to: number): EntryKind | null {
-  for (const { kind, bytes } of BY_HASH.get(hashOf(line, from, to)) ?? []) {
-    if (bytes.length !== to - from) continue;
-    let same = true;
-    for (let i = 0; same && i < bytes.length; i += 1) same = bytes[i] === line[from + i];
-    if (same) return kind;
+  const candidates = BY_SHAPE[shapeOf(line, from, to)];
+  if (candidates === undefined) return null;
+  for (let i = 0; i < candidates.length; i += 1) {
+    const { kind, bytes } = candidates[i] as { kind: EntryKind; bytes: Buffer };
+    if (bytes.length === to - from && skip(line, from, bytes) > 0) return kind;
   }
   return null;
 }

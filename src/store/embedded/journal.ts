@@ -70,8 +70,12 @@ export function openJournal(parts: JournalParts, state?: JournalState): Journal 
   let isNameLoose = cursor.offset === 0;
   let scratch = Buffer.allocUnsafe(64 * 1024);
 
-  const rootDigest = (): Digest => `sha256:${hashToHex(tree.root())}`;
-  const hasNext = (): boolean => files.stat(segmentPath(logDir, cursor.segment + 1)) !== null;
+  let root: { readonly size: number; readonly digest: Digest } | null = null;
+  const rootDigest = (): Digest => {
+    if (root?.size !== tree.size) root = { size: tree.size, digest: `sha256:${hashToHex(tree.root())}` };
+    return root.digest;
+  };
+  const hasNext = (): boolean => files.exists(segmentPath(logDir, cursor.segment + 1));
   const enterNext = (flags: "r+" | "wx+"): void => {
     const next = files.open(segmentPath(logDir, cursor.segment + 1), flags);
     files.close(fd);

@@ -41,7 +41,7 @@ export function createTileFiles(files: Files, logDir: string): TileFiles {
     const open = descriptors.get(level);
     if (open !== undefined) return open;
     const path = join(directory, String(level));
-    if (files.stat(path) === null) {
+    if (!files.exists(path)) {
       if (!create) return null;
       files.makeDirectory(directory);
       files.close(files.open(path, "a+"));

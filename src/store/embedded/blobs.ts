@@ -100,7 +100,7 @@ export function createBlobStore({ files, blobsDir, keysDir }: BlobParts): BlobSt
       await keys.erase(request);
       files.removeTree(directory);
       const parent = dirname(directory);
-      if (files.stat(parent) !== null) await files.flushDirectory(parent);
+      if (files.exists(parent)) await files.flushDirectory(parent);
     },
     async erase(ref) {
       const path = pathOf(ref.digest);

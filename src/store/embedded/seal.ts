@@ -97,7 +97,7 @@ export function createRequestKeys(files: Files, keysDir: string): RequestKeys {
         }
         files.unlink(path);
       }
-      if (files.stat(directory) !== null) await files.flushDirectory(directory);
+      if (files.exists(directory)) await files.flushDirectory(directory);
     },
   };
 }

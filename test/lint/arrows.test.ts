@@ -17,7 +17,7 @@ const restricted = (findings: readonly Finding[]): readonly string[] => {
 /** The table of docs/architecture.md: folder -> what it may import values of. */
 async function arrows(): Promise<ReadonlyMap<string, ReadonlySet<string>>> {
   const text = await readFile(join(root, "docs/architecture.md"), "utf8");
-  const rows = [...text.matchAll(/^\| `src\/([a-z]+)` +\|[^|]+\|([^|]+)\|$/gm)];
+  const rows = [...text.matchAll(/^\| `src\/([a-z-]+)` +\|[^|]+\|([^|]+)\|$/gm)];
   return new Map(rows.map((row) => [row[1] ?? "", new Set((row[2] ?? "").trim().split(", "))]));
 }
 

@@ -12,7 +12,7 @@ import { ENTRY_KINDS, type Entry } from "./entry.ts";
 export interface Reducer<S> {
   init(): S;
   apply(state: S, entry: Entry): void;
-  /** Whether the subject is still open after the entry was applied; undefined: not this reducer's subject. */
+  /** Whether the subject is still open after the entry was applied; undefined: not this reducer's subject. Nobody's: closed. */
   isOpen?(state: S, subject: string): boolean | undefined;
   toJSON(state: S): unknown;
   fromJSON(json: never): S;
@@ -31,9 +31,9 @@ const RECENT = 20_000;
 const SNAPSHOT_VERSION = 1;
 const KNOWN: ReadonlySet<string> = new Set(ENTRY_KINDS);
 
-export function createFold<R extends Record<string, Reducer<never>>>(reducers: R): Fold<R> {
+export function createFold<R extends Readonly<Record<string, Reducer<unknown>>>>(reducers: R): Fold<R> {
   const names = Object.keys(reducers);
-  const reducer = (name: string): Reducer<unknown> => reducers[name] as unknown as Reducer<unknown>;
+  const reducer = (name: string): Reducer<unknown> => reducers[name] as Reducer<unknown>;
   const state: Record<string, unknown> = {};
   for (const name of names) state[name] = reducer(name).init();
   let size = 0;
@@ -47,7 +47,7 @@ export function createFold<R extends Record<string, Reducer<never>>>(reducers: R
       const answer = reducer(name).isOpen?.(state[name], subject);
       if (answer !== undefined) return answer;
     }
-    return true;
+    return false;
   };
   const forgetOldest = (map: Map<string, unknown> | Set<string>, keep: number): void => {
     for (const key of map.keys()) {

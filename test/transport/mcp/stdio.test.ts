@@ -199,7 +199,7 @@ describe("progress", () => {
     await next();
     expect(seen.map((one) => one.progress)).toEqual([1, 2, 3, 4]);
     expect(seen[0]?.message).toBe("waiting for 1 of 1 approvals");
-    expect(seen[1]?.message).toBe("1 of 2 approved \\u{1b}[31mby eve");
+    expect(seen[1]?.message).toBe("1 of 2 approved ⟦U+001B⟧[31mby eve");
     await gate.approve(ticket);
     let last = await pipe.receive();
     while (last["method"] !== undefined) last = await pipe.receive();

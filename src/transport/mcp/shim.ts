@@ -11,6 +11,7 @@ import { CountersignError } from "../../errors.ts";
 import { AGENT_HEADER } from "./http-names.ts";
 import { readLines } from "./lines.ts";
 import {
+  cancelledIdOf,
   MAX_MESSAGE_BYTES,
   metaOf,
   paramsOf,
@@ -21,7 +22,6 @@ import {
   type RpcId,
 } from "./message.ts";
 import { readEvents } from "./sse.ts";
-import { cancelledIdOf } from "./stdio-transport.ts";
 
 // The stdio command where a gateway already serves the home: lines in, HTTP out, and back.
 //

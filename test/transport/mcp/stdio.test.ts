@@ -137,7 +137,7 @@ describe("what is handed to the gate", () => {
     await pipe.receive();
     const [call] = gate.calls;
     expect(call?.arguments).toEqual(JSON.parse(args));
-    const extra = (call?.arguments as { extra: object }).extra;
+    const { extra } = (call as { arguments: { extra: object } }).arguments;
     expect(Object.hasOwn(extra, "__proto__")).toBe(true);
     expect(call?.reasoning).toEqual(reasoning);
     expect(call?.callId).toBe("call_1");

@@ -93,8 +93,11 @@ function open(server: Server, host: string, port: number): Promise<number> {
 function stop(server: Server, graceMs: number): Promise<void> {
   return new Promise((resolve) => {
     const hurry = setTimeout(() => server.closeAllConnections(), graceMs);
+    // A kept connection becomes idle only when its last answer has gone out.
+    const sweep = setInterval(() => server.closeIdleConnections(), 20);
     server.close(() => {
       clearTimeout(hurry);
+      clearInterval(sweep);
       resolve();
     });
     server.closeIdleConnections();

@@ -56,3 +56,29 @@ test("closing does not wait for clients that keep their connection open", async 
   expect(performance.now() - began).toBeLessThan(1_000);
   socket.destroy();
 });
+
+test("closing lets an answer that is under way go out on a kept connection, and then closes that", async () => {
+  let finish = (): void => undefined;
+  const asked = new Promise<void>((resolve) => {
+    finish = resolve;
+  });
+  const listening = await listen({
+    host: "127.0.0.1",
+    port: 0,
+    what: "test listener",
+    setting: "listeners.test",
+    handle: (_request, response) => void asked.then(() => response.end("answered")),
+  });
+  const socket = connect(listening.port, "127.0.0.1");
+  let text = "";
+  socket.on("data", (chunk) => (text += String(chunk)));
+  const ended = new Promise((resolve) => socket.once("close", resolve));
+  socket.write("GET / HTTP/1.1\r\nHost: x\r\nConnection: keep-alive\r\n\r\n");
+  await new Promise((resolve) => setTimeout(resolve, 100));
+  const began = performance.now();
+  const closed = listening.close(10_000);
+  setTimeout(finish, 100);
+  await Promise.all([closed, ended]);
+  expect(text).toContain("answered");
+  expect(performance.now() - began).toBeLessThan(2_000);
+});

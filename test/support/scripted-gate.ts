@@ -256,7 +256,12 @@ export function createScriptedGate(parts: ScriptedGateParts = {}): ScriptedGate 
       broken = true;
     },
     async attached(ticket, count) {
-      while (find(ticket).waiters.size !== count) await new Promise((resolve) => setTimeout(resolve, 5));
+      const until = Date.now() + 5_000;
+      while (find(ticket).waiters.size !== count) {
+        if (Date.now() > until)
+          throw new Error(`${find(ticket).waiters.size} attached to ${ticket}, not ${count}`);
+        await new Promise((resolve) => setTimeout(resolve, 5));
+      }
     },
     say(ticket, message) {
       for (const waiter of find(ticket).waiters) waiter.progress(message);

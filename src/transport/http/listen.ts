@@ -18,7 +18,11 @@ export interface ListenParts {
   readonly what: string;
   readonly setting: string;
   handle(request: IncomingMessage, response: ServerResponse): void;
+  /** Milliseconds to receive the headers, and the whole request. An answer may take as long as people do. */
+  readonly timeouts?: { readonly headersMs: number; readonly requestMs: number };
 }
+
+const TIMEOUTS = { headersMs: 10_000, requestMs: 30_000 } as const;
 
 /**
  * Opens an HTTP listener whose slow or silent clients cannot hold it.
@@ -54,14 +58,15 @@ export async function listen(parts: ListenParts): Promise<Listening> {
 }
 
 function create(parts: ListenParts): Server {
+  const { headersMs, requestMs } = parts.timeouts ?? TIMEOUTS;
   const server = createServer(
     {
       maxHeaderSize: 16 * 1024,
-      headersTimeout: 10_000,
-      // Time to receive a whole request. An answer may take as long as people do.
-      requestTimeout: 30_000,
+      headersTimeout: headersMs,
+      requestTimeout: requestMs,
       keepAliveTimeout: 30_000,
-      connectionsCheckingInterval: 5_000,
+      connectionsCheckingInterval: Math.min(5_000, headersMs),
+      // Our own check answers in our own words, and counts.
       requireHostHeader: false,
     },
     (request, response) => parts.handle(request, response),
@@ -88,8 +93,11 @@ function open(server: Server, host: string, port: number): Promise<number> {
 function stop(server: Server, graceMs: number): Promise<void> {
   return new Promise((resolve) => {
     const hurry = setTimeout(() => server.closeAllConnections(), graceMs);
+    // A kept connection becomes idle only when its last answer has gone out.
+    const sweep = setInterval(() => server.closeIdleConnections(), 20);
     server.close(() => {
       clearTimeout(hurry);
+      clearInterval(sweep);
       resolve();
     });
     server.closeIdleConnections();

@@ -11,6 +11,7 @@ import { listen } from "../http/listen.ts";
 import { createTurnedAwayLog } from "../http/turned-away.ts";
 import { AGENT_HEADER, MCP_PATH } from "./http-names.ts";
 import {
+  cancelledIdOf,
   MAX_MESSAGE_BYTES,
   metaOf,
   paramsOf,
@@ -21,7 +22,6 @@ import {
 } from "./message.ts";
 import { clientClaim, createMcpServer } from "./server.ts";
 import { clientOfSession, createOpenCalls, newSessionId } from "./session.ts";
-import { cancelledIdOf } from "./stdio-transport.ts";
 
 // MCP over streamable HTTP, for clients of both protocol eras.
 //

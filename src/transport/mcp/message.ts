@@ -69,6 +69,13 @@ export const paramsOf = (message: Message): Message => objectOf(message["params"
 /** `_meta` of the params, or an empty object. */
 export const metaOf = (message: Message): Message => objectOf(paramsOf(message)["_meta"]);
 
+/** The request that a cancellation names; it will not be answered. */
+export function cancelledIdOf(message: Message): RpcId | null {
+  if (message["method"] !== "notifications/cancelled") return null;
+  const id = paramsOf(message)["requestId"];
+  return typeof id === "string" || typeof id === "number" ? id : null;
+}
+
 const objectOf = (value: unknown): Message =>
   typeof value === "object" && value !== null && !Array.isArray(value) ? (value as Message) : {};
 

@@ -1,15 +1,20 @@
-// Text of people, operators and backends on its way to a model or a progress line. It stays readable and stays what
-// it is: one line is one line, and nothing in it can pass for the lines that we wrote around it (P3).
+import { neutralise } from "../../base/text.ts";
 
-/** Anything that is not visible, one column wide and in place: controls, format characters, private use, separators. */
-const HIDDEN = /[\p{Cc}\p{Cf}\p{Co}\p{Cs}\p{Cn}\p{Zl}\p{Zp}]/gu;
+// Text of people, operators and backends on its way to a model or a progress line. One line is one line, and nothing
+// in it can pass for the lines that we wrote around it (P3).
 
-const visible = (text: string): string =>
-  text.toWellFormed().replace(HIDDEN, (char) => `\\u{${(char.codePointAt(0) ?? 0).toString(16)}}`);
+const LINE_END = /\r\n|[\r\n\u0085\u2028\u2029]/;
 
-/** One line: line ends become spaces, hidden characters become `\u{…}`. */
+/** One line: line ends become spaces, what a reader would not see becomes a marker. */
 export const plainLine = (text: string, limit = 2_000): string => {
-  const line = visible(text.replace(/\s*[\r\n\u0085\u2028\u2029]+\s*/g, " ").trim());
+  const line = neutralise(
+    text
+      .split(LINE_END)
+      .map((part) => part.trim())
+      .join(" ")
+      .trim(),
+    { lines: false },
+  ).text;
   return line.length <= limit ? line : `${line.slice(0, limit)}… (${line.length - limit} more characters)`;
 };
 
@@ -22,5 +27,4 @@ export const quoted = (text: string): string =>
     .map((line) => `> ${line}`)
     .join("\n");
 
-const linesOf = (text: string): string[] =>
-  text.split(/\r\n|[\r\n\u0085\u2028\u2029]/).map((line) => plainLine(line));
+const linesOf = (text: string): string[] => text.split(LINE_END).map((line) => plainLine(line));

@@ -1,16 +1,12 @@
-import {
-  request as httpRequest,
-  Agent as HttpAgent,
-  type ClientRequest,
-  type IncomingMessage,
-} from "node:http";
-import { request as httpsRequest, Agent as HttpsAgent } from "node:https";
+import { request as httpRequest, type ClientRequest, type IncomingMessage } from "node:http";
+import { request as httpsRequest } from "node:https";
 import type { Readable, Writable } from "node:stream";
 import type { Logger } from "pino";
 import { CountersignError } from "../../errors.ts";
 import { AGENT_HEADER } from "./http-names.ts";
 import { readLines } from "./lines.ts";
 import {
+  cancelledIdOf,
   MAX_MESSAGE_BYTES,
   metaOf,
   paramsOf,
@@ -21,7 +17,6 @@ import {
   type RpcId,
 } from "./message.ts";
 import { readEvents } from "./sse.ts";
-import { cancelledIdOf } from "./stdio-transport.ts";
 
 // The stdio command where a gateway already serves the home: lines in, HTTP out, and back.
 //
@@ -53,8 +48,6 @@ export async function runShim(options: ShimOptions): Promise<void> {
   const url = endpoint(options.url);
   const stdin = options.stdin ?? process.stdin;
   const stdout = options.stdout ?? process.stdout;
-  const agent =
-    url.protocol === "https:" ? new HttpsAgent({ keepAlive: true }) : new HttpAgent({ keepAlive: true });
   const open = new Map<RpcId, AbortController>();
   const work = new Set<Promise<void>>();
   const ending = new AbortController();
@@ -72,7 +65,6 @@ export async function runShim(options: ShimOptions): Promise<void> {
       const response = await connect(url, {
         headers: headersOf(message, options, legacy),
         body: bytes,
-        agent,
         signal: AbortSignal.any([mine.signal, ending.signal]),
       });
       await relay(response, message, id);
@@ -152,7 +144,6 @@ export async function runShim(options: ShimOptions): Promise<void> {
     await settleSoon(work);
     ending.abort();
     await Promise.allSettled([...work]);
-    agent.destroy();
   }
 }
 
@@ -236,7 +227,6 @@ const headerValue = (value: string): string =>
 interface Post {
   readonly headers: Record<string, string>;
   readonly body: Uint8Array;
-  readonly agent: HttpAgent | HttpsAgent;
   readonly signal: AbortSignal;
 }
 
@@ -262,7 +252,9 @@ function send(url: URL, post: Post): Promise<IncomingMessage> {
       url,
       {
         method: "POST",
-        agent: post.agent,
+        // A connection of its own for each message: a kept one that the gateway closed meanwhile would leave open
+        // whether the message arrived, and on loopback it saves nothing that counts.
+        agent: false,
         signal: post.signal,
         headers: { ...post.headers, "content-length": String(post.body.length) },
       },

@@ -3,6 +3,7 @@ import type { Readable, Writable } from "node:stream";
 import { readLines } from "./lines.ts";
 import {
   MAX_MESSAGE_BYTES,
+  cancelledIdOf,
   parseError,
   parseMessage,
   requestIdOf,
@@ -107,10 +108,3 @@ const invalidRequest = (message: Message): Message => {
     error: { code: -32600, message: "not a JSON-RPC 2.0 message" },
   };
 };
-
-/** The request that a cancellation names; it will not be answered. */
-export function cancelledIdOf(message: Message): RpcId | null {
-  if (message["method"] !== "notifications/cancelled") return null;
-  const id = (message["params"] as Message | undefined)?.["requestId"];
-  return typeof id === "string" || typeof id === "number" ? id : null;
-}

@@ -4,12 +4,13 @@ import type { Caller } from "../../../src/request/principal.ts";
 import { MAX_MESSAGE_BYTES } from "../../../src/transport/mcp/message.ts";
 import { serveStdio } from "../../../src/transport/mcp/stdio.ts";
 import { createRawPipe, type RawPipe } from "../../support/raw-stdio.ts";
-import { legacyInitialize, legacyRequest, modernRequest, notification, stable } from "../../support/rpc.ts";
+import { legacyInitialize, legacyRequest, modernRequest, notification } from "../../support/rpc.ts";
 import {
   createScriptedGate,
   type ScriptedGate,
   type ScriptedGateParts,
 } from "../../support/scripted-gate.ts";
+import { LEGACY_SCRIPT, MODERN_SCRIPT, transcribe } from "../../support/transcript.ts";
 
 const log = pino({ level: "silent" });
 const caller: Caller = {
@@ -61,58 +62,15 @@ const dataOf = (answer: Record<string, unknown>): Record<string, unknown> =>
   (answer["result"] as { structuredContent: Record<string, unknown> }).structuredContent;
 
 describe("the words on the wire", () => {
-  /** Sends each request, approves what is held when `approve` comes up, and writes down both sides. */
-  async function transcript(requests: readonly (object | "approve")[]): Promise<string> {
-    const { gate, pipe } = serve({ holdMs: 40 });
-    const lines: string[] = [];
-    let ticket = "";
-    for (const request of requests) {
-      if (request === "approve") {
-        ticket = gate.held()[0] ?? "";
-        await gate.approve(ticket);
-        lines.push("# a person approves", "");
-        continue;
-      }
-      const text = JSON.stringify(request).replace("TICKET", () => gate.held()[0] ?? ticket);
-      lines.push(`> ${text}`);
-      pipe.sendBytes(`${text}\n`);
-      if ("id" in request) lines.push(`< ${JSON.stringify(await pipe.receive())}`, "");
-    }
-    return stable(`${lines.join("\n")}\n`);
-  }
-
   test("a client of 2025-11-25 sees exactly this", async () => {
-    const text = await transcript([
-      legacyInitialize(1),
-      notification("notifications/initialized"),
-      legacyRequest(2, "tools/list"),
-      legacyRequest(3, "tools/call", { name: "read_service", arguments: { service: "web" } }),
-      legacyRequest(4, "tools/call", deploy("v1")),
-      "approve",
-      legacyRequest(5, "tools/call", { name: "countersign_wait", arguments: { ticket: "TICKET" } }),
-      legacyRequest(6, "tools/call", { name: "nothing_here" }),
-      legacyRequest(7, "tools/call", { arguments: {} }),
-      legacyRequest(8, "resources/list"),
-      legacyRequest(9, "ping"),
-    ]);
+    const { gate, pipe } = serve();
+    const text = await transcribe(LEGACY_SCRIPT, gate, pipe);
     await expect(text).toMatchFileSnapshot("../../golden/mcp/transcript-2025-11-25.txt");
   });
 
   test("a client of 2026-07-28 sees exactly this", async () => {
-    const text = await transcript([
-      modernRequest("a", "server/discover"),
-      modernRequest("b", "tools/list"),
-      modernRequest("c", "tools/call", { name: "read_service", arguments: { service: "web" } }),
-      modernRequest("d", "tools/call", deploy("v1")),
-      "approve",
-      modernRequest("e", "tools/call", { name: "countersign_wait", arguments: { ticket: "TICKET" } }),
-      modernRequest("f", "tools/call", { name: "countersign_withdraw", arguments: { ticket: "TICKET" } }),
-      modernRequest("g", "tools/call", {
-        name: "countersign_wait",
-        arguments: { ticket: "x", approve: true },
-      }),
-      modernRequest("h", "prompts/list"),
-    ]);
+    const { gate, pipe } = serve();
+    const text = await transcribe(MODERN_SCRIPT, gate, pipe);
     await expect(text).toMatchFileSnapshot("../../golden/mcp/transcript-2026-07-28.txt");
   });
 
@@ -137,7 +95,7 @@ describe("what is handed to the gate", () => {
     await pipe.receive();
     const [call] = gate.calls;
     expect(call?.arguments).toEqual(JSON.parse(args));
-    const extra = (call?.arguments as { extra: object }).extra;
+    const { extra } = (call as { arguments: { extra: object } }).arguments;
     expect(Object.hasOwn(extra, "__proto__")).toBe(true);
     expect(call?.reasoning).toEqual(reasoning);
     expect(call?.callId).toBe("call_1");
@@ -199,7 +157,7 @@ describe("progress", () => {
     await next();
     expect(seen.map((one) => one.progress)).toEqual([1, 2, 3, 4]);
     expect(seen[0]?.message).toBe("waiting for 1 of 1 approvals");
-    expect(seen[1]?.message).toBe("1 of 2 approved \\u{1b}[31mby eve");
+    expect(seen[1]?.message).toBe("1 of 2 approved ⟦U+001B⟧[31mby eve");
     await gate.approve(ticket);
     let last = await pipe.receive();
     while (last["method"] !== undefined) last = await pipe.receive();

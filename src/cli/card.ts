@@ -1,3 +1,4 @@
+import type { Digest } from "../base/digest.ts";
 import { padTo, wrap, type Paint } from "../base/terminal.ts";
 import { neutralise, type NeutraliseOptions, type TextFlag } from "../base/text.ts";
 
@@ -18,6 +19,8 @@ export interface Card {
   own(text: string): void;
   /** `label      value`, wrapped under itself. `value` is neutral and unpainted. */
   field(label: string, value: string, paint?: (line: string) => string): void;
+  /** A digest under a label, in two halves: whole, and yet comparable by eye. */
+  digest(label: string, digest: Digest): void;
   /** A heading over evidence. */
   heading(text: string): void;
   /** Neutral text behind a gutter, whole, long lines continued behind `┊`. */
@@ -36,7 +39,7 @@ export function createCard(width: number, paint: Paint): Card {
     return neutral.text;
   };
   const room = width - MARGIN.length;
-  return {
+  const card: Card = {
     lines,
     flags,
     theirs,
@@ -45,8 +48,13 @@ export function createCard(width: number, paint: Paint): Card {
     own: (text) => void lines.push(`${MARGIN}${text}`),
     field(label, value, painted = (line) => line) {
       const [first = "", ...rest] = wrap(value, room - LABEL);
-      lines.push(`${MARGIN}${paint.dim(padTo(label, LABEL))}${painted(first)}`);
+      lines.push(`${MARGIN}${paint.dim(padTo(label, LABEL))}${painted(first)}`.trimEnd());
       for (const line of rest) lines.push(`${MARGIN}${" ".repeat(LABEL)}${painted(line)}`);
+    },
+    digest(label, digest) {
+      const half = digest.length - 32;
+      card.field(label, digest.slice(0, half));
+      card.field("", `${" ".repeat("sha256:".length)}${digest.slice(half)}`);
     },
     heading(text) {
       const [first = "", ...rest] = wrap(text, room);
@@ -61,6 +69,7 @@ export function createCard(width: number, paint: Paint): Card {
       }
     },
   };
+  return card;
 }
 
 function paintLike(line: string, piece: string, painted: (line: string) => string): string {

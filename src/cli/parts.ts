@@ -63,7 +63,7 @@ export interface PolicyTools {
     file: string,
   ): Result<{ readonly policy: Policy; readonly notes: readonly SourceError[] }, readonly SourceError[]>;
   /** Runs the `tests:` of a policy. */
-  test(policy: Policy): readonly PolicyTestResult[];
+  test(policy: Policy): { readonly tests: readonly PolicyTestResult[] };
   /** Reads a call as `tests:` write it (`{ tool, environment, args, preview, … }`); messages name the path. */
   readCall(call: unknown, policy: Policy): Result<PolicyInput, readonly string[]>;
 }
@@ -71,8 +71,11 @@ export interface PolicyTools {
 export interface PolicyTestResult {
   readonly it: string;
   readonly line: number;
-  /** One sentence per expectation that was not met; empty where the test passed. */
-  readonly failures: readonly string[];
+  readonly passed: boolean;
+  /** One per expectation that was not met. */
+  readonly differences: readonly string[];
+  /** What decided: `hold by prod-deletes-need-two`. */
+  readonly got: string;
 }
 
 /** What the log commands need of src/log; its functions fit as they are. */

@@ -39,9 +39,9 @@ export function renderEvidence(card: Card, view: View, question: Question, paint
     FIDELITY_WORDS[question.fidelity],
     question.fidelity === "none" ? paint.yellow : undefined,
   );
-  card.field("plan", question.plan);
-  for (const file of question.files) card.field("file", file);
-  card.field("view", question.view);
+  card.digest("plan", question.plan);
+  for (const file of question.files) card.digest("file", file);
+  card.digest("view", question.view);
 }
 
 /** Code keeps its indentation; a run of blanks inside a line is still counted. */

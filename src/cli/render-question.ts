@@ -1,4 +1,4 @@
-import { box, displayWidth, type Paint } from "../base/terminal.ts";
+import { box, displayWidth, wrap, type Paint } from "../base/terminal.ts";
 import { FLAG_WORDS, type TextFlag } from "../base/text.ts";
 import type { OpenQuestion } from "../consent/desk.ts";
 import type { PersonId } from "../request/principal.ts";
@@ -62,17 +62,24 @@ export function renderQuestion(open: OpenQuestion, options: RenderOptions): Rend
 function renderHead(card: Card, open: OpenQuestion, width: number, paint: Paint): readonly string[] {
   const effect = card.line(open.view.effectLine);
   const alarming = open.view.effect === "destructive" || open.view.effect === "privilege";
+  const pieces = wrap(effect, width - 4);
+  const title = (piece: string): string => (alarming ? paint.alarm(` ${piece} `) : paint.bold(` ${piece} `));
+  const lines = pieces.map((piece) => ` ${title(piece)}`);
   const gap = width - 4 - displayWidth(effect) - open.code.length;
-  const title = alarming ? paint.alarm(` ${effect} `) : paint.bold(` ${effect} `);
-  const lines = gap >= 2 ? [` ${title}${" ".repeat(gap)} ${paint.bold(open.code)}`] : [` ${title}`];
+  if (pieces.length === 1 && gap >= 1)
+    lines[0] = `${lines[0] ?? ""}${" ".repeat(gap)} ${paint.bold(open.code)}`;
   lines.push(`  ${paint.dim("─".repeat(width - 3))}`);
+  const warn = (words: string, painted: (text: string) => string): void => {
+    for (const line of wrap(words, width - 2)) lines.push(`  ${painted(line)}`);
+  };
   if (!offersApproval(open)) {
-    lines.push(`  ${paint.red("INCOMPLETE")}: not everything could be seen. This can only be denied (C4).`);
+    warn("INCOMPLETE: not everything could be seen. This can only be denied (C4).", paint.red);
   }
   if (card.flags.size > 0) {
-    lines.push(`  ${paint.red("LOOK CLOSELY")}: text below was made visible or marked, because it holds`);
-    for (const flag of [...card.flags].sort()) lines.push(`    - ${FLAG_WORDS[flag]}`);
+    warn("LOOK CLOSELY: text below was made visible or marked, because it holds", paint.red);
+    for (const flag of [...card.flags].sort()) warn(`- ${FLAG_WORDS[flag]}`, paint.yellow);
   }
+  if (!offersApproval(open) || card.flags.size > 0) lines.push("");
   return lines;
 }
 

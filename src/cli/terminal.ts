@@ -26,7 +26,7 @@ export interface Terminal {
   ask(question: string): Promise<string | null>;
 }
 
-const MIN_WIDTH = 40;
+const MIN_WIDTH = 48;
 const MAX_WIDTH = 100;
 
 /** @param wish.colour false where the person switched colour off; `NO_COLOR` (no-color.org) does as well */

@@ -6,7 +6,7 @@ import { pino } from "pino";
 import { canonicalBytes } from "../../src/base/canonical-json.ts";
 import { timestamp } from "../../src/base/clock.ts";
 import { digestJson, type Digest } from "../../src/base/digest.ts";
-import { newId, type LogId, type RequestId } from "../../src/base/id.ts";
+import type { LogId, RequestId } from "../../src/base/id.ts";
 import { err, ok } from "../../src/base/result.ts";
 import type { Settings } from "../../src/config/settings.ts";
 import { sshsigFingerprint } from "../../src/consent/channels/cli/sshsig.ts";
@@ -111,7 +111,8 @@ export function createScriptedHome(parts: {
   readonly settings?: Settings;
 }): ScriptedHome {
   const now = { ms: T0 };
-  const logId: LogId = newId("log", T0);
+  const logId: LogId = "log_01KAKJT00000000000000000LG";
+  let asked = 0;
   let entries: Entry[] = [];
   const requests = new Map<RequestId, RequestSummary>();
   const open = new Map<RequestId, OpenQuestion>();
@@ -361,7 +362,9 @@ export function createScriptedHome(parts: {
         );
     },
     ask(script = {}) {
-      const request: RequestId = newId("req", now.ms);
+      // Ids that do not change from run to run: codes in golden files come from them.
+      asked += 1;
+      const request: RequestId = `req_01KAKJT0000000000000000${String(asked).padStart(3, "0")}`;
       const deadline = now.ms + (script.withinMs ?? 30 * 60_000);
       const requester: Requester = {
         principal: { kind: "person", id: "ana" },

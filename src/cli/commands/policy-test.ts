@@ -20,17 +20,18 @@ export const addPolicyTest: AddCommand = (parent, cli, run) => {
           command,
           command.processedArgs[0] as string | undefined,
         );
-        const results = cli.parts.policyTools.test(policy);
-        const failed = results.filter(({ failures }) => failures.length > 0);
+        const results = cli.parts.policyTools.test(policy).tests;
+        const failed = results.filter(({ passed }) => !passed);
         const { terminal } = cli;
         if (flagsOf<{ json?: boolean }>(command).json === true) {
           terminal.json({ file, ok: failed.length === 0, tests: results });
           return failed.length === 0 ? 0 : 1;
         }
-        for (const { it, line, failures } of results) {
-          const mark = failures.length === 0 ? terminal.paint.green("ok  ") : terminal.paint.red("FAIL");
+        for (const { it, line, passed, differences, got } of results) {
+          const mark = passed ? terminal.paint.green("ok  ") : terminal.paint.red("FAIL");
           terminal.out(`${mark} ${neutralLine(it)} (${neutralLine(file)}:${line})`);
-          for (const failure of failures) terminal.out(`     ${neutralLine(failure)}`);
+          for (const difference of differences) terminal.out(`     ${neutralLine(difference)}`);
+          if (!passed) terminal.out(`     decided: ${neutralLine(got)}`);
         }
         if (results.length === 0) terminal.out("the policy has no tests; write some under tests:");
         else terminal.out(`${results.length - failed.length} of ${results.length} passed`);

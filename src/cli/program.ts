@@ -40,7 +40,7 @@ export function buildProgram(cli: Cli, exit: (code: number) => void): Command {
     .helpOption("-h, --help", "print this, or a command's own help")
     .helpCommand(false)
     .addHelpText("after", "\nExample:\n  $ countersign pending\n  $ countersign approve 8K2M4Q")
-    .configureHelp({ showGlobalOptions: true })
+    .configureHelp({ showGlobalOptions: true, subcommandTerm: termOf })
     .configureOutput({
       writeOut: (text) => terminal.out(text.replace(/\n$/, "")),
       writeErr: (text) => terminal.note(text.replace(/\n$/, "")),
@@ -61,6 +61,13 @@ export function buildProgram(cli: Cli, exit: (code: number) => void): Command {
   overrideExits(program);
   return program;
 }
+
+/** A command in a listing: its name and what it takes, without the word that says it has flags. */
+const termOf = (command: Command): string =>
+  [
+    command.name(),
+    ...command.registeredArguments.map((one) => (one.required ? `<${one.name()}>` : `[${one.name()}]`)),
+  ].join(" ");
 
 /** Parse errors become faults that name the command they belong to. */
 function overrideExits(command: Command): void {

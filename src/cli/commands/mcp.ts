@@ -20,7 +20,7 @@ be trusted, so no countersign.yaml is looked for there.
 Example (in a host's configuration):
   "countersign": {
     "command": "countersign",
-    "args": ["mcp", "--home", "/home/ana/countersign", "--agent", "claude-desktop"]
+    "args": ["mcp", "--home", "/home/ana/countersign", "--agent", "claude"]
   }`,
     )
     .action(

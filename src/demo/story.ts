@@ -172,17 +172,17 @@ async function prove(
   await home.store.catchUp();
   const history = await home.requests.history(request as OpenQuestion["request"]);
   for (const entry of history) say(paint.dim(`   #${String(entry.seq).padEnd(3)} ${entry.time}  ${entry.kind}`));
-  const report = await logTools.verifyLog(home, () => undefined);
+  const report = await logTools.verifyLog(join(home.settings.dataDir, "log"), {});
   say(
     report.ok
-      ? paint.green(`   log verify: ok, ${report.size} entries, root ${report.root.slice(0, 23)}…`)
+      ? paint.green(`   log verify: ok, ${report.entries} entries, root ${report.checkpoint?.root.slice(0, 23) ?? ""}…`)
       : paint.red("   log verify: FAILED"),
   );
   const text = await logTools.buildReceipt(home.store, request as OpenQuestion["request"]);
   const file = join(workspace.home, "receipts", `${request}.json`);
   await mkdir(join(workspace.home, "receipts"), { recursive: true });
   await writeFile(file, text);
-  const receipt = await logTools.verifyReceipt(text, null);
+  const receipt = await logTools.verifyReceipt(text, {});
   say(receipt.ok ? paint.green("   receipt: ok, it verifies without this machine") : paint.red("   receipt: FAILED"));
   say(paint.dim(`   ${file}`));
   say("");

@@ -29,10 +29,8 @@ const FIELDS = [
 ];
 const field = fc.constantFrom(...FIELDS);
 
-interface Grammar {
-  readonly bool: string;
-}
-const { bool } = fc.letrec<Grammar>((tie) => {
+const { bool } = fc.letrec<{ bool: string }>((tie) => {
+  const inner = tie("bool") as fc.Arbitrary<string>;
   const operand = fc.oneof({ weight: 4, arbitrary: field }, text, int, double);
   const comparison = fc
     .tuple(operand, fc.constantFrom("==", "!=", "<", "<=", ">", ">="), operand)
@@ -88,11 +86,9 @@ const { bool } = fc.letrec<Grammar>((tie) => {
         loop,
         fc.constantFrom("true", "false", "args.b"),
       ),
-      fc
-        .tuple(tie("bool"), fc.constantFrom("&&", "||"), tie("bool"))
-        .map(([a, op, b]) => `(${a} ${op} ${b})`),
-      tie("bool").map((a) => `!(${a})`),
-      fc.tuple(tie("bool"), tie("bool"), tie("bool")).map(([a, b, c]) => `(${a} ? ${b} : ${c})`),
+      fc.tuple(inner, fc.constantFrom("&&", "||"), inner).map(([a, op, b]) => `(${a} ${op} ${b})`),
+      inner.map((a) => `!(${a})`),
+      fc.tuple(inner, inner, inner).map(([a, b, c]) => `(${a} ? ${b} : ${c})`),
     ),
   };
 });

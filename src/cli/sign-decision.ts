@@ -55,7 +55,7 @@ export async function decideInTerminal(
   const log = await witnessed(cli, home, decision);
   if (options.signature !== undefined) return handIn(cli, home, open, decision, options.signature, options);
 
-  const signer = await chooseSigner(cli, home, open, options);
+  const signer = await chooseSigner(cli, home, open, decision, options);
   const shown = renderQuestion(open, {
     width: cli.terminal.width,
     paint: cli.terminal.paint,
@@ -87,7 +87,7 @@ export async function decideInTerminal(
       bytes: statementBytes(draft),
       namespace: SSHSIG_NAMESPACE,
       key: signer,
-      solo: draft.solo,
+      solo: draft.solo && decision === "approve",
       userVerified: signer.userVerified,
       interactive: cli.terminal.interactive,
     },
@@ -130,6 +130,7 @@ async function chooseSigner(
   cli: Cli,
   home: Home,
   open: OpenQuestion,
+  decision: Statement["decision"],
   options: DecisionOptions,
 ): Promise<SignerKey> {
   const keys =
@@ -137,7 +138,8 @@ async function chooseSigner(
   return chooseKey(keys, home.adoption.current().people, {
     ...(options.as === undefined ? {} : { person: options.as }),
     userVerified: open.requirement.clauses.some(({ assurance }) => assurance >= "A3"),
-    soloPerson: open.requirement.solo,
+    // C6 is about approving; failing safe stays cheap (C3).
+    soloPerson: decision === "approve" ? open.requirement.solo : null,
   });
 }
 

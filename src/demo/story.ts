@@ -50,13 +50,19 @@ export async function playDemo(parts: StoryParts): Promise<number> {
   });
   try {
     scene(`The first release, so that there is something to change: ${DEMO.agent} asks, the demo approver signs`);
-    const first = await ask(parts, home, agent, workspace, "The shop has to go online.", true);
+    const first = await ask(parts, home, agent, workspace, "The shop has to go online.", {
+      auto: true,
+      show: false,
+    });
     if (first === null) return 1;
 
     const commit = await commitNextVersion(workspace.repository, parts.around);
     scene(`A developer commits a change (${commit.slice(0, 12)}) and ${DEMO.agent} wants it live`);
     say(paint.dim(`   tools/call deploy_service { service: "${DEMO.service}", ref: "main" } over MCP`));
-    const outcome = await ask(parts, home, agent, workspace, "The winter sale starts today.", parts.auto);
+    const outcome = await ask(parts, home, agent, workspace, "The winter sale starts today.", {
+      auto: parts.auto,
+      show: true,
+    });
     if (outcome === null) return 1;
 
     scene("What is live now");
@@ -81,7 +87,7 @@ async function ask(
   agent: Awaited<ReturnType<typeof connectAgent>>,
   workspace: DemoWorkspace,
   justification: string,
-  auto: boolean,
+  { auto, show }: { readonly auto: boolean; readonly show: boolean },
 ): Promise<string | null> {
   const { say, paint } = parts;
   const before = new Set(home.desk.pending().map((item) => item.request));
@@ -90,18 +96,15 @@ async function ask(
     { service: DEMO.service, ref: "main", justification },
     (message) => say(paint.dim(`   agent hears: ${neutralise(message, { lines: false }).text}`)),
   );
-  const request = await Promise.race([
-    waitForQuestion(home, before),
-    // An answer before any question is a refusal: nobody will be asked.
-    call.then((answer) => {
-      say(`   ${neutralise(answer.text).text}`);
-      return null;
-    }),
-  ]);
-  if (request === null) return null;
+  // An answer before any question is a refusal: nobody will be asked.
+  const request = await Promise.race([waitForQuestion(home, before), call.then(() => null)]);
+  if (request === null) {
+    say(`   ${neutralise((await call).text).text}`);
+    return null;
+  }
   const open = await home.desk.open(request);
-  if (auto) say(`   held: ${neutralise(open.view.effectLine, { lines: false }).text} · code ${open.code}`);
-  const decided = await decide(parts, home, workspace, open, auto);
+  say(`   held: ${neutralise(open.view.effectLine, { lines: false }).text} · code ${open.code}`);
+  const decided = await decide(parts, home, workspace, open, { auto, show });
   const answer = await call;
   say("");
   for (const line of neutralise(answer.text).text.split("\n")) say(paint.cyan(`   agent gets: ${line}`));
@@ -126,10 +129,10 @@ async function decide(
   home: OpenedHome,
   workspace: DemoWorkspace,
   open: OpenQuestion,
-  auto: boolean,
+  { auto, show }: { readonly auto: boolean; readonly show: boolean },
 ): Promise<Statement["decision"]> {
   const { say, paint } = parts;
-  if (!auto || parts.auto) {
+  if (show) {
     const { text } = renderQuestion(open, {
       width: parts.width,
       paint,

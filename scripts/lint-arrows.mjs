@@ -14,7 +14,7 @@ const table = new Map(
     row[2].trim().split(", "),
   ]),
 );
-const folders = [...new Set([...table.keys(), "agents", "console"])].sort();
+const folders = [...new Set([...table.keys(), "agents", "console"])].sort((a, b) => (a < b ? -1 : 1));
 const files = ["compose", "countersign", "errors", "index", "tool", "tool-kit"];
 
 const without = (names, allowed) => names.filter((name) => !allowed.includes(name)).join("|");

@@ -2,7 +2,7 @@ import { randomBytes } from "node:crypto";
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { pino, type Logger } from "pino";
-import type { Json, JsonObject } from "./base/canonical-json.ts";
+import { canonicalJson, type Json, type JsonObject } from "./base/canonical-json.ts";
 import { systemClock, type Clock } from "./base/clock.ts";
 import { isId } from "./base/id.ts";
 import { mapErr, type Result } from "./base/result.ts";
@@ -15,12 +15,14 @@ import { createDesk } from "./consent/create-desk.ts";
 import { createExecutor, type ExecutorParts } from "./execution/execution.ts";
 import { createLeaseKeeper } from "./execution/lease.ts";
 import { thisOwner } from "./execution/owner.ts";
+import { createWorkContexts } from "./execution/work-context.ts";
 import { createRecovery } from "./execution/recover.ts";
 import { createAdoption, type AdoptionDesk } from "./gate/adoption.ts";
 import { createAttend } from "./gate/attend.ts";
 import { reasoningForView } from "./gate/evidence.ts";
 import { readView } from "./gate/read-view.ts";
 import type { Masker } from "./gate/evidence.ts";
+import { requesterKey } from "./request/requests.ts";
 import { createGate } from "./gate/gate.ts";
 import type { Home } from "./gate/home.ts";
 import { createLimiter } from "./gate/limits.ts";
@@ -38,7 +40,6 @@ import { diffPolicies } from "./policy/diff.ts";
 import { loadPolicy } from "./policy/load.ts";
 import type { Policy, ToolFacts } from "./policy/policy.ts";
 import { assembleView } from "./preview/assemble.ts";
-import { createToolContext } from "./preview/context.ts";
 import { createPreviewer } from "./preview/preview.ts";
 import type { CheckpointSigner } from "./store/embedded/checkpoint-file.ts";
 import { readWhole, systemFiles } from "./store/embedded/files.ts";
@@ -133,15 +134,9 @@ export async function openHome(settings: Settings, options: OpenOptions): Promis
     },
   });
 
-  const previewer = createPreviewer({ clock, limits, workRoot: join(dataDir, "work"), creds: noCredentials, log });
-  const context: ExecutorParts["context"] = (of) =>
-    createToolContext({
-      ...of,
-      workRoot: join(dataDir, "work"),
-      now: () => clock.now(),
-      creds: noCredentials,
-      timeoutMs: of.mode === "preview" ? limits.previewTimeoutMs : limits.executeTimeoutMs,
-    });
+  const workRoot = join(dataDir, "work");
+  const previewer = createPreviewer({ clock, limits, workRoot, creds: noCredentials, log });
+  const context = createWorkContexts({ clock, workRoot, creds: noCredentials, ...limits });
 
   const owner = thisOwner(clock.now());
   const toolOf = (name: string): Tool | null => regime.current().tools.get(name) ?? null;
@@ -197,7 +192,9 @@ export async function openHome(settings: Settings, options: OpenOptions): Promis
     preview: (received, progress) =>
       previewer.run(received.tool, received.input, {
         requestId: received.id,
-        who: `${received.requester.principal.id} ${received.requester.agent}`,
+        principal: requesterKey(received.requester.principal.id, received.requester.agent),
+        // A caller that goes away does not end the preview: a re-sent call then finds it done.
+        signal: new AbortController().signal,
         progress,
       }),
     view: ({ received, toolView, rules, maskKeys }) =>
@@ -205,7 +202,7 @@ export async function openHome(settings: Settings, options: OpenOptions): Promis
         tool: received.tool.name,
         effect: received.tool.effect(received.input),
         targets: received.targets,
-        maskedArguments: mask.json(received.input, maskKeys),
+        maskedArguments: canonicalJson(mask.json(received.input, maskKeys)),
         toolView,
         rules,
         reasoning: reasoningForView(mask, received.reasoning),
@@ -217,6 +214,14 @@ export async function openHome(settings: Settings, options: OpenOptions): Promis
   };
   const attend = createAttend(gateParts);
   const gate = createGate(gateParts, attend);
+
+  let closing: Promise<void> | null = null;
+  const close = async (): Promise<void> => {
+    await steward?.running.stop();
+    unfollow();
+    await store.close();
+    steward?.release();
+  };
 
   return {
     settings,
@@ -267,11 +272,9 @@ export async function openHome(settings: Settings, options: OpenOptions): Promis
         hint: "see where it stands: countersign show <request>",
       });
     },
-    async close() {
-      await steward?.running.stop();
-      unfollow();
-      await store.close();
-      steward?.release();
+    close() {
+      closing ??= close();
+      return closing;
     },
   };
 }

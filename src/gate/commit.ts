@@ -11,7 +11,7 @@ import { keysAfter, takenKeys } from "../request/recognition.ts";
 import { REFUSALS, type RefusalCode } from "../request/refusal.ts";
 import { requesterKey } from "../request/requests.ts";
 import type { AppendResult } from "../store/store.ts";
-import type { ToolPreview } from "../tool.ts";
+import type { Preview } from "../preview/preview.ts";
 import type { Attend } from "./attend.ts";
 import { becauseOf, makeQuestion, maskKeysOf, policyInput, storeEvidence, type StoredEvidence } from "./evidence.ts";
 import type { Intake, IntakeRefusal } from "./intake.ts";
@@ -156,7 +156,7 @@ export function createCommit(parts: GateParts, attend: Attend): Commit {
   const decide = async (
     intake: Intake,
     policy: Policy,
-    preview: ToolPreview,
+    preview: Preview,
     attachment: Attachment,
   ): Promise<Committed | "again"> => {
     const request = intake.received;
@@ -166,7 +166,7 @@ export function createCommit(parts: GateParts, attend: Attend): Commit {
     const verdict = policy.evaluate(input);
     const maskKeys = maskKeysOf(policy, verdict);
     const view = parts.view({ received: request, toolView, rules: verdict.rules, maskKeys });
-    const bytes = (preview.files ?? []).reduce((sum, file) => sum + file.bytes.length, 0) + JSON.stringify(view).length;
+    const bytes = preview.files.reduce((sum, file) => sum + file.bytes.length, 0) + JSON.stringify(view).length;
     if (!parts.limiter.take(who, "blobBytesPerDay", bytes).ok) {
       return { reply: () => Promise.resolve(tooMuch(parts.limits.blobBytesPerDay)) };
     }
@@ -207,7 +207,7 @@ export function createCommit(parts: GateParts, attend: Attend): Commit {
     intake: Intake,
     policy: Policy,
     { requirement, requirementDigest, rules }: Verdict,
-    preview: ToolPreview,
+    preview: Preview,
     stored: StoredEvidence & { readonly planned: NonNullable<StoredEvidence["planned"]> },
     plannedEntry: EntryDraft<"request.planned">,
     attachment: Attachment,
@@ -329,9 +329,11 @@ const tooMuch = (limit: number): Reply =>
   });
 
 /** An allowed read needs no preview: its plan is its arguments. */
-function readPreview({ received }: Intake): ToolPreview {
+function readPreview({ received }: Intake): Preview {
   return {
     plan: received.input,
+    files: [],
+    lease: null,
     guard: "read",
     expiresAt: null,
     view: {

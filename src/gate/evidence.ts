@@ -12,7 +12,8 @@ import type { BlobRef, Target } from "../request/action-request.ts";
 import type { Caller, Requester } from "../request/principal.ts";
 import type { Reasoning } from "../request/reasoning.ts";
 import type { BlobStore, NewBlob } from "../store/store.ts";
-import type { SealedFile, Tool, ToolPreview } from "../tool.ts";
+import type { Preview } from "../preview/preview.ts";
+import type { SealedFile, Tool } from "../tool.ts";
 
 // What the gate keeps of a call: sealed bytes for what will run, masked records for what people see.
 // Masking happens once, here, before the view is hashed; every channel shows these bytes.
@@ -97,7 +98,7 @@ export async function storeEvidence(
   mask: Masker,
   received: Received,
   planned: {
-    readonly preview: ToolPreview;
+    readonly preview: Preview;
     readonly view: View;
     readonly input: PolicyInput;
     readonly maskKeys: readonly string[];
@@ -114,7 +115,7 @@ export async function storeEvidence(
   const hasReasoning = reasoning.justification !== null || reasoning.chain !== null;
   const files = planned?.preview.files ?? [];
   const sealed: SealedPlan | null =
-    planned === null ? null : { plan: planned.preview.plan, lease: planned.preview.lease ?? null };
+    planned === null ? null : { plan: planned.preview.plan, lease: planned.preview.lease };
 
   const wanted: NewBlob[] = [
     seal(record("arguments", received.input)),
@@ -160,7 +161,7 @@ export function makeQuestion(parts: {
   readonly log: LogId;
   readonly received: Received;
   readonly stored: StoredEvidence & { readonly planned: NonNullable<StoredEvidence["planned"]> };
-  readonly preview: ToolPreview;
+  readonly preview: Preview;
   readonly requirement: Requirement;
   readonly requirementDigest: Digest;
   /** Epoch milliseconds. */
@@ -193,10 +194,8 @@ export function makeQuestion(parts: {
 }
 
 /** Names of members that the policy wants masked for a request that its rules matched. */
-export function maskKeysOf(policy: Policy, verdict: Verdict): readonly string[] {
-  const sets = policy.document["masks"] as Readonly<Record<string, { readonly keys: readonly string[] }>> | undefined;
-  return (verdict.requirement?.masks ?? []).flatMap((name) => sets?.[name]?.keys ?? []);
-}
+export const maskKeysOf = (policy: Policy, verdict: Verdict): readonly string[] =>
+  verdict.masks.flatMap((name) => policy.masks.get(name) ?? []);
 
 /** What rules said, short enough for an entry. */
 export const becauseOf = (verdict: Verdict): readonly string[] => verdict.because.map((text) => text.slice(0, 500));

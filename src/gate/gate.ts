@@ -4,7 +4,7 @@ import type { Policy, Verdict } from "../policy/policy.ts";
 import type { Caller } from "../request/principal.ts";
 import { requesterKey } from "../request/requests.ts";
 import type { Attend } from "./attend.ts";
-import { createCommit } from "./commit.ts";
+import { createCommit, type Committed } from "./commit.ts";
 import { policyInput } from "./evidence.ts";
 import { takeIn, type Intake, type IntakeRefusal } from "./intake.ts";
 import type { GateParts } from "./parts.ts";
@@ -37,22 +37,23 @@ export function createGate(parts: GateParts, attend: Attend): Gate {
     if (!intake.ok) return turnAway(call, intake.error);
 
     const { action } = intake.value.keys;
-    for (let earlier = inFlight.get(action); earlier !== undefined; earlier = inFlight.get(action)) {
-      await earlier.catch(() => undefined);
-    }
-    const known = await recognise(intake.value, attachment);
-    if (known !== null) return known;
-
-    const work = pass(intake.value, call, attachment);
-    inFlight.set(
-      action,
-      work.finally(() => inFlight.delete(action)).catch(() => undefined),
+    while (inFlight.has(action)) await inFlight.get(action);
+    // No await between looking and taking the place: of many that waited, one goes on.
+    const work = settle(intake.value, call, attachment);
+    const place = work.then(
+      () => inFlight.delete(action),
+      () => inFlight.delete(action),
     );
+    inFlight.set(action, place);
     return (await work).reply();
   };
 
+  /** The request this call is about: the one it repeats, or a new one. */
+  const settle = async (intake: Intake, call: Call, attachment: Attachment): Promise<Committed> =>
+    (await recognise(intake, attachment)) ?? pass(intake, call, attachment);
+
   /** First pass, preview, second pass, commit. What comes back is ready to be waited for. */
-  const pass = async (intake: Intake, call: Call, attachment: Attachment): Promise<{ reply(): Promise<Reply> }> => {
+  const pass = async (intake: Intake, call: Call, attachment: Attachment): Promise<Committed> => {
     const { received } = intake;
     const room = await roomFor(received);
     if (room !== null) return { reply: () => turnAway(call, room, intake) };
@@ -63,7 +64,7 @@ export function createGate(parts: GateParts, attend: Attend): Gate {
       if (committed !== "again") return committed;
       await parts.regime.refresh();
       const known = await recognise(intake, attachment);
-      if (known !== null) return { reply: () => Promise.resolve(known) };
+      if (known !== null) return known;
     }
     throw new CountersignError("POLICY_NOT_ADOPTED", "the policy changed faster than the call could be decided", {
       hint: "call again",
@@ -86,7 +87,6 @@ export function createGate(parts: GateParts, attend: Attend): Gate {
     if ((parts.state.requests.openBy.get(who) ?? 0) >= parts.limits.openRequests) {
       return limited(`${parts.limits.openRequests} requests of this agent are open already`);
     }
-    if (!isRead && !parts.limiter.take(who, "previewsPerHour").ok) return limited("too many previews this hour");
     if ((await parts.freeBytes()) < parts.limits.minFreeBytes) {
       return { code: "disk_low", message: "the gateway's disk is nearly full; new calls are refused" };
     }

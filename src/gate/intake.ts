@@ -2,10 +2,10 @@ import { newId, type RequestId } from "../base/id.ts";
 import { err, ok, type Result } from "../base/result.ts";
 import { resolveRequester } from "../consent/people.ts";
 import type { RuleMatch } from "../policy/verdict.ts";
+import { nameTargets } from "../preview/preview.ts";
 import { readCall } from "../request/arguments.ts";
 import { recognitionKeys, type RecognitionKeys } from "../request/recognition.ts";
 import type { RefusalCode } from "../request/refusal.ts";
-import { ToolRefusal } from "../tool.ts";
 import { registrationDigest, type Received } from "./evidence.ts";
 import type { GateParts } from "./parts.ts";
 import { justificationOf } from "./publish.ts";
@@ -48,11 +48,8 @@ export function takeIn(parts: GateParts, regime: Regime, call: Call): Result<Int
     const issues = parsed.issues.slice(0, 10).map((issue) => `at ${issue.path}: ${issue.message}`);
     return err({ code: "invalid_arguments", message: issues.join("; ") });
   }
-  const targets = nameTargets(() => ({
-    targets: tool.targets(parsed.input),
-    registration: registrationDigest(tool.registration(parsed.input)),
-  }), tool.refusals);
-  if (!targets.ok) return targets;
+  const named = nameTargets(tool, parsed.input);
+  if (!named.ok) return err({ code: named.error.code, message: named.error.message });
 
   const callId = call.callId === undefined || call.callId === "" ? null : call.callId.slice(0, 512);
   return ok({
@@ -63,7 +60,8 @@ export function takeIn(parts: GateParts, regime: Regime, call: Call): Result<Int
       requester: requester.value,
       caller: call.caller,
       reasoning: read.value.reasoning,
-      ...targets.value,
+      targets: named.value.targets,
+      registration: registrationDigest(named.value.registration),
     },
     keys: recognitionKeys(parts.secret, {
       principal: requester.value.principal.id,
@@ -73,13 +71,4 @@ export function takeIn(parts: GateParts, regime: Regime, call: Call): Result<Int
       callId,
     }),
   });
-}
-
-function nameTargets<T>(name: () => T, words: Readonly<Record<string, string>>): Result<T, IntakeRefusal> {
-  try {
-    return ok(name());
-  } catch (error) {
-    if (!(error instanceof ToolRefusal)) throw error;
-    return err({ code: "target_unknown", message: words[error.code] ?? "the target is not registered" });
-  }
 }

@@ -8,12 +8,11 @@ const MINUTE_MS = 60_000;
 const HOUR_MS = 60 * MINUTE_MS;
 const DAY_MS = 24 * HOUR_MS;
 
-export type LimitName = "heldPerMinute" | "readsPerMinute" | "previewsPerHour" | "blobBytesPerDay";
+export type LimitName = "heldPerMinute" | "readsPerMinute" | "blobBytesPerDay";
 
 const WINDOW_MS: Record<LimitName, number> = {
   heldPerMinute: MINUTE_MS,
   readsPerMinute: MINUTE_MS,
-  previewsPerHour: HOUR_MS,
   blobBytesPerDay: DAY_MS,
 };
 

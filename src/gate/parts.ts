@@ -6,7 +6,7 @@ import type { Executor, OperationsLog } from "../execution/execution.ts";
 import type { View, ToolView } from "../preview/view.ts";
 import type { RefusalCode } from "../request/refusal.ts";
 import type { Store } from "../store/store.ts";
-import type { ToolPreview } from "../tool.ts";
+import type { Preview } from "../preview/preview.ts";
 import type { Masker, Received } from "./evidence.ts";
 import type { Limiter } from "./limits.ts";
 import type { RegimeHolder } from "./regime.ts";
@@ -36,7 +36,7 @@ export interface GateParts {
   preview(
     received: Received,
     progress: (message: string) => void,
-  ): Promise<Result<ToolPreview, { readonly code: RefusalCode; readonly message: string; readonly detail: string }>>;
+  ): Promise<Result<Preview, { readonly code: RefusalCode; readonly message: string; readonly detail: string }>>;
   /** The document people are shown, effect line first. */
   view(parts: {
     readonly received: Received;

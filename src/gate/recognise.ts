@@ -3,6 +3,7 @@ import { resolveRequester } from "../consent/people.ts";
 import type { Entry } from "../log/entry.ts";
 import type { Caller } from "../request/principal.ts";
 import type { Attend } from "./attend.ts";
+import type { Committed } from "./commit.ts";
 import { historyOf } from "./history.ts";
 import type { Intake } from "./intake.ts";
 import type { GateParts } from "./parts.ts";
@@ -12,8 +13,8 @@ import { refused } from "./resume.ts";
 // A re-sent call is answered from the request that exists (request/recognition.ts has the rules R1 to R4).
 
 export interface Recognise {
-  /** The answer of the request this call repeats, or null where it is a new one. */
-  (intake: Intake, attachment: Attachment): Promise<Reply | null>;
+  /** The request this call repeats, whose answer can be waited for; null where it is a new one. */
+  (intake: Intake, attachment: Attachment): Promise<Committed | null>;
   /** Only the requester's own principal and agent get an answer; to others the ticket does not exist. */
   byTicket(ticket: RequestId, caller: Caller, attachment: Attachment): Promise<Reply>;
 }
@@ -24,25 +25,29 @@ export function createRecognise(parts: GateParts, attend: Attend): Recognise {
     return taken?.find((hold) => hold.key.startsWith("act:"))?.key ?? null;
   };
 
-  const recognise = async ({ keys }: Intake, attachment: Attachment): Promise<Reply | null> => {
+  const recognise = async ({ keys }: Intake, attachment: Attachment): Promise<Committed | null> => {
     const now = parts.clock.now();
     const byCall = keys.call === null ? null : parts.holder(keys.call, now);
     if (byCall !== null && isId("req", byCall)) {
       if ((await actionKeyOf(byCall)) !== keys.action) {
-        return refused({
+        const reused = refused({
           request: null,
           code: "key_reused",
           deniedBy: "gate",
           message: `this call id was used before, for ${byCall}, with other arguments`,
         });
+        return { reply: () => Promise.resolve(reused) };
       }
-      return attend(byCall, attachment);
+      return { reply: () => attend(byCall, attachment) };
     }
     const byAction = parts.holder(keys.action, now);
-    return byAction !== null && isId("req", byAction) ? attend(byAction, attachment) : null;
+    if (byAction === null || !isId("req", byAction)) return null;
+    return { reply: () => attend(byAction, attachment) };
   };
 
   const byTicket = async (ticket: RequestId, caller: Caller, attachment: Attachment): Promise<Reply> => {
+    // Another process may have given the ticket a moment ago.
+    if (!parts.state.requests.open.has(ticket)) await parts.store.catchUp();
     if (await isOwn(parts, ticket, caller)) return attend(ticket, attachment);
     return unknownTicket();
   };

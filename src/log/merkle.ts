@@ -29,8 +29,7 @@ export const leafHashInPlace = (zeroAndLine: Uint8Array): TreeHash => hash("sha2
 
 /** SHA-256(0x01 ‖ left ‖ right) (RFC 6962 §2.1). */
 export function nodeHash(left: TreeHash, right: TreeHash): TreeHash {
-  nodeInput.write(left, 1, HASH_BYTES, "latin1");
-  nodeInput.write(right, 1 + HASH_BYTES, HASH_BYTES, "latin1");
+  nodeInput.write(left + right, 1, 2 * HASH_BYTES, "latin1");
   return hash("sha256", nodeInput, "binary");
 }
 

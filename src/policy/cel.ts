@@ -290,12 +290,10 @@ function toCel(value: Json, measure: (length: number) => void): unknown {
         measure(value.length);
         return value.map((item: Json) => toCel(item, measure));
       }
-      const keys = Object.keys(value);
-      measure(keys.length);
-      // No prototype: a key such as `constructor` or `__proto__` is a key and nothing else.
-      const copy = Object.create(null) as Record<string, unknown>;
-      for (const key of keys) copy[key] = toCel((value as JsonObject)[key]!, measure);
-      return copy;
+      const entries = Object.entries(value as JsonObject);
+      measure(entries.length);
+      // A Map, so that a key such as `constructor` is a key and nothing else.
+      return new Map(entries.map(([key, item]) => [key, toCel(item, measure)]));
     }
     default:
       return value;

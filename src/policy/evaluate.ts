@@ -36,16 +36,36 @@ export interface Evaluator {
 /** Distinct requirements remembered: their digest is the dearest part of a verdict. */
 const REMEMBERED = 1_000;
 
-export function createEvaluator(parts: EvaluationParts): Evaluator {
-  const remembered = new Map<string, { readonly requirement: Requirement; readonly digest: Digest }>();
+interface Required {
+  readonly requirement: Requirement;
+  readonly digest: Digest;
+}
 
-  const require = (
+/** What the rules said, before it is weighed. */
+interface Found {
+  readonly deny: Rule[];
+  readonly hold: Rule[];
+  readonly allow: Rule[];
+  readonly shadow: Rule[];
+  /** What rules that matched by an error say; null where none did. */
+  errors: Map<Rule, RuleMatch> | null;
+  masks: Set<string> | null;
+  isDenyOrHoldOpen: boolean;
+  isAllowOpen: boolean;
+  isMaskOpen: boolean;
+}
+
+export function createEvaluator(parts: EvaluationParts): Evaluator {
+  const remembered = new Map<string, Required>();
+  const requirementOf = (
     holds: readonly Rule[],
     fallback: ApproveDocument | null,
     masks: readonly string[],
     registration: Digest | null,
-  ): { readonly requirement: Requirement; readonly digest: Digest } => {
-    const key = `${holds.map((rule) => rule.order).join(",")}|${fallback !== null}|${masks.join(",")}|${registration}`;
+  ): Required => {
+    let key = fallback === null ? "" : "default";
+    for (const rule of holds) key += `,${rule.order}`;
+    key += `|${masks.join(",")}|${registration}`;
     const known = remembered.get(key);
     if (known) return known;
     const asked = [...holds.map((rule) => rule.approve!), ...(fallback === null ? [] : [fallback])];
@@ -58,87 +78,97 @@ export function createEvaluator(parts: EvaluationParts): Evaluator {
 
   return {
     evaluate(input, candidates) {
-      let made: Facts | undefined;
-      const facts = (): Facts => (made ??= createFacts(input));
-      const matches: Record<VerdictKind, Rule[]> = { deny: [], hold: [], allow: [] };
-      const shadows: Rule[] = [];
-      const masks = new Set<string>();
-      let errors: Map<Rule, RuleMatch> | null = null;
-      let isDenyOrHoldOpen = false;
-      let isAllowOpen = false;
-      let isMaskOpen = false;
-
-      for (const order of candidates) {
-        const rule = parts.rules[order]!;
-        if (!fitsRequest(rule, input)) continue;
-        const isAllow = rule.verdict === "allow";
-        const reading: Reading = isAllow ? readAll(rule, input, facts) : readAny(rule, input, facts);
-        if (typeof reading === "object" && !isAllow)
-          (errors ??= new Map()).set(rule, matchedByError(rule, reading));
-        const isMatch = reading === true || (typeof reading === "object" && !isAllow);
-        if (rule.isShadow) {
-          if (isMatch) shadows.push(rule);
-          continue;
-        }
-        if (isMatch) matches[rule.verdict].push(rule);
-        else if (reading === "open") {
-          if (isAllow) isAllowOpen = true;
-          else isDenyOrHoldOpen = true;
-        }
-        if (rule.masks.length === 0) continue;
-        const masking = isAllow ? readAny(rule, input, facts) : reading;
-        if (masking === "open") isMaskOpen = true;
-        else if (masking !== false) for (const mask of rule.masks) masks.add(mask);
-      }
-
-      const said = (rule: Rule): RuleMatch => errors?.get(rule) ?? rule.matched;
-      const isSure = (rule: Rule): boolean => !errors?.has(rule) && rule.condition?.mentionsClaims !== true;
-      const isDefault = matches.deny.length === 0 && matches.allow.length === 0 && !matches.hold.some(isSure);
-      const verdict = strictest(matches, isDefault, parts.fallback !== null);
-      const deciding = verdict === null ? [] : inFileOrder(matches[verdict]);
-      const rules = deciding.map(said);
-      const sortedMasks = verdict === "deny" ? [] : [...masks].sort();
-      const asked =
+      const found = collect(parts.rules, input, candidates);
+      const isDefault = found.deny.length === 0 && found.allow.length === 0 && !hasSureHold(found);
+      const verdict = strictest(found, isDefault, parts.fallback !== null);
+      const deciding = verdict === null ? [] : found[verdict];
+      const rules = matchesOf(deciding, found.errors);
+      const masks = found.masks === null || verdict === "deny" ? [] : [...found.masks].sort();
+      const required =
         verdict === "hold"
-          ? require(deciding, isDefault ? parts.fallback : null, sortedMasks, input.registration)
+          ? requirementOf(deciding, isDefault ? parts.fallback : null, masks, input.registration)
           : null;
-      const canChange = isDenyOrHoldOpen || isMaskOpen || (isDefault && isAllowOpen);
+      const canChange = found.isDenyOrHoldOpen || found.isMaskOpen || (isDefault && found.isAllowOpen);
       return {
         verdict: verdict ?? "deny",
         rules,
         open: input.preview === null && verdict !== "deny" && canChange,
-        requirement: asked?.requirement ?? null,
-        requirementDigest: asked?.digest ?? null,
-        because:
-          verdict === null
-            ? [BECAUSE_NOBODY_TO_ASK]
-            : rules.length === 0
-              ? [BECAUSE_NOTHING_MATCHES]
-              : reasons(rules),
-        shadow: inFileOrder(shadows).map(said),
-        masks: sortedMasks,
+        requirement: required?.requirement ?? null,
+        requirementDigest: required?.digest ?? null,
+        because: verdict === null ? [BECAUSE_NOBODY_TO_ASK] : reasons(rules),
+        shadow: matchesOf(found.shadow, found.errors),
+        masks,
       };
     },
   };
 }
 
+function collect(rules: readonly Rule[], input: PolicyInput, candidates: Iterable<number>): Found {
+  const found: Found = {
+    deny: [],
+    hold: [],
+    allow: [],
+    shadow: [],
+    errors: null,
+    masks: null,
+    isDenyOrHoldOpen: false,
+    isAllowOpen: false,
+    isMaskOpen: false,
+  };
+  let made: Facts | undefined;
+  const facts = (): Facts => (made ??= createFacts(input));
+  for (const order of candidates) {
+    const rule = rules[order]!;
+    if (!fitsRequest(rule, input)) continue;
+    const isAllow = rule.verdict === "allow";
+    const reading: Reading = isAllow ? readAll(rule, input, facts) : readAny(rule, input, facts);
+    let isMatch = reading === true;
+    if (typeof reading === "object" && !isAllow) {
+      (found.errors ??= new Map()).set(rule, matchedByError(rule, reading));
+      isMatch = true;
+    }
+    if (rule.isShadow) {
+      if (isMatch) found.shadow.push(rule);
+      continue;
+    }
+    if (isMatch) found[rule.verdict].push(rule);
+    else if (reading === "open" && isAllow) found.isAllowOpen = true;
+    else if (reading === "open") found.isDenyOrHoldOpen = true;
+    if (rule.masks.length === 0) continue;
+    const masking = isAllow ? readAny(rule, input, facts) : reading;
+    if (masking === "open") found.isMaskOpen = true;
+    else if (masking !== false) for (const mask of rule.masks) (found.masks ??= new Set()).add(mask);
+  }
+  return found;
+}
+
+function hasSureHold({ hold, errors }: Found): boolean {
+  return hold.some((rule) => rule.condition?.mentionsClaims !== true && errors?.has(rule) !== true);
+}
+
 /** V1 and V2; null is the deny of a policy that has nobody to ask. */
 function strictest(
-  matches: Readonly<Record<VerdictKind, readonly Rule[]>>,
+  found: Readonly<Record<VerdictKind, readonly Rule[]>>,
   isDefault: boolean,
   hasFallback: boolean,
 ): VerdictKind | null {
   if (isDefault) return hasFallback ? "hold" : null;
-  if (matches.deny.length > 0) return "deny";
-  return matches.hold.length > 0 ? "hold" : "allow";
+  if (found.deny.length > 0) return "deny";
+  return found.hold.length > 0 ? "hold" : "allow";
 }
 
-const inFileOrder = (rules: Rule[]): Rule[] =>
-  rules.length > 1 ? rules.sort((a, b) => a.order - b.order) : rules;
+/** In the order of the file. */
+function matchesOf(rules: Rule[], errors: ReadonlyMap<Rule, RuleMatch> | null): RuleMatch[] {
+  if (rules.length > 1) rules.sort((a, b) => a.order - b.order);
+  return rules.map((rule) => errors?.get(rule) ?? rule.matched);
+}
 
-const reasons = (rules: readonly RuleMatch[]): string[] => [
-  ...new Set(rules.flatMap(({ because }) => (because === null ? [] : [because]))),
-];
+function reasons(rules: readonly RuleMatch[]): string[] {
+  if (rules.length === 0) return [BECAUSE_NOTHING_MATCHES];
+  const all: string[] = [];
+  for (const { because } of rules) if (because !== null && !all.includes(because)) all.push(because);
+  return all;
+}
 
 /** V3: one requirement out of several holds. */
 export function joinRequirements(

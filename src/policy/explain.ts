@@ -78,8 +78,10 @@ function withValues({ condition }: Rule, reading: Reading, facts: Facts): string
 function valueOf(facts: Facts, path: string): unknown {
   let at: unknown = facts.variables;
   for (const step of path.split(".")) {
-    if (typeof at !== "object" || at === null || Array.isArray(at)) return undefined;
-    at = Object.hasOwn(at, step) ? (at as Record<string, unknown>)[step] : undefined;
+    if (at instanceof Map) at = at.get(step);
+    else if (typeof at === "object" && at !== null && Object.hasOwn(at, step))
+      at = (at as Record<string, unknown>)[step];
+    else return undefined;
   }
   return typeof at === "object" && at !== null && !Array.isArray(at) ? undefined : at;
 }

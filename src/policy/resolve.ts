@@ -213,7 +213,8 @@ export function resolvePolicy(raw: RawPolicy, source: YamlSource, errors: Source
   };
   raw.rules.forEach((rule, i) => {
     if (rules.has(rule.id)) fail(["rules", i, "id"], `a second rule named "${rule.id}"`);
-    else rules.set(rule.id, resolveRule(rule, i));
+    const resolved = resolveRule(rule, i);
+    if (!rules.has(rule.id)) rules.set(rule.id, resolved);
   });
 
   const change = raw.policy_change;

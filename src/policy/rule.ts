@@ -27,6 +27,8 @@ export interface Rule {
   /** The match block as written, for explanations. */
   readonly match: MatchDocument;
   readonly tests: MatchTests;
+  /** Whether match block or condition speak about a target. */
+  readonly isPerTarget: boolean;
   /** What it says where it matched without an error. */
   readonly matched: RuleMatch;
   readonly line: number;
@@ -61,8 +63,15 @@ export function compileRule(
 ): Rule {
   const { match } = document;
   const effects = match.effect;
-  const test = (patterns: readonly string[] | null): Test | null =>
-    patterns === null ? null : namesMatcher(patterns);
+  const tests: MatchTests = {
+    tool: testOf(match.tool),
+    agent: testOf(match.agent),
+    principal: testOf(match.principal),
+    effect: effects === null ? null : (effect) => effects.includes(effect),
+    environment: testOf(match.environment),
+    targetKind: testOf(match.target_kind),
+    target: testOf(match.target),
+  };
   return {
     order,
     id: document.id,
@@ -72,20 +81,20 @@ export function compileRule(
     approve: document.approve,
     condition,
     match,
-    tests: {
-      tool: test(match.tool),
-      agent: test(match.agent),
-      principal: test(match.principal),
-      effect: effects === null ? null : (effect) => effects.includes(effect),
-      environment: test(match.environment),
-      targetKind: test(match.target_kind),
-      target: test(match.target),
-    },
+    tests,
+    isPerTarget:
+      tests.environment !== null ||
+      tests.targetKind !== null ||
+      tests.target !== null ||
+      condition?.isPerTarget === true,
     matched: { id: document.id, verdict: document.verdict, because: document.because, error: null },
     line,
     conditionPlace,
   };
 }
+
+const testOf = (patterns: readonly string[] | null): Test | null =>
+  patterns === null ? null : namesMatcher(patterns);
 
 /** Whether everything but tool, targets and condition fits. */
 export function fitsRequest({ tests }: Rule, input: PolicyInput): boolean {
@@ -96,15 +105,9 @@ export function fitsRequest({ tests }: Rule, input: PolicyInput): boolean {
   );
 }
 
-const isPerTarget = ({ tests, condition }: Rule): boolean =>
-  tests.environment !== null ||
-  tests.target !== null ||
-  tests.targetKind !== null ||
-  condition?.isPerTarget === true;
-
 /** R1 for deny and hold, and for the masks of any rule. */
 export function readAny(rule: Rule, input: PolicyInput, facts: () => Facts): Reading {
-  if (!isPerTarget(rule)) return readCondition(rule, input, facts);
+  if (!rule.isPerTarget) return readCondition(rule, input, facts);
   if (input.targets.length === 0) return readTarget(rule, null, input, facts);
   let undecided: Reading = false;
   for (const target of input.targets) {
@@ -118,7 +121,7 @@ export function readAny(rule: Rule, input: PolicyInput, facts: () => Facts): Rea
 
 /** R1 for allow. */
 export function readAll(rule: Rule, input: PolicyInput, facts: () => Facts): Reading {
-  if (!isPerTarget(rule)) return readCondition(rule, input, facts);
+  if (!rule.isPerTarget) return readCondition(rule, input, facts);
   if (input.targets.length === 0) return readTarget(rule, null, input, facts);
   let result: Reading = true;
   for (const target of input.targets) {
@@ -146,19 +149,24 @@ export function readTarget(
 
 /** The target part of the match block; an error where the call leaves a field empty that the rule names (R2). */
 export function fitsTarget(tests: MatchTests, target: Target | null): boolean | ConditionError {
-  let isKnown = true;
-  const fits = (test: Test | null, value: string | undefined): boolean => {
-    if (test === null) return true;
-    if (value !== undefined && value !== "") return test(value);
-    isKnown = false;
-    return true;
-  };
-  const all =
-    fits(tests.environment, target?.environment) &&
-    fits(tests.targetKind, target?.kind) &&
-    fits(tests.target, target?.id);
-  return all && !isKnown ? NO_TARGET : all;
+  const { environment, targetKind, target: id } = tests;
+  if (target === null) return environment === null && targetKind === null && id === null ? true : NO_TARGET;
+  if (
+    isOutside(environment, target.environment) ||
+    isOutside(targetKind, target.kind) ||
+    isOutside(id, target.id)
+  ) {
+    return false;
+  }
+  const isVague =
+    (environment !== null && target.environment === "") ||
+    (targetKind !== null && target.kind === "") ||
+    (id !== null && target.id === "");
+  return isVague ? NO_TARGET : true;
 }
+
+const isOutside = (test: Test | null, value: string): boolean =>
+  test !== null && value !== "" && !test(value);
 
 export function readCondition(rule: Rule, input: PolicyInput, facts: () => Facts): Reading {
   const { condition } = rule;

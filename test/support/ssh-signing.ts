@@ -1,8 +1,17 @@
 import { execFileSync } from "node:child_process";
-import { createHash, generateKeyPairSync, sign, type KeyObject } from "node:crypto";
+import {
+  createHash,
+  createPrivateKey,
+  createPublicKey,
+  generateKeyPairSync,
+  randomBytes,
+  sign,
+  type KeyObject,
+} from "node:crypto";
 import { chmodSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { sshFingerprint } from "../../src/base/ssh-key.ts";
 import { wireString } from "../../src/base/ssh-wire.ts";
 
 // Real SSH signatures for tests: by ssh-keygen with key files, and by a security key made of software, which speaks
@@ -133,7 +142,39 @@ const rawPoint = (publicKey: KeyObject): Buffer => {
   ]);
 };
 
+export interface SoftwareKey {
+  readonly publicBlob: Buffer;
+  readonly publicLine: string;
+  readonly fingerprint: string;
+  sign(message: Uint8Array, namespace: string): string;
+}
+
+/** An ssh-ed25519 key without ssh-keygen; the same seed gives the same key and the same signatures. */
+export function createSoftwareKey(seed: Uint8Array = randomBytes(32)): SoftwareKey {
+  const der = Buffer.concat([Buffer.from("302e020100300506032b657004220420", "hex"), seed]);
+  const privateKey = createPrivateKey({ key: der, format: "der", type: "pkcs8" });
+  const raw = Buffer.from(createPublicKey(privateKey).export({ format: "jwk" }).x as string, "base64url");
+  const publicBlob = Buffer.concat([wireString("ssh-ed25519"), wireString(raw)]);
+  return {
+    publicBlob,
+    publicLine: `ssh-ed25519 ${publicBlob.toString("base64")} soft`,
+    fingerprint: sshFingerprint(publicBlob),
+    sign: (message, namespace) =>
+      armour(
+        sshsigBlob(
+          publicBlob,
+          namespace,
+          Buffer.concat([
+            wireString("ssh-ed25519"),
+            wireString(sign(null, signedData(message, namespace), privateKey)),
+          ]),
+        ),
+      ),
+  };
+}
+
 export interface SoftwareSecurityKey {
+  readonly fingerprint: string;
   readonly publicBlob: Buffer;
   readonly publicLine: string;
   sign(message: Uint8Array, namespace: string, how: { flags: number; counter?: number }): string;
@@ -155,6 +196,7 @@ export function createSoftwareSecurityKey(
   return {
     publicBlob,
     publicLine: `${type} ${publicBlob.toString("base64")} soft`,
+    fingerprint: sshFingerprint(publicBlob),
     sign(message, namespace, { flags, counter = 7 }) {
       const trailer = Buffer.alloc(5);
       trailer.writeUInt8(flags, 0);

@@ -93,13 +93,14 @@ export function createBlobStore({ files, blobsDir, keysDir }: BlobParts): BlobSt
     async salt(ref, sealedFor) {
       return readSalted(ref, sealedFor).subarray(0, SALT_BYTES);
     },
+    sealedRequests: () => Promise.resolve(keys.list()),
     async eraseSealed(request) {
       const directory = sealedDir(request);
       // The key first: from here on the documents are noise, also if we do not get to remove them.
       await keys.erase(request);
       files.removeTree(directory);
       const parent = dirname(directory);
-      if (files.stat(parent) !== null) await files.flushDirectory(parent);
+      if (files.exists(parent)) await files.flushDirectory(parent);
     },
     async erase(ref) {
       const path = pathOf(ref.digest);

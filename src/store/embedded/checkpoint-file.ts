@@ -86,7 +86,7 @@ export function createCheckpointFile(
 /** Makes the blank checkpoint of a new log. The caller flushes the directory. */
 export async function createBlankCheckpoint(files: Files, logDir: string): Promise<void> {
   const path = join(logDir, CHECKPOINT_FILE);
-  if (files.stat(path) !== null) return;
+  if (files.exists(path)) return;
   const fd = files.open(path, "a+");
   try {
     await files.flush(fd);

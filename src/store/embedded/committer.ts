@@ -86,7 +86,6 @@ export function createCommitter(parts: CommitterParts): Committer {
   /** Takes in what other processes wrote, once it is durable (S3). */
   const readOthers = async (): Promise<Entry[]> => {
     const others: Entry[] = [];
-    if (!journal.isBehind()) return others;
     await journal.readOn((batch) => others.push(...batch.entries));
     journal.cutTorn();
     if (others.length > 0) {
@@ -183,16 +182,14 @@ export function createCommitter(parts: CommitterParts): Committer {
   };
 
   const turn = async (): Promise<void> => {
-    // Lets everyone who is about to append do so: they share this turn's flush.
-    await setImmediate();
     const waitingReaders = readers;
     readers = [];
     try {
-      await lock.acquire();
+      if (!lock.tryAcquire()) await lock.acquire();
       let others: Entry[] = [];
       let group: Awaited<ReturnType<typeof commit>> | undefined;
       try {
-        others = await readOthers();
+        if (journal.isBehind()) others = await readOthers();
         group = await commit();
       } finally {
         lock.release();
@@ -219,7 +216,12 @@ export function createCommitter(parts: CommitterParts): Committer {
 
   const run = (): void => {
     turns ??= (async () => {
-      while (queue.length > 0 || readers.length > 0) await turn();
+      // Callers that append in one go share the first turn, and those that the last turn answered share the next.
+      await Promise.resolve();
+      while (queue.length > 0 || readers.length > 0) {
+        await turn();
+        await setImmediate();
+      }
       turns = null;
     })();
   };

@@ -10,8 +10,8 @@ import { segmentPath } from "./segments.ts";
 /** Whether entry 0 stands: a log is there. Anything less is a creation that a crash cut short. */
 export function hasLog(files: Files, logDir: string): boolean {
   const path = segmentPath(logDir, 1);
-  if (files.stat(path) === null) return false;
-  if (files.stat(segmentPath(logDir, 2)) !== null) return true;
+  if (!files.exists(path)) return false;
+  if (files.exists(segmentPath(logDir, 2))) return true;
   const fd = files.open(path, "r");
   try {
     const bytes = Buffer.alloc(4096);
@@ -51,7 +51,7 @@ export async function createLog(parts: {
   const line = encodeEntry(encodeDraft(opened), { seq: 0, time: now, more: 0 });
   // Not a new name where the crash left one: what it holds is no line, so nobody relies on it.
   const path = segmentPath(logDir, 1);
-  const fd = files.open(path, files.stat(path) === null ? "wx+" : "r+");
+  const fd = files.open(path, !files.exists(path) ? "wx+" : "r+");
   try {
     files.truncate(fd, 0);
     writeWhole(files, fd, Buffer.from(`${line.text}\n`), 0);

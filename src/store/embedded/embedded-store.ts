@@ -4,6 +4,7 @@ import { idTime, isId, newId, type RequestId } from "../../base/id.ts";
 import { CountersignError } from "../../errors.ts";
 import { decodeEntry } from "../../log/encode.ts";
 import type { Entry } from "../../log/entry.ts";
+import { toHex } from "../../log/merkle.ts";
 import type { FoldPort, Store, StoredLine } from "../store.ts";
 import { createBlobStore } from "./blobs.ts";
 import { createCheckpointFile, type CheckpointSigner } from "./checkpoint-file.ts";
@@ -20,7 +21,6 @@ import { checkLogKey, restoreLog } from "./restore.ts";
 import { SEGMENT_BYTES } from "./segments.ts";
 import { createSnapshotFile, encodePending, type Snapshot } from "./snapshot.ts";
 import { createTileFiles } from "./tiles.ts";
-import { hashToHex } from "./tree.ts";
 import { watchLog } from "./watch-log.ts";
 
 // The embedded store: the log's file is the database, the state is its fold, and several processes share a directory.
@@ -112,8 +112,8 @@ export async function openEmbeddedStore(parts: EmbeddedStoreParts): Promise<Embe
       // All in one look: the fold must not be saved with another tree's size.
       const now = await committer.atRest((): Snapshot => {
         return {
-          ...{ v: 1, release, cursor: journal.cursor, root: hashToHex(journal.tree.root()) },
-          lastLeaf: hashToHex(journal.lastLeaf),
+          ...{ v: 1, release, cursor: journal.cursor, root: toHex(journal.tree.root()) },
+          lastLeaf: toHex(journal.lastLeaf),
           pending: encodePending(journal.tree.pending),
           // Text, because the fold may hand out its own objects.
           fold: JSON.parse(JSON.stringify(fold.snapshot())) as unknown,
@@ -121,6 +121,15 @@ export async function openEmbeddedStore(parts: EmbeddedStoreParts): Promise<Embe
       });
       await snapshot.write(now);
     };
+
+    const close = async (): Promise<void> => {
+      watch.close();
+      await committer.close();
+      // Losing the snapshot, on a full disk for one, costs the next start some time and nothing else.
+      if (committer.fault() === null) await writeSnapshot().catch(() => undefined);
+      for (const part of [journal, checkpoint, tiles, lock]) part.close();
+    };
+    let closing: Promise<void> | undefined;
 
     return {
       logId: key.logId,
@@ -150,15 +159,7 @@ export async function openEmbeddedStore(parts: EmbeddedStoreParts): Promise<Embe
       blobs: createBlobStore({ files, blobsDir, keysDir }),
       writeSnapshot,
       freeBytes: () => freeBytes(logDir),
-      async close() {
-        watch.close();
-        await committer.close();
-        if (committer.fault() === null) await writeSnapshot();
-        journal.close();
-        checkpoint.close();
-        tiles.close();
-        lock.close();
-      },
+      close: () => (closing ??= close()),
     };
   } catch (error) {
     tiles.close();

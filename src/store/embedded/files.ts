@@ -28,6 +28,7 @@ export interface Files {
   flush(fd: number): Promise<void>;
   /** fsync of the directory: the names in it. */
   flushDirectory(path: string): Promise<void>;
+  exists(path: string): boolean;
   stat(path: string): FileStat | null;
   list(directory: string): readonly string[];
   /** One level, mode 0700; false if it was there. */
@@ -82,6 +83,7 @@ export const systemFiles: Files = {
       fs.closeSync(fd);
     }
   },
+  exists: (path) => fs.existsSync(path),
   stat(path) {
     const stat = fs.statSync(path, { throwIfNoEntry: false, bigint: true });
     if (stat === undefined) return null;

@@ -2,11 +2,12 @@ import { setImmediate } from "node:timers/promises";
 import type { Digest } from "../../base/digest.ts";
 import { CountersignError } from "../../errors.ts";
 import type { EncodedLine } from "../../log/encode.ts";
+import { leafHashInPlace, toHex, type TreeHash } from "../../log/merkle.ts";
 import type { CheckpointFile } from "./checkpoint-file.ts";
 import { isNoRoom, writeWhole, type Files } from "./files.ts";
 import { corruptAt, countSegments, segmentName, segmentPath, START, type Cursor } from "./segments.ts";
 import { readBatches, type TailBatch } from "./tail.ts";
-import { createTree, hashToHex, leafHashIn, type Hash, type TileSink, type Tree } from "./tree.ts";
+import { createTree, type TileSink, type Tree } from "./tree.ts";
 
 // The log's files as one process sees them: it reads on where it stopped, cuts what is incomplete, and appends.
 // Everything but `isBehind` is called with the directory's lock held.
@@ -28,15 +29,15 @@ export interface JournalParts {
 
 export interface JournalState {
   readonly cursor: Cursor;
-  readonly pending: readonly (readonly Hash[])[];
-  readonly lastLeaf: Hash;
+  readonly pending: readonly (readonly TreeHash[])[];
+  readonly lastLeaf: TreeHash;
 }
 
 export interface Journal {
   readonly cursor: Cursor;
   readonly tree: Tree;
   /** Leaf of the newest entry; empty before the first. */
-  readonly lastLeaf: Hash;
+  readonly lastLeaf: TreeHash;
   /** Whether the files hold more than was read; asked without the lock. */
   isBehind(): boolean;
   /** Reads complete batches up to the end of the log, in order. The entries are not known to be flushed yet. */
@@ -70,8 +71,12 @@ export function openJournal(parts: JournalParts, state?: JournalState): Journal 
   let isNameLoose = cursor.offset === 0;
   let scratch = Buffer.allocUnsafe(64 * 1024);
 
-  const rootDigest = (): Digest => `sha256:${hashToHex(tree.root())}`;
-  const hasNext = (): boolean => files.stat(segmentPath(logDir, cursor.segment + 1)) !== null;
+  let root: { readonly size: number; readonly digest: Digest } | null = null;
+  const rootDigest = (): Digest => {
+    if (root?.size !== tree.size) root = { size: tree.size, digest: `sha256:${toHex(tree.root())}` };
+    return root.digest;
+  };
+  const hasNext = (): boolean => files.exists(segmentPath(logDir, cursor.segment + 1));
   const enterNext = (flags: "r+" | "wx+"): void => {
     const next = files.open(segmentPath(logDir, cursor.segment + 1), flags);
     files.close(fd);
@@ -211,7 +216,8 @@ export function openJournal(parts: JournalParts, state?: JournalState): Journal 
       // While the disk is busy: leaves, and thereby the root that the checkpoint signs.
       let start = 0;
       for (const line of lines) {
-        lastLeaf = leafHashIn(scratch, start, start + 1 + line.bytes);
+        scratch[start] = 0;
+        lastLeaf = leafHashInPlace(scratch.subarray(start, start + 1 + line.bytes));
         tree.push(lastLeaf);
         start += line.bytes + 1;
       }

@@ -1,16 +1,10 @@
 import { CountersignError } from "../../errors.ts";
+import { leafHash, toHex, type TreeHash } from "../../log/merkle.ts";
+import { consistencyPlan, foldPlan, foldSubtrees, inclusionPlan, rootPlan } from "../../log/merkle-proof.ts";
 import type { Journal } from "./journal.ts";
 import type { LogReader } from "./reader.ts";
-import { createNodeSource, TileMismatch, type TileFiles } from "./tiles.ts";
-import {
-  consistencyPath,
-  createTree,
-  hashToHex,
-  inclusionPath,
-  leafHash,
-  rangeHash,
-  type Hash,
-} from "./tree.ts";
+import { createSubtreeSource, TileMismatch, type TileFiles } from "./tiles.ts";
+import { createTree } from "./tree.ts";
 
 /** Proofs over the tree of a journal, all as lower-case hex, in time that grows with the logarithm of the log. */
 export interface Proofs {
@@ -21,7 +15,7 @@ export interface Proofs {
 
 /** Proofs over what `journal` holds; tiles that do not fit are rebuilt from its lines. */
 export function createProofs(journal: Journal, tiles: TileFiles, reader: LogReader): Proofs {
-  const node = createNodeSource(() => journal.tree, tiles);
+  const subtree = createSubtreeSource(journal.tree, tiles);
 
   const rebuild = async (): Promise<void> => {
     const root = journal.tree.root();
@@ -45,7 +39,7 @@ export function createProofs(journal: Journal, tiles: TileFiles, reader: LogRead
   const refuse = (isInside: boolean, what: string): void => {
     if (!isInside) throw new RangeError(`${what}; the log has ${journal.cursor.size} entries`);
   };
-  const hex = (path: readonly Hash[]): string[] => path.map(hashToHex);
+  const hex = (path: readonly TreeHash[]): string[] => path.map(toHex);
 
   return {
     async inclusion(seq, size) {
@@ -53,19 +47,19 @@ export function createProofs(journal: Journal, tiles: TileFiles, reader: LogRead
         seq >= 0 && seq < size && size <= journal.cursor.size,
         `no proof of entry ${seq} at size ${size}`,
       );
-      return withTiles(() => hex(inclusionPath(node, seq, size)));
+      return withTiles(() => hex(foldPlan(inclusionPlan(seq, size), subtree)));
     },
     async consistency(oldSize, newSize) {
       refuse(
         oldSize >= 0 && oldSize <= newSize && newSize <= journal.cursor.size,
         `no proof ${oldSize} to ${newSize}`,
       );
-      return withTiles(() => hex(consistencyPath(node, oldSize, newSize)));
+      return withTiles(() => hex(foldPlan(consistencyPlan(oldSize, newSize), subtree)));
     },
     async rootAt(size) {
       refuse(size >= 0 && size <= journal.cursor.size, `no root at size ${size}`);
-      if (size === journal.tree.size) return hashToHex(journal.tree.root());
-      return withTiles(() => hashToHex(rangeHash(node, 0, size)));
+      if (size === journal.tree.size) return toHex(journal.tree.root());
+      return withTiles(() => toHex(foldSubtrees(rootPlan(size), subtree)));
     },
   };
 }

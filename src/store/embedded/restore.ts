@@ -1,6 +1,7 @@
 import { CountersignError } from "../../errors.ts";
 import { decodeEntry } from "../../log/encode.ts";
 import { MAX_ENTRY_BYTES, type Entry } from "../../log/entry.ts";
+import { toHex } from "../../log/merkle.ts";
 import type { FoldPort } from "../store.ts";
 import type { CheckpointSigner } from "./checkpoint-file.ts";
 import type { Files } from "./files.ts";
@@ -8,7 +9,6 @@ import { openJournal, type Journal, type JournalParts } from "./journal.ts";
 import type { LogKey } from "./keys.ts";
 import { corruptAt, countSegments, segmentPath } from "./segments.ts";
 import { fitSnapshot, type SnapshotFile } from "./snapshot.ts";
-import { hashToHex } from "./tree.ts";
 
 // Opening a log: from the snapshot where it fits, else from the first line; then what was written since; then the
 // checkpoint has to agree. Called with the directory's lock held.
@@ -91,7 +91,7 @@ async function fromSnapshot(parts: RestoreParts): Promise<Journal | null> {
   let journal: Journal | undefined;
   try {
     journal = openJournal(parts, state);
-    if (hashToHex(journal.tree.root()) !== snapshot.root) throw new RangeError("another root");
+    if (toHex(journal.tree.root()) !== snapshot.root) throw new RangeError("another root");
     fold.restore(snapshot.fold);
     if (fold.size !== state.cursor.size) throw new RangeError("another size");
     return journal;

@@ -1,6 +1,6 @@
 import { createCipheriv, createDecipheriv, randomBytes } from "node:crypto";
 import { join } from "node:path";
-import type { RequestId } from "../../base/id.ts";
+import { isId, type RequestId } from "../../base/id.ts";
 import { CountersignError } from "../../errors.ts";
 import { makeDirectories, readWhole, writeWhole, type Files } from "./files.ts";
 import { readSealKey, writeKeyFile } from "./keys.ts";
@@ -41,6 +41,8 @@ export interface RequestKeys {
   read(request: RequestId): Buffer | null;
   /** Overwrites and removes the key; done again after a crash, it finishes. */
   erase(request: RequestId): Promise<void>;
+  /** Requests that have a key. */
+  list(): readonly RequestId[];
 }
 
 /** Keys of requests, in `keys/requests/<request>.key`. */
@@ -62,6 +64,13 @@ export function createRequestKeys(files: Files, keysDir: string): RequestKeys {
   };
   return {
     read,
+    list() {
+      if (files.stat(directory) === null) return [];
+      return files
+        .list(directory)
+        .map((name) => name.slice(0, -".key".length))
+        .filter((name) => isId("req", name));
+    },
     async ensure(request) {
       const existing = read(request);
       if (existing !== null) return existing;
@@ -88,7 +97,7 @@ export function createRequestKeys(files: Files, keysDir: string): RequestKeys {
         }
         files.unlink(path);
       }
-      if (files.stat(directory) !== null) await files.flushDirectory(directory);
+      if (files.exists(directory)) await files.flushDirectory(directory);
     },
   };
 }

@@ -1,11 +1,11 @@
 import { createHmac, timingSafeEqual } from "node:crypto";
 import { Low } from "lowdb";
-import { leafHash, type Hash, hashFromHex, hashToHex } from "./tree.ts";
+import { MAX_ENTRY_BYTES } from "../../log/entry.ts";
+import { fromHex, leafHash, type TreeHash } from "../../log/merkle.ts";
 import { createDurableFile } from "./durable-file.ts";
 import type { Files } from "./files.ts";
 import type { JournalState } from "./journal.ts";
 import { segmentPath, type Cursor } from "./segments.ts";
-import { MAX_ENTRY_BYTES } from "../../log/entry.ts";
 
 // `state.json`: the fold as it was at some size of the log, so that opening does not replay everything.
 //
@@ -69,10 +69,10 @@ export function createSnapshotFile(
   };
 }
 
-export const encodePending = (pending: readonly (readonly Hash[])[]): string[] =>
+export const encodePending = (pending: readonly (readonly TreeHash[])[]): string[] =>
   pending.map((hashes) => Buffer.from(hashes.join(""), "latin1").toString("base64"));
 
-function decodePending(pending: readonly string[]): Hash[][] {
+function decodePending(pending: readonly string[]): TreeHash[][] {
   return pending.map((text) => {
     const all = Buffer.from(text, "base64").toString("latin1");
     return Array.from({ length: all.length / 32 }, (_, i) => all.slice(i * 32, i * 32 + 32));
@@ -82,12 +82,13 @@ function decodePending(pending: readonly string[]): Hash[][] {
 /** What the journal continues from, if the snapshot's last line stands in the log where it says; else null (N1). */
 export function fitSnapshot(files: Files, logDir: string, snapshot: Snapshot): JournalState | null {
   const { cursor } = snapshot;
-  const lastLeaf = hashFromHex(snapshot.lastLeaf);
-  if (cursor.offset > 0 && hashToHex(lastLineLeaf(files, logDir, cursor)) !== snapshot.lastLeaf) return null;
+  const lastLeaf = fromHex(snapshot.lastLeaf);
+  if (lastLeaf === undefined) return null;
+  if (cursor.offset > 0 && lastLineLeaf(files, logDir, cursor) !== lastLeaf) return null;
   return { cursor, pending: decodePending(snapshot.pending), lastLeaf };
 }
 
-function lastLineLeaf(files: Files, logDir: string, cursor: Cursor): Hash {
+function lastLineLeaf(files: Files, logDir: string, cursor: Cursor): TreeHash {
   const path = segmentPath(logDir, cursor.segment);
   if ((files.stat(path)?.size ?? 0) < cursor.offset) return "";
   const fd = files.open(path, "r");

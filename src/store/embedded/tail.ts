@@ -1,14 +1,14 @@
 import { parseTimestamp } from "../../base/clock.ts";
 import { decodeEntry } from "../../log/encode.ts";
 import { MAX_ENTRY_BYTES, type Entry } from "../../log/entry.ts";
+import { leafHashInPlace, type TreeHash } from "../../log/merkle.ts";
 import type { Cursor } from "./segments.ts";
-import { leafHashIn, type Hash } from "./tree.ts";
 
 const NEWLINE = 0x0a;
 
 export interface TailBatch {
   readonly entries: readonly Entry[];
-  readonly leaves: readonly Hash[];
+  readonly leaves: readonly TreeHash[];
 }
 
 export interface TailRead {
@@ -27,7 +27,7 @@ export function readBatches(prefixed: Buffer, from: Cursor): TailRead {
   const batches: TailBatch[] = [];
   let cursor = from;
   let entries: Entry[] = [];
-  let leaves: Hash[] = [];
+  let leaves: TreeHash[] = [];
   let time = from.time;
   let due: number | undefined;
   let start = 1;
@@ -49,7 +49,8 @@ export function readBatches(prefixed: Buffer, from: Cursor): TailRead {
     if (due !== undefined && (entry.more ?? 0) !== due) return bad("the batch before it is incomplete");
     time = at;
     entries.push(entry);
-    leaves.push(leafHashIn(prefixed, start - 1, end));
+    prefixed[start - 1] = 0;
+    leaves.push(leafHashInPlace(prefixed.subarray(start - 1, end)));
     start = end + 1;
     due = entry.more === undefined ? undefined : entry.more - 1;
     if (due === undefined) {

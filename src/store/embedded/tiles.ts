@@ -1,14 +1,8 @@
 import { join } from "node:path";
+import type { TreeHash } from "../../log/merkle.ts";
+import type { SubtreeRef } from "../../log/merkle-proof.ts";
 import type { Files } from "./files.ts";
-import {
-  foldComplete,
-  HASH_BYTES,
-  TILE_HEIGHT,
-  TILE_WIDTH,
-  type Hash,
-  type NodeSource,
-  type Tree,
-} from "./tree.ts";
+import { foldComplete, HASH_BYTES, TILE_HEIGHT, TILE_WIDTH, type Tree } from "./tree.ts";
 
 // Full tiles of the tree: 256 hashes of one tile level, as 8 KiB records at fixed places in `log/tiles/<level>`.
 //
@@ -27,9 +21,9 @@ export class TileMismatch extends Error {
 }
 
 export interface TileFiles {
-  write(level: number, index: number, hashes: readonly Hash[]): void;
+  write(level: number, index: number, hashes: readonly TreeHash[]): void;
   /** Null where the file is too short. Unverified. */
-  read(level: number, index: number): readonly Hash[] | null;
+  read(level: number, index: number): readonly TreeHash[] | null;
   close(): void;
 }
 
@@ -41,7 +35,7 @@ export function createTileFiles(files: Files, logDir: string): TileFiles {
     const open = descriptors.get(level);
     if (open !== undefined) return open;
     const path = join(directory, String(level));
-    if (files.stat(path) === null) {
+    if (!files.exists(path)) {
       if (!create) return null;
       files.makeDirectory(directory);
       files.close(files.open(path, "a+"));
@@ -61,7 +55,7 @@ export function createTileFiles(files: Files, logDir: string): TileFiles {
       if (fd === null) return null;
       const bytes = Buffer.alloc(TILE_BYTES);
       if (files.read(fd, bytes, 0, TILE_BYTES, index * TILE_BYTES) !== TILE_BYTES) return null;
-      const hashes: Hash[] = [];
+      const hashes: TreeHash[] = [];
       for (let at = 0; at < TILE_BYTES; at += HASH_BYTES)
         hashes.push(bytes.toString("latin1", at, at + HASH_BYTES));
       return hashes;
@@ -73,13 +67,13 @@ export function createTileFiles(files: Files, logDir: string): TileFiles {
   };
 }
 
-/** Nodes of the tree from memory and verified tiles (T2); throws {@link TileMismatch}. */
-export function createNodeSource(tree: () => Tree, tiles: TileFiles): NodeSource {
-  const verified = new Map<string, readonly Hash[]>();
+/** Complete subtrees of the tree from memory and verified tiles (T2); throws {@link TileMismatch}. */
+export function createSubtreeSource(tree: Tree, tiles: TileFiles): (ref: SubtreeRef) => TreeHash {
+  const verified = new Map<string, readonly TreeHash[]>();
 
-  const filled = (level: number): number => Math.floor(tree().size / TILE_WIDTH ** (level + 1));
-  const tile = (level: number, index: number): readonly Hash[] => {
-    if (index >= filled(level)) return tree().pending[level] ?? [];
+  const filled = (level: number): number => Math.floor(tree.size / TILE_WIDTH ** (level + 1));
+  const tile = (level: number, index: number): readonly TreeHash[] => {
+    if (index >= filled(level)) return tree.pending[level] ?? [];
     const name = `${level}/${index}`;
     const known = verified.get(name);
     if (known !== undefined) return known;
@@ -96,7 +90,7 @@ export function createNodeSource(tree: () => Tree, tiles: TileFiles): NodeSource
     return hashes;
   };
 
-  return (level, index) => {
+  return ({ level, index }) => {
     const within = 2 ** (level % TILE_HEIGHT);
     const first = index * within;
     const at = first % TILE_WIDTH;

@@ -1,76 +1,48 @@
-import { hash } from "node:crypto";
+import { EMPTY_ROOT, nodeHash, type TreeHash } from "../../log/merkle.ts";
 
-// The RFC 6962 §2.1 Merkle tree over the log's lines, grown one leaf at a time.
+// The Merkle tree over the log's lines as the embedded store grows it: one leaf at a time, old hashes out of memory.
 //
-// Hashes are 32-character latin1 strings in here: a digest as Buffer costs two to four times as much, nearly all of it
-// allocation. They become bytes or hex at the edges.
-//
-// The tree keeps, per tile level (every eighth tree level), the hashes that do not fill a tile of 256 yet, and a
-// frontier of at most one complete subtree per level. Everything older is in the tiles.
-
-/** 32 bytes as a latin1 string. */
-export type Hash = string;
+// It keeps, per tile level (every eighth tree level), the hashes that do not fill a tile of 256 yet, and a frontier of
+// at most one complete subtree per level. Everything older is in the tiles.
 
 export const HASH_BYTES = 32;
 export const TILE_HEIGHT = 8;
 export const TILE_WIDTH = 256;
 
-/** SHA-256(0x00 ‖ line). `prefixed` holds the line from `start + 1` to `end`; the byte at `start` is overwritten. */
-export function leafHashIn(prefixed: Buffer, start: number, end: number): Hash {
-  prefixed[start] = 0;
-  return hash("sha256", prefixed.subarray(start, end), "binary");
-}
-
-/** SHA-256(0x00 ‖ line). */
-export function leafHash(line: Uint8Array): Hash {
-  const prefixed = Buffer.allocUnsafe(line.length + 1);
-  prefixed.set(line, 1);
-  return leafHashIn(prefixed, 0, prefixed.length);
-}
-
-const EMPTY_ROOT: Hash = hash("sha256", "", "binary");
-
-/** SHA-256(0x01 ‖ left ‖ right). */
-export function nodeHash(left: Hash, right: Hash): Hash {
-  return hash("sha256", Buffer.from(`\u0001${left}${right}`, "latin1"), "binary");
-}
-
-export const hashToHex = (value: Hash): string => Buffer.from(value, "latin1").toString("hex");
-export const hashFromHex = (hex: string): Hash => Buffer.from(hex, "hex").toString("latin1");
-
 /** Root of a complete subtree over a power of two of neighbouring nodes. */
-export function foldComplete(hashes: readonly Hash[]): Hash {
+export function foldComplete(hashes: readonly TreeHash[]): TreeHash {
   let level = hashes;
   while (level.length > 1) {
-    const above: Hash[] = [];
-    for (let i = 0; i < level.length; i += 2) above.push(nodeHash(level[i] as Hash, level[i + 1] as Hash));
+    const above: TreeHash[] = [];
+    for (let i = 0; i < level.length; i += 2)
+      above.push(nodeHash(level[i] as TreeHash, level[i + 1] as TreeHash));
     level = above;
   }
-  return level[0] as Hash;
+  return level[0] as TreeHash;
 }
 
 /** Called with every tile that fills: its 256 hashes, its tile level and its index there. */
-export type TileSink = (level: number, index: number, hashes: readonly Hash[]) => void;
+export type TileSink = (level: number, index: number, hashes: readonly TreeHash[]) => void;
 
 export interface Tree {
   readonly size: number;
-  push(leaf: Hash): void;
-  root(): Hash;
+  push(leaf: TreeHash): void;
+  root(): TreeHash;
   /** Hashes of the last, unfilled tile per tile level. */
-  readonly pending: readonly (readonly Hash[])[];
+  readonly pending: readonly (readonly TreeHash[])[];
 }
 
 /** An empty tree, or the tree of `size` leaves whose unfilled tiles are `pending`. */
 export function createTree(
   onTile: TileSink,
-  from?: { size: number; pending: readonly (readonly Hash[])[] },
+  from?: { size: number; pending: readonly (readonly TreeHash[])[] },
 ): Tree {
   let size = from?.size ?? 0;
-  const pending: Hash[][] = (from?.pending ?? []).map((hashes) => [...hashes]);
-  const frontier: (Hash | undefined)[] = from === undefined ? [] : frontierOf(size, pending);
+  const pending: TreeHash[][] = (from?.pending ?? []).map((hashes) => [...hashes]);
+  const frontier: (TreeHash | undefined)[] = from === undefined ? [] : frontierOf(size, pending);
 
   /** Places a complete node; where two neighbours are complete their parent is. */
-  const place = (node: Hash, atLevel: number): void => {
+  const place = (node: TreeHash, atLevel: number): void => {
     let level = atLevel;
     let current = node;
     for (;;) {
@@ -103,7 +75,7 @@ export function createTree(
       size += 1;
     },
     root() {
-      let root: Hash | undefined;
+      let root: TreeHash | undefined;
       for (const node of frontier) {
         if (node !== undefined) root = root === undefined ? node : nodeHash(node, root);
       }
@@ -114,8 +86,8 @@ export function createTree(
 }
 
 /** The complete subtrees of a tree of `size` leaves, by level, computed from its unfilled tiles. */
-function frontierOf(size: number, pending: readonly (readonly Hash[])[]): (Hash | undefined)[] {
-  const frontier: (Hash | undefined)[] = [];
+function frontierOf(size: number, pending: readonly (readonly TreeHash[])[]): (TreeHash | undefined)[] {
+  const frontier: (TreeHash | undefined)[] = [];
   for (const [tileLevel, hashes] of pending.entries()) {
     const due = Math.floor(size / TILE_WIDTH ** tileLevel) % TILE_WIDTH;
     if (hashes.length !== due)
@@ -130,62 +102,4 @@ function frontierOf(size: number, pending: readonly (readonly Hash[])[]): (Hash 
   }
   if (Math.floor(size / TILE_WIDTH ** pending.length) > 0) throw new RangeError("tile levels are missing");
   return frontier;
-}
-
-/** The hash of a complete subtree: `index` counts the nodes of its tree level. */
-export type NodeSource = (level: number, index: number) => Hash;
-
-/** Root of the leaves from `from` to `to`, RFC 6962's MTH over that range. */
-export function rangeHash(node: NodeSource, from: number, to: number): Hash {
-  const width = to - from;
-  if (width === 0) return EMPTY_ROOT;
-  const split = splitOf(width);
-  if (width === 1 || split * 2 === width) return node(Math.round(Math.log2(width)), from / width);
-  return nodeHash(rangeHash(node, from, from + split), rangeHash(node, from + split, to));
-}
-
-/** The largest power of two smaller than `width`. */
-function splitOf(width: number): number {
-  let split = 1;
-  while (split * 2 < width) split *= 2;
-  return split;
-}
-
-/** RFC 6962 §2.1.1: the audit path of leaf `index` in the tree of `size` leaves, leaf side first. */
-export function inclusionPath(node: NodeSource, index: number, size: number): Hash[] {
-  const path: Hash[] = [];
-  let from = 0;
-  let to = size;
-  while (to - from > 1) {
-    const middle = from + splitOf(to - from);
-    if (index < middle) {
-      path.push(rangeHash(node, middle, to));
-      to = middle;
-    } else {
-      path.push(rangeHash(node, from, middle));
-      from = middle;
-    }
-  }
-  return path.reverse();
-}
-
-/** RFC 6962 §2.1.2: the proof that the tree of `newSize` leaves extends that of `oldSize`. */
-export function consistencyPath(node: NodeSource, oldSize: number, newSize: number): Hash[] {
-  if (oldSize === 0 || oldSize === newSize) return [];
-  const path: Hash[] = [];
-  let from = 0;
-  let to = newSize;
-  while (to !== oldSize) {
-    const middle = from + splitOf(to - from);
-    if (oldSize <= middle) {
-      path.push(rangeHash(node, middle, to));
-      to = middle;
-    } else {
-      path.push(rangeHash(node, from, middle));
-      from = middle;
-    }
-  }
-  // The old tree itself is known to whoever checks; a subtree of it is not.
-  if (from > 0) path.push(rangeHash(node, from, to));
-  return path.reverse();
 }

@@ -2,8 +2,8 @@ import { z } from "zod";
 import { parseTimestamp } from "../../../base/clock.ts";
 import { isDigest, type Digest } from "../../../base/digest.ts";
 import { CountersignError } from "../../../errors.ts";
-import { adoptionBytes } from "../../../policy/adoption-statement.ts";
 import type { AdoptionStatement } from "../../../policy/entries.ts";
+import type { Proof } from "../../entries.ts";
 import { statementBytes, type Statement } from "../../statement.ts";
 
 // A statement on its way to a key on another machine and back. The file holds exactly the bytes that are signed, which
@@ -42,40 +42,55 @@ const adoptionSchema = z.strictObject({
  * The decision inside a statement file. Only bytes that {@link statementBytes} would produce again are taken.
  * @throws CountersignError `SIGNATURE_INVALID`
  */
-export const parseStatementFile = (bytes: Uint8Array): Statement =>
-  parse(bytes, statementSchema as z.ZodType<Statement>, statementBytes, "decision");
-
-/**
- * The adoption inside a statement file.
- * @throws CountersignError `SIGNATURE_INVALID`
- */
-export const parseAdoptionFile = (bytes: Uint8Array): AdoptionStatement =>
-  parse(bytes, adoptionSchema as z.ZodType<AdoptionStatement>, adoptionBytes, "adoption");
-
-function parse<T>(
-  bytes: Uint8Array,
-  schema: z.ZodType<T>,
-  write: (statement: T) => Uint8Array,
-  what: string,
-): T {
+export function parseStatementFile(bytes: Uint8Array): Statement {
   const text = Buffer.from(bytes).toString("utf8");
-  const body = text.slice(text.indexOf("\n") + 1);
   let value: unknown;
   try {
-    value = JSON.parse(body);
+    value = JSON.parse(text.slice(text.indexOf("\n") + 1));
   } catch (cause) {
-    throw malformed(what, cause);
+    throw malformed(cause);
   }
-  const parsed = schema.safeParse(value);
-  if (!parsed.success) throw malformed(what, parsed.error);
+  const parsed = statementSchema.safeParse(value);
+  if (!parsed.success) throw malformed(parsed.error);
   // Anything that reads the same but is not the same bytes would verify nowhere else.
-  if (!Buffer.from(write(parsed.data)).equals(Buffer.from(bytes))) throw malformed(what);
-  return parsed.data;
+  const statement = parsed.data as Statement;
+  if (!Buffer.from(statementBytes(statement)).equals(Buffer.from(bytes))) throw malformed();
+  return statement;
 }
 
-function malformed(what: string, cause?: unknown): CountersignError {
-  return new CountersignError("SIGNATURE_INVALID", `this is not the statement of a ${what}, byte for byte`, {
+function malformed(cause?: unknown): CountersignError {
+  return new CountersignError("SIGNATURE_INVALID", "this is not the statement of a decision, byte for byte", {
     hint: "hand in the file that --print-statement wrote, unchanged",
     cause,
   });
+}
+
+export interface SignedAdoption {
+  readonly statement: AdoptionStatement;
+  readonly proof: Proof;
+}
+
+const signedAdoptionSchema = z.strictObject({
+  statement: adoptionSchema,
+  proof: z.strictObject({
+    kind: z.literal("sshsig"),
+    signature: z.string().max(16_384),
+    fingerprint: z.string().regex(/^SHA256:[A-Za-z0-9+/]{43}$/),
+    channel: z.enum(["cli", "api"]),
+  }),
+});
+
+/**
+ * A person's signed adoption, as `policy adopt --save` writes it. Whether it verifies is for the adoption to say.
+ * @throws CountersignError `SIGNATURE_INVALID`
+ */
+export function parseSignedAdoption(text: string): SignedAdoption {
+  try {
+    return signedAdoptionSchema.parse(JSON.parse(text)) as SignedAdoption;
+  } catch (cause) {
+    throw new CountersignError("SIGNATURE_INVALID", "this is not a signed adoption", {
+      hint: "hand in a file that countersign policy adopt --save wrote",
+      cause,
+    });
+  }
 }

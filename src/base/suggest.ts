@@ -5,6 +5,9 @@ export function nearest(word: string, candidates: Iterable<string>): string | nu
   let bestDistance = Math.max(1, Math.floor(wanted.length / 3)) + 1;
   for (const candidate of candidates) {
     if (Math.abs(candidate.length - wanted.length) >= bestDistance) continue;
+    // Of two letters, one other letter makes another word: A5 is not a slip for A0.
+    if (wanted.length < 3 && candidate.length === wanted.length && candidate.toLowerCase() !== wanted)
+      continue;
     const distance = editDistance(wanted, candidate.toLowerCase());
     if (distance < bestDistance) {
       best = candidate;

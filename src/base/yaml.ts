@@ -133,13 +133,9 @@ export function parseYaml(text: string, file: string): Result<YamlSource, readon
     locate,
     inside(path) {
       const node = find(path, "value");
-      if (!isScalar(node) || typeof node.value !== "string" || !node.range) {
-        const place = locate(path);
-        return () => place;
-      }
+      if (!isScalar(node) || typeof node.value !== "string" || !node.range) return alwaysAt(locate(path));
       const [start, end] = node.range;
-      const offsets = scalarOffsets(node.value, text.slice(start, end), styleOf(node));
-      return (offset) => placeAt(start + (offsets[Math.max(0, Math.min(offset, offsets.length - 1))] ?? 0));
+      return alongRuns(scalarOffsets(node.value, text.slice(start, end), styleOf(node)), start, placeAt);
     },
     error: (path, message, options = {}) => ({
       file,
@@ -149,6 +145,34 @@ export function parseYaml(text: string, file: string): Result<YamlSource, readon
       suggestion: options.suggestion ?? null,
     }),
   });
+}
+
+// Both closures hold a few numbers and not the parsed document: a policy keeps one per condition for as long as it runs.
+function alwaysAt(place: Place): (offset: number) => Place {
+  return () => place;
+}
+
+function alongRuns(
+  offsets: readonly number[],
+  start: number,
+  placeAt: (offset: number) => Place,
+): (offset: number) => Place {
+  const runs: { readonly from: number; readonly place: Place }[] = [];
+  for (const [i, offset] of offsets.entries()) {
+    if (i === 0 || offset !== offsets[i - 1]! + 1) runs.push({ from: i, place: placeAt(start + offset) });
+  }
+  return pointAlong(runs, offsets.length - 1);
+}
+
+function pointAlong(
+  runs: readonly { readonly from: number; readonly place: Place }[],
+  last: number,
+): (offset: number) => Place {
+  return (offset) => {
+    const at = Math.max(0, Math.min(offset, last));
+    const { from, place } = runs.findLast((run) => run.from <= at) ?? runs[0]!;
+    return { line: place.line, column: place.column + at - from };
+  };
 }
 
 function findNode(document: Document.Parsed, path: YamlPath, part: "key" | "value"): Node | null {

@@ -298,6 +298,7 @@ export function createScriptedHome(parts: {
       salt: () => misuse("read salts"),
       eraseSealed: () => misuse("erase blobs"),
       erase: () => misuse("erase blobs"),
+      sealedRequests: () => misuse("list sealed requests"),
     },
     close: async () => undefined,
   };

@@ -1,0 +1,58 @@
+import { digestJson, type Digest } from "../base/digest.ts";
+import type { JsonObject } from "../base/canonical-json.ts";
+
+// Whose key it was, by the policy that ran. A receipt carries the resolved policy document: its RFC 8785 bytes hash to
+// the revision that `policy.adopted` recorded, so nothing has to be believed and no YAML has to be parsed.
+//
+// Only what verification needs is read, and tolerantly: a document is the operator's, of this release or another.
+
+export interface PolicyPeople {
+  /** The person a key is enrolled for, and whether as one that verifies its user; null for a key of nobody. */
+  ownerOf(fingerprint: string): { readonly person: string; readonly userVerified: boolean } | null;
+  nameOf(person: string): string | null;
+  /** Members of any of the groups; a person may be named directly. */
+  isMember(person: string, groups: readonly string[]): boolean;
+}
+
+/** True where the document is the one of that revision. */
+export const isRevision = (document: unknown, revision: Digest): boolean =>
+  digestJson("policy", document) === revision;
+
+export function readPolicyPeople(document: JsonObject): PolicyPeople {
+  const people = objectOf(document["people"]);
+  const groups = objectOf(document["groups"]);
+  return {
+    ownerOf(fingerprint) {
+      for (const [person, entry] of Object.entries(people)) {
+        const fields = objectOf(entry);
+        if (fields["disabled"] === true) continue;
+        for (const key of listOf(fields["ssh"])) {
+          const enrolled = typeof key === "string" ? { fingerprint: key } : objectOf(key);
+          if (enrolled["fingerprint"] !== fingerprint) continue;
+          return { person, userVerified: saysVerified(enrolled) };
+        }
+      }
+      return null;
+    },
+    nameOf(person) {
+      const name = objectOf(people[person])["name"];
+      return typeof name === "string" ? name : null;
+    },
+    isMember(person, of) {
+      if (objectOf(people[person])["disabled"] === true) return false;
+      return of.some((group) =>
+        group in groups ? listOf(groups[group]).includes(person) : group === person,
+      );
+    },
+  };
+}
+
+const saysVerified = (key: Record<string, unknown>): boolean =>
+  key["userVerified"] === true || key["user_verified"] === true || key["verifies_user"] === true;
+
+const objectOf = (value: unknown): Record<string, unknown> =>
+  typeof value === "object" && value !== null && !Array.isArray(value)
+    ? (value as Record<string, unknown>)
+    : {};
+
+const listOf = (value: unknown): readonly unknown[] => (Array.isArray(value) ? value : []);

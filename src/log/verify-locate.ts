@@ -1,0 +1,81 @@
+import { readFile } from "node:fs/promises";
+import { join } from "node:path";
+import { finding, type Finding } from "./finding.ts";
+import { leafHashInPlace, rootOf, type TreeHash } from "./merkle.ts";
+import { placeOf, readSegments } from "./verify-segments.ts";
+import type { GrowingTree } from "./verify-tree.ts";
+
+// A root that does not fit says that something was changed, not what. The store keeps the leaf hashes of full tiles in
+// `tiles/0`, 32 bytes an entry. They are nobody's word: they are used where, with the tail of the log, they give the
+// very root that was signed; then each line that does not fit its hash is one that was changed.
+
+const HASH_BYTES = 32;
+
+export async function locateChanges(parts: {
+  readonly directory: string;
+  readonly names: readonly string[];
+  readonly tree: GrowingTree;
+  readonly signed: { readonly size: number; readonly root: TreeHash };
+}): Promise<readonly Finding[]> {
+  const { tree, signed } = parts;
+  const written = await readLeafTile(parts.directory);
+  const known = Math.min(Math.floor(written.length / HASH_BYTES), signed.size);
+  const leaves: TreeHash[] = [];
+  const differing = new Set<number>();
+  for (let seq = 0; seq < signed.size; seq += 1) {
+    const stands = tree.leafAt(seq);
+    const was = seq < known ? written.toString("latin1", seq * HASH_BYTES, (seq + 1) * HASH_BYTES) : stands;
+    if (was !== stands) differing.add(seq);
+    leaves.push(was);
+  }
+  const suspects = rootOf(leaves) === signed.root ? differing : new Set<number>();
+  return readAgain(parts, suspects);
+}
+
+async function readLeafTile(directory: string): Promise<Buffer> {
+  try {
+    return await readFile(join(directory, "tiles", "0"));
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === "ENOENT") return Buffer.alloc(0);
+    throw error;
+  }
+}
+
+/** The second reading: where the suspects stand, and every line that is not JSON at all. */
+async function readAgain(
+  parts: { readonly directory: string; readonly names: readonly string[] },
+  suspects: ReadonlySet<number>,
+): Promise<readonly Finding[]> {
+  const findings: Finding[] = [];
+  const utf8 = new TextDecoder("utf-8", { fatal: true });
+  let seq = 0;
+  await readSegments(
+    parts.directory,
+    parts.names,
+    (buffer, start, end, cursor) => {
+      const at = seq;
+      seq += 1;
+      if (suspects.has(at)) {
+        buffer[start - 1] = 0;
+        const hex = Buffer.from(leafHashInPlace(buffer.subarray(start - 1, end)), "latin1").toString("hex");
+        const message = `entry ${at} was changed: its leaf is ${hex.slice(0, 16)}…, another one was signed`;
+        findings.push(finding("changed", { seq: at, place: placeOf(cursor), message }));
+        return;
+      }
+      if (suspects.size > 0) return;
+      try {
+        JSON.parse(utf8.decode(buffer.subarray(start, end)));
+      } catch {
+        findings.push(
+          finding("changed", {
+            seq: at,
+            place: placeOf(cursor),
+            message: `entry ${at} is not a line of JSON`,
+          }),
+        );
+      }
+    },
+    () => undefined,
+  );
+  return findings;
+}

@@ -1,0 +1,340 @@
+import type { Digest } from "../base/digest.ts";
+import { parseTimestamp } from "../base/clock.ts";
+import type { ConsentEntries } from "../consent/entries.ts";
+import { meets } from "../policy/verdict.ts";
+import type { EntryData, EntryKind } from "./entry.ts";
+import type { FindingCode } from "./finding.ts";
+import type { TreeHash } from "./merkle.ts";
+import type { PolicyPeople } from "./policy-document.ts";
+import {
+  checkAsked,
+  checkDecision,
+  CLOCK_SLACK_MS,
+  statementDigest,
+  type DecisionFacts,
+  type Problem,
+} from "./verify-decision.ts";
+
+// Replays the entries of every request against the rules that may never break. Independent of the engine's own fold
+// on purpose: a verifier that shares the engine's code shares its mistakes.
+//
+//   G1. Nothing executes without a grant. G2. A grant rests on an allow verdict or on a requirement met over one
+//       question. G3. A grant is spent once, in its time. X1. Claim, dispatch, outcome, in this order.
+//   X3. A lease belongs to a dispatched request.
+
+/** An entry as the verifier sees it; `data` is unchecked. */
+export interface Step<K extends EntryKind = EntryKind> {
+  readonly kind: K;
+  readonly subject: string;
+  readonly policy: string | null;
+  /** Epoch milliseconds. */
+  readonly at: number;
+  readonly data: EntryData[K];
+}
+
+export interface StepResult {
+  readonly problems: readonly Problem[];
+  /** Set for `decision.recorded`. */
+  readonly decision?: {
+    readonly recorded: ConsentEntries["decision.recorded"];
+    readonly facts: DecisionFacts;
+  };
+}
+
+type OpenPhase = "received" | "planned" | "held" | "granted" | "claimed" | "dispatched" | "unknown";
+type ClosedPhase = "refused" | "denied" | "withdrawn" | "expired" | "stale" | "done" | "failed";
+
+type Known = OpenRequest | "received" | ClosedPhase;
+
+interface OpenRequest {
+  phase: OpenPhase;
+  planned: Pick<EntryData["request.planned"], "verdict" | "plan"> | null;
+  asked: ConsentEntries["consent.asked"] | null;
+  settled: boolean;
+  approvals: {
+    readonly person: string;
+    readonly digest: Digest;
+    readonly assurance: string;
+    stands: boolean;
+  }[];
+  grant: { readonly id: string; readonly executeBy: number } | null;
+}
+
+/** Kinds whose data has to be read; of all others the head of the line is enough. */
+export const NEEDS_DATA: ReadonlySet<string> = new Set<EntryKind>([
+  "log.opened",
+  "policy.adopted",
+  "request.planned",
+  "consent.asked",
+  "decision.recorded",
+  "consent.settled",
+  "grant.minted",
+  "execution.claimed",
+  "execution.dispatched",
+  "execution.settled",
+  "execution.resolved",
+  "lease.opened",
+]);
+
+const NONE: StepResult = { problems: [] };
+
+export interface OrderCheck {
+  /** @throws TypeError and the like where the data does not have the shape of its kind. */
+  step(step: Step): StepResult;
+  /** Where a request stands; null where none was seen. */
+  phaseOf(request: string): OpenPhase | ClosedPhase | null;
+}
+
+export function createOrderCheck(parts: {
+  /** People of an adopted revision, where its document is at hand. */
+  readonly peopleOf: (revision: string) => PolicyPeople | null;
+  readonly rootAt: ((size: number) => TreeHash | null) | null;
+}): OrderCheck {
+  // A request that was only received, and one that is over, is no more than a word: a log holds millions.
+  const requests = new Map<string, Known>();
+  const leases = new Set<string>();
+
+  const expectPhase = (
+    { kind, subject }: Step,
+    request: Known | undefined,
+    allowed: readonly OpenPhase[],
+    code: FindingCode = "out_of_order",
+    rule?: string,
+  ): readonly Problem[] => {
+    const phase = typeof request === "object" ? request.phase : request;
+    if (phase !== undefined && (allowed as readonly string[]).includes(phase)) return [];
+    const where = phase === undefined ? "was not received" : `was ${phase}`;
+    return [
+      { code, message: `${kind} of ${subject}, which ${where}`, ...(rule === undefined ? {} : { rule }) },
+    ];
+  };
+  /** The open request of the step; one that is missing or closed is taken as just received, so that one fault is one. */
+  const open = (subject: string): OpenRequest => {
+    const known = requests.get(subject);
+    if (typeof known === "object") return known;
+    const made = newRequest();
+    requests.set(subject, made);
+    return made;
+  };
+  const close = (subject: string, phase: ClosedPhase): void => void requests.set(subject, phase);
+
+  const grantProblems = (step: Step<"grant.minted">, request: OpenRequest): Problem[] => {
+    const { basis, question, plan } = step.data;
+    const rests = (message: string): Problem => ({ code: "grant_without_basis", message, rule: "G2" });
+    if (basis === "verdict") {
+      if (request.planned?.verdict !== "allow") return [rests("the verdict was not allow")];
+      const shown = request.planned.plan?.digest;
+      return shown !== undefined && shown !== plan ? [rests("the grant names another plan")] : [];
+    }
+    const { asked } = request;
+    if (asked === null || !request.settled) return [rests("nobody's consent was settled")];
+    const problems: Problem[] = [];
+    if (question !== asked.digest) problems.push(rests("the grant names another question"));
+    if (plan !== asked.question.plan) problems.push(rests("the grant names another plan"));
+    const people = step.policy === null ? null : parts.peopleOf(step.policy);
+    for (const clause of asked.requirement.clauses) {
+      const by = new Set<string>();
+      for (const { person, assurance, stands } of request.approvals) {
+        if (!stands || !meets(assurance as typeof clause.assurance, clause.assurance)) continue;
+        if (people === null || people.isMember(person, clause.from)) by.add(person);
+      }
+      if (by.size >= clause.count) continue;
+      const wanted = `${clause.count} of ${clause.from.join(", ")} with ${clause.assurance}`;
+      problems.push(rests(`the requirement was not met: ${wanted} wanted, ${by.size} approved`));
+    }
+    if (asked.requirement.clauses.length === 0) problems.push(rests("the requirement has no clause"));
+    return problems;
+  };
+
+  const spendProblems = (
+    step: Step<"execution.claimed" | "execution.dispatched">,
+    request: OpenRequest,
+  ): Problem[] => {
+    const { grant } = request;
+    if (grant === null) return [];
+    if (step.data.grant !== grant.id) {
+      const message = `the grant is ${grant.id}, not ${step.data.grant}`;
+      return [{ code: "execution_without_grant", message, rule: "G1" }];
+    }
+    if (step.at <= grant.executeBy + CLOCK_SLACK_MS) return [];
+    return [{ code: "grant_expired", message: "the grant's time was over", rule: "G3" }];
+  };
+
+  const decide = (step: Step<"decision.recorded">): StepResult => {
+    const phase = expectPhase(step, requests.get(step.subject), ["held"]);
+    const request = open(step.subject);
+    if (request.asked === null) return { problems: phase };
+    const recorded = step.data;
+    const { problems, facts } = checkDecision({
+      asked: request.asked,
+      recorded,
+      at: step.at,
+      people: step.policy === null ? null : parts.peopleOf(step.policy),
+      rootAt: parts.rootAt,
+    });
+    const digest = statementDigest(recorded.statement);
+    const own = request.approvals.filter(({ person }) => person === recorded.person);
+    const extra: Problem[] = [];
+    if (recorded.counted && recorded.statement.decision === "approve") {
+      if (own.some((approval) => approval.digest === digest)) {
+        extra.push({
+          code: "statement_mismatch",
+          message: "the same approval was counted before",
+          rule: "C3",
+        });
+      }
+      const sound = problems.length === 0;
+      request.approvals.push({
+        person: recorded.person,
+        digest,
+        assurance: recorded.assurance,
+        stands: sound,
+      });
+    }
+    if (recorded.counted && recorded.statement.decision === "take_back") {
+      const undone = own.find((approval) => approval.digest === recorded.statement.takes_back);
+      if (undone !== undefined) undone.stands = false;
+      else
+        extra.push({
+          code: "statement_mismatch",
+          message: "it takes back an approval that does not stand",
+          rule: "C3",
+        });
+    }
+    return { problems: [...phase, ...problems, ...extra], decision: { recorded, facts } };
+  };
+
+  return {
+    phaseOf(subject) {
+      const request = requests.get(subject);
+      return request === undefined ? null : typeof request === "object" ? request.phase : request;
+    },
+    step(given) {
+      const step = given as { [K in EntryKind]: Step<K> }[EntryKind];
+      const { subject } = step;
+      const known = requests.get(subject);
+      switch (step.kind) {
+        case "request.received": {
+          requests.set(subject, "received");
+          if (known === undefined) return NONE;
+          return { problems: [{ code: "out_of_order", message: `${subject} was received before` }] };
+        }
+        case "request.refused": {
+          const problems = known === undefined ? [] : expectPhase(step, known, ["received", "planned"]);
+          close(subject, "refused");
+          return { problems };
+        }
+        case "request.planned": {
+          const problems = known === undefined ? [] : expectPhase(step, known, ["received"]);
+          const request = open(subject);
+          request.phase = "planned";
+          request.planned = { verdict: step.data.verdict, plan: step.data.plan };
+          return { problems };
+        }
+        case "consent.asked": {
+          const problems = [...expectPhase(step, known, ["planned"]), ...checkAsked(step.data, subject)];
+          const request = open(subject);
+          const plan = request.planned?.plan?.digest;
+          if (plan !== undefined && plan !== step.data.question.plan) {
+            problems.push({
+              code: "question_mismatch",
+              message: "the question is about another plan",
+              rule: "D1",
+            });
+          }
+          request.phase = "held";
+          request.asked = step.data;
+          return { problems };
+        }
+        case "decision.recorded":
+          return decide(step);
+        case "consent.settled": {
+          const problems = expectPhase(step, known, ["held"]);
+          const request = open(subject);
+          if (step.data.outcome === "denied") close(subject, "denied");
+          else request.settled = true;
+          return { problems };
+        }
+        case "grant.minted": {
+          const phase = expectPhase(step, known, ["planned", "held"], "grant_without_basis", "G2");
+          const request = open(subject);
+          const problems = phase.length > 0 ? phase : grantProblems(step, request);
+          request.phase = "granted";
+          request.grant = { id: step.data.grant, executeBy: parseTimestamp(step.data.execute_by) };
+          return { problems };
+        }
+        case "execution.claimed": {
+          const phase = expectPhase(step, known, ["granted", "claimed"], "execution_without_grant", "G1");
+          const request = open(subject);
+          const problems = phase.length > 0 ? phase : spendProblems(step, request);
+          request.phase = "claimed";
+          return { problems };
+        }
+        case "execution.dispatched": {
+          const phase = typeof known === "object" ? known.phase : known;
+          const again =
+            phase === "dispatched" || phase === "unknown" || phase === "done" || phase === "failed";
+          const unclaimed = phase === "granted";
+          const misplaced = again
+            ? expectPhase(step, known, ["claimed"], "grant_spent_twice", "G3")
+            : unclaimed
+              ? expectPhase(step, known, ["claimed"], "dispatch_without_claim", "X1")
+              : expectPhase(step, known, ["claimed"], "execution_without_grant", "G1");
+          const request = open(subject);
+          const problems = misplaced.length > 0 ? misplaced : spendProblems(step, request);
+          request.phase = "dispatched";
+          return { problems };
+        }
+        case "execution.settled": {
+          const problems = expectPhase(step, known, ["dispatched"], "outcome_without_dispatch", "X1");
+          if (step.data.outcome === "unknown") open(subject).phase = "unknown";
+          else close(subject, step.data.outcome);
+          return { problems };
+        }
+        case "execution.resolved": {
+          const problems = expectPhase(step, known, ["unknown"], "outcome_without_dispatch", "X1");
+          close(subject, step.data.outcome);
+          return { problems };
+        }
+        case "execution.late":
+          if (known === "done" || known === "failed") return NONE;
+          return { problems: expectPhase(step, known, ["unknown"], "outcome_without_dispatch", "X1") };
+        case "request.withdrawn":
+        case "request.expired":
+        case "request.stale": {
+          const before: readonly OpenPhase[] =
+            step.kind === "request.withdrawn"
+              ? ["received", "planned", "held", "granted"]
+              : ["received", "planned", "held", "granted", "claimed"];
+          const problems = expectPhase(step, known, before);
+          close(subject, step.kind.slice("request.".length) as "withdrawn" | "expired" | "stale");
+          return { problems };
+        }
+        case "lease.opened": {
+          leases.add(subject);
+          const request = requests.get(step.data.request);
+          return { problems: expectPhase(step, request, ["dispatched"], "lease_without_dispatch", "X3") };
+        }
+        case "lease.ended":
+          if (leases.delete(subject)) return NONE;
+          return { problems: [{ code: "out_of_order", message: `${subject} ended and was not open` }] };
+        case "log.opened":
+        case "blob.erased":
+        case "throttled":
+        case "ask.delivered":
+        case "policy.adopted":
+        case "policy.proposed":
+          return NONE;
+      }
+    },
+  };
+}
+
+const newRequest = (): OpenRequest => ({
+  phase: "received",
+  planned: null,
+  asked: null,
+  settled: false,
+  approvals: [],
+  grant: null,
+});

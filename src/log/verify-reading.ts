@@ -1,0 +1,158 @@
+import type { EntryData, EntryKind } from "./entry.ts";
+import { finding, type Finding, type Place } from "./finding.ts";
+import { leafHashInPlace } from "./merkle.ts";
+import { createHeadReader, type HeadReader } from "./verify-head.ts";
+import { createOrderCheck, NEEDS_DATA, type Step } from "./verify-order.ts";
+import { placeOf, type Cursor, type OnLine } from "./verify-segments.ts";
+import { createSequence, type Sequence } from "./verify-sequence.ts";
+import { createGrowingTree, type GrowingTree } from "./verify-tree.ts";
+
+/** What one pass over the lines of a log gathers. */
+export interface Reading {
+  readonly onLine: OnLine;
+  readonly tree: GrowingTree;
+  readonly sequence: Sequence;
+  readonly findings: readonly Finding[];
+  found(finding: Finding): void;
+  /** Findings beyond those that are listed. */
+  readonly unlisted: number;
+  /** Data of entry 0. */
+  readonly opened: EntryData["log.opened"] | null;
+  /** The highest sequence number that was seen; -1 for none. */
+  readonly highest: number;
+  /** Place of the last line. */
+  readonly last: Place | null;
+  readonly requests: number;
+  readonly decisions: number;
+}
+
+const MOST_FINDINGS = 1_000;
+
+export function createReading(): Reading {
+  const findings: Finding[] = [];
+  const tree = createGrowingTree();
+  const sequence = createSequence();
+  const order = createOrderCheck({ peopleOf: () => null, rootAt: tree.rootAt });
+  const head = createHeadReader();
+  const adopted = new Set<string>();
+  const unknownKinds = new Set<string>();
+  const last: Cursor = { segment: "", line: 0, offset: 0 };
+  let opened: EntryData["log.opened"] | null = null;
+  let highest = -1;
+  let requests = 0;
+  let decisions = 0;
+  let unlisted = 0;
+
+  const found = (each: Finding): void => {
+    if (findings.length < MOST_FINDINGS) findings.push(each);
+    else unlisted += 1;
+  };
+
+  const judgeEntry = (kind: EntryKind, buffer: Buffer, start: number, end: number, at: Cursor): void => {
+    const { seq } = head;
+    try {
+      const data = NEEDS_DATA.has(kind) ? dataOf(head, kind, buffer, start, end) : null;
+      if (kind === "log.opened") {
+        if (seq !== 0) throw new TypeError("it stands after entry 0");
+        opened = data as EntryData["log.opened"];
+      }
+      if (kind === "policy.adopted") adopted.add((data as EntryData["policy.adopted"]).revision);
+      const time = data === null ? Number.NaN : Date.parse(head.time());
+      const step = { kind, subject: head.subject(), policy: head.policy(), at: time, data } as Step;
+      for (const { code, message, rule } of order.step(step).problems) {
+        found(finding(code, { seq, place: placeOf(at), message, ...(rule === undefined ? {} : { rule }) }));
+      }
+    } catch (error) {
+      // The data is whatever the log's writer put there: a field that is missing or of another type ends up here.
+      const message = `${kind}: ${error instanceof Error ? error.message : "unreadable"}`;
+      const code = error instanceof SyntaxError ? "changed" : "malformed_entry";
+      found(finding(code, { seq, place: placeOf(at), message }));
+    }
+  };
+
+  const judge = (buffer: Buffer, start: number, end: number, at: Cursor): void => {
+    const { seq, kind } = head;
+    if (head.comparedWithRemembered() < 0) {
+      const message = `${head.time()}, before the entry in front of it`;
+      found(finding("time_back", { seq, place: placeOf(at), message }));
+    }
+    head.remember();
+    if (seq === 0 && kind !== "log.opened") {
+      const message = `the first entry is a ${head.kindText()}, not log.opened`;
+      found(finding("malformed_entry", { seq, place: placeOf(at), message }));
+    }
+    if (kind === null || head.version !== 1) {
+      const what = `${head.kindText()} of version ${head.version}`;
+      if (!unknownKinds.has(what)) {
+        found(finding("unknown_kind", { seq, place: placeOf(at), message: `an entry ${what}` }));
+      }
+      unknownKinds.add(what);
+      return;
+    }
+    const policy = head.policy();
+    if (policy !== null && kind !== "policy.adopted" && !adopted.has(policy)) {
+      const message = `${policy} was not adopted before`;
+      found(finding("policy_unknown", { seq, place: placeOf(at), message, rule: "P6" }));
+    }
+    if (kind === "request.received") {
+      // Nothing may happen because of it yet: its rules begin when it is planned, and half of a log is spared.
+      requests += 1;
+      return;
+    }
+    if (kind === "decision.recorded") decisions += 1;
+    judgeEntry(kind, buffer, start, end, at);
+  };
+
+  return {
+    tree,
+    sequence,
+    findings,
+    found,
+    onLine(buffer, start, end, at) {
+      const isEntry = head.read(buffer, start, end);
+      buffer[start - 1] = 0;
+      tree.push(leafHashInPlace(buffer.subarray(start - 1, end)));
+      last.segment = at.segment;
+      last.line = at.line;
+      last.offset = at.offset;
+      if (isEntry && head.seq > highest) highest = head.seq;
+      const isDue = sequence.next(isEntry ? head.seq : null, at);
+      if (isDue && !sequence.broken) judge(buffer, start, end, at);
+    },
+    get unlisted() {
+      return unlisted;
+    },
+    get opened() {
+      return opened;
+    },
+    get highest() {
+      return highest;
+    },
+    get last() {
+      return last.line === 0 ? null : placeOf(last);
+    },
+    get requests() {
+      return requests;
+    },
+    get decisions() {
+      return decisions;
+    },
+  };
+}
+
+/** The entry's data; a line that says one thing at its start and another to a JSON parser is not an entry. */
+function dataOf(head: HeadReader, kind: EntryKind, buffer: Buffer, start: number, end: number): object {
+  const entry = JSON.parse(buffer.toString("utf8", start, end)) as Record<string, unknown>;
+  const { data } = entry;
+  if (
+    entry["seq"] !== head.seq ||
+    entry["kind"] !== kind ||
+    entry["subject"] !== head.subject() ||
+    entry["policy"] !== head.policy() ||
+    entry["time"] !== head.time()
+  ) {
+    throw new SyntaxError("a member stands twice");
+  }
+  if (typeof data !== "object" || data === null) throw new TypeError("it has no data");
+  return data;
+}

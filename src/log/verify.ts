@@ -1,0 +1,5 @@
+// `import "countersign/verify"`: everything an auditor's machine needs, and nothing that it does not. It reads files
+// and uses node:crypto; no store, no SDK, no schema or YAML library comes along (a test holds this).
+
+export { FINDINGS, type Finding, type FindingCode, type Place } from "./finding.ts";
+export { verifyLog, type LogReport, type LogSource, type VerifyLogOptions } from "./verify-log.ts";

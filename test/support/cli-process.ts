@@ -46,7 +46,7 @@ process.exitCode = await runCli(
     parts: {
       clock: { now: () => Date.UTC(2026, 10, 21, 10, 0, 0), monotonic: () => 0 },
       initHome: async (settings) => {
-        mkdirSync(settings.dataDir, { mode: 0o700 });
+        mkdirSync(join(settings.dataDir, "log"), { mode: 0o700 });
         return { log: "log_01KAKJT00000000000000000LG", key: "a-log-key", revision: digestJson("policy", 1) };
       },
     },

@@ -181,7 +181,7 @@ async function prove(
       ? paint.green(`   log verify: ok, ${report.entries} entries, root ${report.checkpoint?.root.slice(0, 23) ?? ""}…`)
       : paint.red("   log verify: FAILED"),
   );
-  const text = await logTools.buildReceipt(home.store, request as OpenQuestion["request"]);
+  const text = await logTools.buildReceipt(home, request as OpenQuestion["request"]);
   const file = join(workspace.home, "receipts", `${request}.json`);
   await mkdir(join(workspace.home, "receipts"), { recursive: true });
   await writeFile(file, text);

@@ -174,6 +174,8 @@ export function createAdoption(parts: AdoptionParts): AdoptionDesk {
   return {
     current: () => parts.regime.current().policy,
 
+    sequence: () => parts.state.adoptions,
+
     async proposal() {
       await parts.catchUp();
       const { policy } = parts.regime.current();

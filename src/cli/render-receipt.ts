@@ -8,12 +8,18 @@ export function renderReceipt(summary: ReceiptSummary): readonly string[] {
   const rows: (readonly [string, string])[] = [
     ["request", summary.request],
     ["asked by", requester === null ? "unknown" : `${requester.agent} for ${requester.principal.id}`],
-    ["to do", `${planned?.summary ?? summary.tool ?? "unknown"}${targets.length > 0 ? ` · ${targets.join(", ")}` : ""}`],
+    [
+      "to do",
+      `${planned?.summary ?? summary.tool ?? "unknown"}${targets.length > 0 ? ` · ${targets.join(", ")}` : ""}`,
+    ],
     ...(planned?.plan == null ? [] : [["plan", planned.plan] as const]),
     ...(asked === null ? [["decided by", "the policy alone"] as const] : [["code", asked.code] as const]),
     ...summary.decisions.map((decision) => ["decision", decisionWords(decision)] as const),
     ["outcome", `${outcome.phase} at ${outcome.at}${outcome.message === null ? "" : `: ${outcome.message}`}`],
-    ["log", `${summary.log.id}, ${summary.log.size} entries signed, isolation ${summary.isolation ?? "unsaid"}`],
+    [
+      "log",
+      `${summary.log.id}, ${summary.log.size} entries signed, isolation ${summary.isolation ?? "unsaid"}`,
+    ],
     ...summary.limits.map((limit) => ["limit", limit] as const),
   ];
   return rows.map(([label, value]) => `  ${label.padEnd(11)} ${neutralLine(value)}`);

@@ -49,7 +49,9 @@ export async function playDemo(parts: StoryParts): Promise<number> {
     version: parts.version,
   });
   try {
-    scene(`The first release, so that there is something to change: ${DEMO.agent} asks, the demo approver signs`);
+    scene(
+      `The first release, so that there is something to change: ${DEMO.agent} asks, the demo approver signs`,
+    );
     const first = await ask(parts, home, agent, workspace, "The shop has to go online.", {
       auto: true,
       show: false,
@@ -147,7 +149,11 @@ async function decide(
   let decision: Statement["decision"] = "approve";
   if (auto) say(paint.yellow("   signing as the demo approver, because nobody was asked to"));
   else if (!offersApproval(open)) decision = "deny";
-  else decision = (await parts.ask("   Approve this, as the demo approver? [y/N] "))?.trim().toLowerCase() === "y" ? "approve" : "deny";
+  else
+    decision =
+      (await parts.ask("   Approve this, as the demo approver? [y/N] "))?.trim().toLowerCase() === "y"
+        ? "approve"
+        : "deny";
   const statement = await home.desk.draft(open.request, {
     decision,
     person: DEMO.person,
@@ -161,7 +167,11 @@ async function decide(
     fingerprint: workspace.approver.fingerprint,
     channel: "cli",
   });
-  say(answered.ok ? paint.green(`   ${decision} signed: ${answered.value.state}`) : `   ${answered.error.message}`);
+  say(
+    answered.ok
+      ? paint.green(`   ${decision} signed: ${answered.value.state}`)
+      : `   ${answered.error.message}`,
+  );
   return decision;
 }
 
@@ -174,11 +184,14 @@ async function prove(
   const { say, paint, logTools } = parts;
   await home.store.catchUp();
   const history = await home.requests.history(request as OpenQuestion["request"]);
-  for (const entry of history) say(paint.dim(`   #${String(entry.seq).padEnd(3)} ${entry.time}  ${entry.kind}`));
+  for (const entry of history)
+    say(paint.dim(`   #${String(entry.seq).padEnd(3)} ${entry.time}  ${entry.kind}`));
   const report = await logTools.verifyLog(join(home.settings.dataDir, "log"), {});
   say(
     report.ok
-      ? paint.green(`   log verify: ok, ${report.entries} entries, root ${report.checkpoint?.root.slice(0, 23) ?? ""}…`)
+      ? paint.green(
+          `   log verify: ok, ${report.entries} entries, root ${report.checkpoint?.root.slice(0, 23) ?? ""}…`,
+        )
       : paint.red("   log verify: FAILED"),
   );
   const text = await logTools.buildReceipt(home, request as OpenQuestion["request"]);
@@ -186,7 +199,11 @@ async function prove(
   await mkdir(join(workspace.home, "receipts"), { recursive: true });
   await writeFile(file, text);
   const receipt = await logTools.verifyReceipt(text, {});
-  say(receipt.ok ? paint.green("   receipt: ok, it verifies without this machine") : paint.red("   receipt: FAILED"));
+  say(
+    receipt.ok
+      ? paint.green("   receipt: ok, it verifies without this machine")
+      : paint.red("   receipt: FAILED"),
+  );
   say(paint.dim(`   ${file}`));
   say("");
   const self = parts.self.join(" ");

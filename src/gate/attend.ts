@@ -34,7 +34,9 @@ export function createAttend(parts: GateParts): Attend {
       .then((ran) => {
         if (ran !== null && ran.output !== null && progressOf.has(request)) outputs.set(request, ran.output);
       })
-      .catch((error: unknown) => parts.log.error({ requestId: request, err: error }, "execution could not be recorded"))
+      .catch((error: unknown) =>
+        parts.log.error({ requestId: request, err: error }, "execution could not be recorded"),
+      )
       .finally(() => {
         running.delete(request);
         parts.wakeups.wake(request);
@@ -52,8 +54,10 @@ export function createAttend(parts: GateParts): Attend {
 
   const answer = async (request: RequestId): Promise<Reply> => {
     await running.get(request);
-    const reply = await replyFromHistory(request, await historyOf(parts.store, request), async (ref) =>
-      JSON.parse(new TextDecoder().decode(await parts.store.blobs.get("result", ref))) as Json,
+    const reply = await replyFromHistory(
+      request,
+      await historyOf(parts.store, request),
+      async (ref) => JSON.parse(new TextDecoder().decode(await parts.store.blobs.get("result", ref))) as Json,
     );
     const output = outputs.get(request);
     if (reply === null) {

@@ -25,7 +25,7 @@ import { toolFacts } from "./gate/regime.ts";
 import { decodeEntry } from "./log/encode.ts";
 import { fromHex } from "./log/merkle.ts";
 import { verifyConsistency } from "./log/merkle-proof.ts";
-import { buildReceipt } from "./log/receipt.ts";
+import { buildReceipt, formatReceipt, parseReceipt } from "./log/receipt.ts";
 import { verifyLog, verifyReceipt } from "./log/verify.ts";
 import { loadPolicy } from "./policy/load.ts";
 import { readTestCall, runPolicyTests } from "./policy/suite.ts";
@@ -123,7 +123,30 @@ async function serve(what: Serving): Promise<number> {
   });
 }
 
-const logTools: CliParts["logTools"] = { verifyLog, buildReceipt, verifyReceipt };
+const logTools: CliParts["logTools"] = {
+  verifyLog,
+  async buildReceipt(home, requestId) {
+    const receipt = await buildReceipt({
+      store: home.store,
+      requestId,
+      withBlobs: true,
+      adoptions: home.adoption.sequence(),
+      resolvePolicy(text) {
+        const loaded = loadPolicy(new TextDecoder().decode(text), { file: "policy.yaml", tools: null });
+        return loaded.ok ? loaded.value.document : null;
+      },
+    });
+    return formatReceipt(receipt);
+  },
+  verifyReceipt(text, { key }) {
+    const parsed = parseReceipt(text);
+    const own = parsed.ok ? parsed.value.log.key : null;
+    // Without a key from elsewhere a receipt is checked against the one it carries, and the command says so.
+    const trusted = key ?? own;
+    const { ok, findings, summary } = verifyReceipt(text, { trustedKeys: trusted === null ? [] : [trusted] });
+    return Promise.resolve({ ok, findings, summary, request: summary?.request ?? null, key: trusted });
+  },
+};
 
 process.exitCode = await runCli(process.argv.slice(2), {
   version: VERSION,

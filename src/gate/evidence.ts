@@ -198,7 +198,8 @@ export const maskKeysOf = (policy: Policy, verdict: Verdict): readonly string[] 
   verdict.masks.flatMap((name) => policy.masks.get(name) ?? []);
 
 /** What rules said, short enough for an entry. */
-export const becauseOf = (verdict: Verdict): readonly string[] => verdict.because.map((text) => text.slice(0, 500));
+export const becauseOf = (verdict: Verdict): readonly string[] =>
+  verdict.because.map((text) => text.slice(0, 500));
 
 /** Masked reasoning as the view shows it. */
 export const reasoningForView = (mask: Masker, reasoning: Reasoning): View["reasoning"] => ({

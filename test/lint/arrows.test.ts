@@ -22,11 +22,21 @@ async function arrows(): Promise<ReadonlyMap<string, ReadonlySet<string>>> {
 }
 
 const FILES = ["compose", "countersign", "errors", "index", "tool", "tool-kit"];
+/** Files under src that import nothing, so that anyone may import them. */
+const LEAVES = ["version"];
 
 async function sourceFolders(): Promise<readonly string[]> {
   const entries = await readdir(join(root, "src"), { withFileTypes: true });
   return entries.filter((entry) => entry.isDirectory()).map((entry) => entry.name);
 }
+
+test("a file that anyone may import imports nothing itself", async () => {
+  for (const leaf of LEAVES) {
+    expect(await readFile(join(root, "src", `${leaf}.ts`), "utf8"), leaf).not.toMatch(
+      /^(?:import|export .* from)\b/m,
+    );
+  }
+});
 
 describe("the arrows between folders", () => {
   test("the table names every folder under src", async () => {
@@ -39,7 +49,9 @@ describe("the arrows between folders", () => {
     const entries = await readdir(join(root, "src"), { withFileTypes: true });
     const files = entries.filter((entry) => entry.isFile() && entry.name.endsWith(".ts"));
     expect(
-      files.map((file) => file.name.replace(/\.ts$/, "")).filter((name) => !FILES.includes(name)),
+      files
+        .map((file) => file.name.replace(/\.ts$/, ""))
+        .filter((name) => ![...FILES, ...LEAVES].includes(name)),
     ).toEqual([]);
   });
 

@@ -255,6 +255,7 @@ export function createScriptedHome(parts: {
   };
 
   const adoption: Adoption = {
+    sequence: () => [1],
     current: () => parts.policy,
     proposal: async () => proposal,
     draft: async (who) => ({

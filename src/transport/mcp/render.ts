@@ -91,6 +91,12 @@ function textOf(reply: Reply): string {
           `call it later. ${WITHDRAW_TOOL} takes the request back.`,
       ]);
     case "refused":
+      if (reply.code === "withdrawn") {
+        return lines([
+          `Withdrawn: ${plainLine(reply.message)}. Nothing ran.`,
+          reply.request === null ? null : `Request: ${reply.request}`,
+        ]);
+      }
       return lines([
         `Refused (${reply.class}, ${reply.code}): ${plainLine(reply.message)}`,
         reply.request === null ? null : `Request: ${reply.request}`,
@@ -116,6 +122,12 @@ function textOf(reply: Reply): string {
           "or ask the operator.",
       ]);
   }
+}
+
+/** The answer to taking a request back: that it is withdrawn is what was wanted, and no error. */
+export function renderWithdrawal(reply: Reply): CallToolResult {
+  const result = renderReply(reply);
+  return reply.status === "refused" && reply.code === "withdrawn" ? { ...result, isError: false } : result;
 }
 
 /** What is told where the gateway itself broke: the cause is in the operator's log only. */

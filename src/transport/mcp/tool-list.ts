@@ -86,8 +86,8 @@ const COMPANIONS: readonly Tool[] = [
     name: WITHDRAW_TOOL,
     title: "Take a request back",
     description:
-      "Takes back a pending request of your own that is no longer wanted, so that nobody spends time on it. It is " +
-      "refused once the request has begun to run.",
+      "Takes back a pending request of your own that is no longer wanted, so that nobody spends time on it. " +
+      "Once it has begun to run it goes on, and the answer says where it stands.",
     inputSchema: {
       type: "object",
       properties: {

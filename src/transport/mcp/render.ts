@@ -2,7 +2,7 @@ import type { CallToolResult } from "@modelcontextprotocol/server";
 import type { Json } from "../../base/canonical-json.ts";
 import type { Reply } from "../../gate/reply.ts";
 import { plainLine, plainText, quoted } from "./plain-text.ts";
-import { CALL_ID_META } from "./tool-call.ts";
+import { CALL_ID_META, WAIT_TOOL, WITHDRAW_TOOL } from "./names.ts";
 
 // How a reply looks to a model: once as text, once as data. Both say the same.
 //
@@ -11,11 +11,6 @@ import { CALL_ID_META } from "./tool-call.ts";
 
 /** The status of a result, as `structuredContent.status`. */
 export type ResultStatus = Reply["status"];
-
-/** The tool that waits on a ticket. */
-export const WAIT_TOOL = "countersign_wait";
-/** The tool that takes a request back. */
-export const WITHDRAW_TOOL = "countersign_withdraw";
 
 /** A reply in the shape of a tool result, for clients of either protocol era. */
 export function renderReply(reply: Reply): CallToolResult {
@@ -102,6 +97,12 @@ function textOf(reply: Reply): string {
           `call it later. ${WITHDRAW_TOOL} takes the request back.`,
       ]);
     case "refused":
+      if (reply.code === "withdrawn") {
+        return lines([
+          `Withdrawn: ${plainLine(reply.message)}. Nothing ran.`,
+          reply.request === null ? null : `Request: ${reply.request}`,
+        ]);
+      }
       return lines([
         `Refused (${reply.class}, ${reply.code}): ${plainLine(reply.message)}`,
         reply.request === null ? null : `Request: ${reply.request}`,
@@ -127,6 +128,12 @@ function textOf(reply: Reply): string {
           "or ask the operator.",
       ]);
   }
+}
+
+/** The answer to taking a request back: that it is withdrawn is what was wanted, and no error. */
+export function renderWithdrawal(reply: Reply): CallToolResult {
+  const result = renderReply(reply);
+  return reply.status === "refused" && reply.code === "withdrawn" ? { ...result, isError: false } : result;
 }
 
 /** What is told where the gateway itself broke: the cause is in the operator's log only. */

@@ -81,7 +81,12 @@ export class NoEffect extends Error {
   }
 }
 
-export interface ToolSpec<I extends z.ZodObject, O extends z.ZodType, P extends z.ZodType, U extends z.ZodType> {
+export interface ToolSpec<
+  I extends z.ZodObject,
+  O extends z.ZodType,
+  P extends z.ZodType,
+  U extends z.ZodType,
+> {
   /** verb_noun, snake case, unique and stable: policy is written against it. */
   readonly name: string;
   readonly title: string;
@@ -125,7 +130,9 @@ export interface Tool {
   readonly canReconcile: boolean;
   readonly canRevoke: boolean;
   /** Issues have JSON-pointer paths; the value has the schema's defaults. */
-  parseInput(value: unknown):
+  parseInput(
+    value: unknown,
+  ):
     | { readonly ok: true; readonly input: JsonObject }
     | { readonly ok: false; readonly issues: readonly { readonly path: string; readonly message: string }[] };
   effect(input: JsonObject): Effect;
@@ -142,9 +149,12 @@ export interface Tool {
  * Checks a tool's definition and gives the form the gate runs.
  * @throws CountersignError `TOOL_INVALID`
  */
-export function defineTool<I extends z.ZodObject, O extends z.ZodType, P extends z.ZodType, U extends z.ZodType>(
-  spec: ToolSpec<I, O, P, U>,
-): Tool {
+export function defineTool<
+  I extends z.ZodObject,
+  O extends z.ZodType,
+  P extends z.ZodType,
+  U extends z.ZodType,
+>(spec: ToolSpec<I, O, P, U>): Tool {
   if (!/^[a-z][a-z0-9]*(_[a-z0-9]+)+$/.test(spec.name) || spec.name.length > 64) {
     throw new CountersignError("TOOL_INVALID", `tool name "${spec.name}" is not verb_noun in snake case`);
   }
@@ -193,7 +203,8 @@ export function defineTool<I extends z.ZodObject, O extends z.ZodType, P extends
     },
     effect(input) {
       const value = typeof effect === "string" ? effect : effect(input as z.infer<I>);
-      if (!EFFECTS.includes(value)) throw new CountersignError("TOOL_BROKEN", `${spec.name}: effect "${value}"`);
+      if (!EFFECTS.includes(value))
+        throw new CountersignError("TOOL_BROKEN", `${spec.name}: effect "${value}"`);
       return value;
     },
     targets: (input) => spec.targets(input as z.infer<I>),
@@ -216,7 +227,9 @@ function jsonSchema(tool: string, what: string, schema: z.ZodType): JsonObject {
   try {
     return z.toJSONSchema(schema, { io: "input", target: "draft-2020-12" }) as JsonObject;
   } catch (cause) {
-    throw new CountersignError("TOOL_INVALID", `${tool}: ${what} cannot be published as JSON Schema`, { cause });
+    throw new CountersignError("TOOL_INVALID", `${tool}: ${what} cannot be published as JSON Schema`, {
+      cause,
+    });
   }
 }
 

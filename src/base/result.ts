@@ -4,3 +4,7 @@ export type Result<T, E> =
 
 export const ok = <T>(value: T): { readonly ok: true; readonly value: T } => ({ ok: true, value });
 export const err = <E>(error: E): { readonly ok: false; readonly error: E } => ({ ok: false, error });
+
+/** The same result with its refusal in other words. */
+export const mapErr = <T, E, F>(result: Result<T, E>, words: (error: E) => F): Result<T, F> =>
+  result.ok ? result : err(words(result.error));

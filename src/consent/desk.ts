@@ -23,7 +23,11 @@ export interface PendingQuestion {
 
 /** How far each clause is. */
 export interface Quorum {
-  readonly clauses: readonly { readonly clause: Clause; readonly by: readonly PersonId[]; readonly missing: number }[];
+  readonly clauses: readonly {
+    readonly clause: Clause;
+    readonly by: readonly PersonId[];
+    readonly missing: number;
+  }[];
   readonly met: boolean;
 }
 

@@ -9,7 +9,12 @@ import type { Statement } from "./statement.ts";
 /** How a decision is proved. Kept whole, so that it verifies offline. */
 export type Proof =
   /** An SSHSIG over `statementBytes`, PEM-armoured, as ssh-keygen writes it. */
-  | { readonly kind: "sshsig"; readonly signature: string; readonly fingerprint: string; readonly channel: "cli" | "api" };
+  {
+    readonly kind: "sshsig";
+    readonly signature: string;
+    readonly fingerprint: string;
+    readonly channel: "cli" | "api";
+  };
 
 /** Entries whose subject is a request, from asking people to the grant. */
 export interface ConsentEntries {
@@ -62,6 +67,7 @@ export const DECISION_REFUSALS = {
   taken_back: "this approval was taken back",
   not_solo: "the statement says solo and the policy does not, or the reverse",
   clock_skew: "the statement is dated in the future",
+  clock_behind: "the gateway's clock is behind its own log; nothing is granted until it is corrected",
   nothing_to_take_back: "no counted approval of this person stands",
 } as const;
 export type DecisionRefusalCode = keyof typeof DECISION_REFUSALS;

@@ -15,7 +15,11 @@ export interface ClaimOwner {
 /** Entries whose subject is a request, from the claim on. */
 export interface ExecutionEntries {
   "execution.claimed": { readonly grant: GrantId; readonly owner: ClaimOwner; readonly fence: number };
-  "execution.dispatched": { readonly grant: GrantId; readonly fence: number; readonly idempotency_key: string };
+  "execution.dispatched": {
+    readonly grant: GrantId;
+    readonly fence: number;
+    readonly idempotency_key: string;
+  };
   "execution.settled": {
     readonly grant: GrantId;
     readonly outcome: OutcomeKind;
@@ -39,6 +43,11 @@ export interface ExecutionEntries {
 
 /** Entries whose subject is a lease: an effect with an end that countersign itself must bring about (X3). */
 export interface LeaseEntries {
-  "lease.opened": { readonly request: string; readonly tool: string; readonly undo: BlobRef; readonly ends_at: Timestamp };
+  "lease.opened": {
+    readonly request: string;
+    readonly tool: string;
+    readonly undo: BlobRef;
+    readonly ends_at: Timestamp;
+  };
   "lease.ended": { readonly lease: LeaseId; readonly attempts: number };
 }

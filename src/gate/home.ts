@@ -28,7 +28,12 @@ export interface Home {
    */
   startSteward(): Promise<boolean>;
   /** A person settles an unknown outcome: it ran, or it did not. */
-  resolveUnknown(request: RequestId, outcome: "done" | "failed", person: string, message: string): Promise<void>;
+  resolveUnknown(
+    request: RequestId,
+    outcome: "done" | "failed",
+    person: string,
+    message: string,
+  ): Promise<void>;
   close(): Promise<void>;
 }
 
@@ -46,6 +51,8 @@ export interface RequestReader {
 /** The running policy is the last adopted revision; the file is a proposal (P6). */
 export interface Adoption {
   current(): Policy;
+  /** Sequence numbers of all adoptions, ascending: whose key it was when is found there. */
+  sequence(): readonly number[];
   /** The file as it stands now, against what runs. */
   proposal(): Promise<Proposal>;
   /** The statement `person` would sign to adopt the proposal. */
@@ -54,7 +61,9 @@ export interface Adoption {
    * Adopts the proposal if the statements meet what the running revision demands.
    * @throws CountersignError `ADOPTION_REFUSED`, `POLICY_INVALID`
    */
-  adopt(statements: readonly { readonly statement: AdoptionStatement; readonly proof: Proof }[]): Promise<Digest>;
+  adopt(
+    statements: readonly { readonly statement: AdoptionStatement; readonly proof: Proof }[],
+  ): Promise<Digest>;
 }
 
 export interface Proposal {
@@ -66,5 +75,9 @@ export interface Proposal {
   /** One line per semantic difference: `rule prod-deletes-need-two: quorum 2 -> 1 (weaker)`. */
   readonly diff: readonly { readonly text: string; readonly weaker: boolean }[];
   /** What adoption still needs: `{ by: [security], quorum: 2, assurance: A3 }`; null: nothing (on_save). */
-  readonly needs: { readonly by: readonly string[]; readonly quorum: number; readonly assurance: string } | null;
+  readonly needs: {
+    readonly by: readonly string[];
+    readonly quorum: number;
+    readonly assurance: string;
+  } | null;
 }

@@ -28,7 +28,12 @@ export interface Attachment {
 /** What a caller is told. P4: before a grant it holds code, ticket, `because` and deadline, nothing of the preview. */
 export type Reply =
   | { readonly status: "done"; readonly request: RequestId; readonly summary: string; readonly output: Json }
-  | { readonly status: "failed"; readonly request: RequestId; readonly code: string; readonly message: string }
+  | {
+      readonly status: "failed";
+      readonly request: RequestId;
+      readonly code: string;
+      readonly message: string;
+    }
   | { readonly status: "unknown"; readonly request: RequestId; readonly message: string }
   | {
       readonly status: "pending";

@@ -17,14 +17,24 @@ export interface LogEntries {
     readonly key: string;
     readonly countersign: string;
   };
-  "blob.erased": { readonly digest: Digest; readonly why: string; readonly request: string | null };
+  "blob.erased": { readonly digest: Digest | null; readonly why: string; readonly request: string | null };
   /** Calls turned away in the last minute, so that a flood is one entry a minute and not one a call. */
-  throttled: { readonly principal: string; readonly agent: string; readonly count: number; readonly limit: string };
+  throttled: {
+    readonly principal: string;
+    readonly agent: string;
+    readonly count: number;
+    readonly limit: string;
+  };
   /** An ask left over a channel; not awaited. */
   "ask.delivered": { readonly request: string; readonly channel: string };
 }
 
-export type EntryData = LogEntries & PolicyEntries & RequestEntries & ConsentEntries & ExecutionEntries & LeaseEntries;
+export type EntryData = LogEntries &
+  PolicyEntries &
+  RequestEntries &
+  ConsentEntries &
+  ExecutionEntries &
+  LeaseEntries;
 export type EntryKind = keyof EntryData;
 
 export const ENTRY_KINDS = [
@@ -77,6 +87,8 @@ export type Entry<K extends EntryKind = EntryKind> = EntryDraft<K> & {
   readonly v: 1;
   readonly seq: number;
   readonly time: Timestamp;
+  /** How many entries of the same batch follow; absent on the last, and on an entry that was written alone. */
+  readonly more?: number;
 };
 
 export const MAX_ENTRY_BYTES = 64 * 1024;

@@ -12,7 +12,7 @@ import { ENTRY_KINDS, type Entry } from "./entry.ts";
 export interface Reducer<S> {
   init(): S;
   apply(state: S, entry: Entry): void;
-  /** Whether the subject is still open after the entry was applied; undefined: not this reducer's subject. */
+  /** Whether the subject is still open after the entry was applied; undefined: not this reducer's subject. Nobody's: closed. */
   isOpen?(state: S, subject: string): boolean | undefined;
   toJSON(state: S): unknown;
   fromJSON(json: never): S;
@@ -26,14 +26,15 @@ export interface Fold<R> extends FoldPort {
   readonly newestTime: number;
 }
 
-/** How many closed subjects and free-at-a-time keys are remembered at most. */
+/** How many closed subjects and free-at-a-time keys are remembered, and at most FORGET_EVERY entries' more. */
 const RECENT = 20_000;
+const FORGET_EVERY = 1_024;
 const SNAPSHOT_VERSION = 1;
 const KNOWN: ReadonlySet<string> = new Set(ENTRY_KINDS);
 
-export function createFold<R extends Record<string, Reducer<never>>>(reducers: R): Fold<R> {
+export function createFold<R extends Readonly<Record<string, Reducer<unknown>>>>(reducers: R): Fold<R> {
   const names = Object.keys(reducers);
-  const reducer = (name: string): Reducer<unknown> => reducers[name] as unknown as Reducer<unknown>;
+  const reducer = (name: string): Reducer<unknown> => reducers[name] as Reducer<unknown>;
   const state: Record<string, unknown> = {};
   for (const name of names) state[name] = reducer(name).init();
   let size = 0;
@@ -47,25 +48,24 @@ export function createFold<R extends Record<string, Reducer<never>>>(reducers: R
       const answer = reducer(name).isOpen?.(state[name], subject);
       if (answer !== undefined) return answer;
     }
-    return true;
+    return false;
   };
-  const forgetOldest = (map: Map<string, unknown> | Set<string>, keep: number): void => {
-    for (const key of map.keys()) {
-      if (map.size <= keep) return;
-      map.delete(key);
+  // Maps keep a hole where their oldest member was deleted until they are next rebuilt, so forgetting one per entry would
+  // walk over all the holes each time. Every process forgets at the same entries: they must refuse the same appends.
+  const forget = (): void => {
+    for (const subject of closed) {
+      if (closed.size <= RECENT) break;
+      closed.delete(subject);
+    }
+    const most = RECENT + open.size * 2;
+    for (const [key, hold] of keys) {
+      if (hold.until !== null && (hold.until <= newestTime || keys.size > most)) keys.delete(key);
     }
   };
   const holdKeys = (entry: Entry): void => {
     for (const { key, until } of entry.keys ?? []) {
       keys.delete(key);
       keys.set(key, { subject: entry.subject, until });
-    }
-    // Freed keys sit near the front, because re-setting moves a key to the end: amortised constant work.
-    let looked = 0;
-    for (const [key, hold] of keys) {
-      if (++looked > 4) break;
-      if (hold.until !== null && hold.until <= newestTime) keys.delete(key);
-      else if (hold.until !== null && keys.size > RECENT + open.size * 2) keys.delete(key);
     }
   };
 
@@ -95,9 +95,9 @@ export function createFold<R extends Record<string, Reducer<never>>>(reducers: R
       else {
         open.delete(entry.subject);
         closed.add(entry.subject);
-        forgetOldest(closed, RECENT);
       }
       holdKeys(entry);
+      if (size % FORGET_EVERY === 0) forget();
     },
     newest: (subject) => open.get(subject) ?? null,
     isClosed: (subject) => closed.has(subject),

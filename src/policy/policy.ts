@@ -1,8 +1,10 @@
 import type { Json, JsonObject } from "../base/canonical-json.ts";
 import type { Digest } from "../base/digest.ts";
+import type { SourceError } from "../base/yaml.ts";
 import type { Fidelity } from "../preview/fidelity.ts";
 import type { Effect, Target } from "../request/action-request.ts";
 import type { AgentId, PersonId } from "../request/principal.ts";
+import type { PolicyTest } from "./schema.ts";
 import type { Assurance, Requirement, RuleMatch, VerdictKind } from "./verdict.ts";
 
 /** An SSH key of a person. `userVerified`: enrolled by an admin as an `sk-` key that verifies its user (A3). */
@@ -34,6 +36,7 @@ export interface Policy {
   /** The resolved document whose RFC 8785 bytes the revision is the digest of. */
   readonly document: JsonObject;
   readonly people: ReadonlyMap<PersonId, Person>;
+  /** Flattened to people; a disabled person is in none. */
   readonly groups: ReadonlyMap<string, readonly PersonId[]>;
   readonly agents: ReadonlyMap<AgentId, { readonly owners: readonly PersonId[] }>;
   /** Service accounts that may be principals. */
@@ -41,8 +44,14 @@ export interface Policy {
   readonly solo: PersonId | null;
   readonly adopt: "signed" | "on_save";
   readonly policyChange: PolicyChange | null;
+  /** Field names by name of the mask. */
+  readonly masks: ReadonlyMap<string, readonly string[]>;
+  /** What loads and is probably not meant. */
+  readonly warnings: readonly SourceError[];
+  /** `tests:` of the file. They stand outside the document: they change nothing about what the policy does. */
+  readonly tests: readonly { readonly test: PolicyTest; readonly line: number }[];
   evaluate(input: PolicyInput): Verdict;
-  /** Every candidate rule, why it matched or did not. */
+  /** Every rule that names the tool, why it matched or did not. May quote arguments: for operators only. */
   explain(input: PolicyInput): Explanation;
 }
 
@@ -88,6 +97,8 @@ export interface Verdict {
   readonly because: readonly string[];
   /** What shadow rules would have said; changes nothing. */
   readonly shadow: readonly RuleMatch[];
+  /** Names of masks of all matching rules, sorted. In a hold the requirement has them too. */
+  readonly masks: readonly string[];
 }
 
 export interface Explanation {

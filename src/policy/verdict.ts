@@ -39,5 +39,10 @@ export interface RuleMatch {
   readonly verdict: VerdictKind;
   readonly because: string | null;
   /** Set where the rule matched because its condition could not be evaluated (fails closed). */
-  readonly error: { readonly code: string; readonly message: string; readonly line: number; readonly column: number } | null;
+  readonly error: {
+    readonly code: string;
+    readonly message: string;
+    readonly line: number;
+    readonly column: number;
+  } | null;
 }

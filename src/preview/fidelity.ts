@@ -4,4 +4,10 @@
  * a small race remains · estimated: numbers may differ · none: arguments only.
  */
 export type Fidelity = "exact" | "pinned" | "checked" | "estimated" | "none";
-export const FIDELITIES = ["exact", "pinned", "checked", "estimated", "none"] as const satisfies readonly Fidelity[];
+export const FIDELITIES = [
+  "exact",
+  "pinned",
+  "checked",
+  "estimated",
+  "none",
+] as const satisfies readonly Fidelity[];

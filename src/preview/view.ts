@@ -28,7 +28,9 @@ export const toolViewSchema = z.strictObject({
   /** Whole numbers by name; policy sees them as `preview.counts.<name>`. */
   counts: z.record(z.string().regex(/^[a-z][a-z0-9_]*$/), z.number().int().nonnegative()),
   /** Plain facts for policy, as `preview.facts.<name>`: computed by the tool from the backend, never from the agent. */
-  facts: z.record(z.string().regex(/^[a-z][a-z0-9_]*$/), z.union([z.string(), z.number(), z.boolean()])).default({}),
+  facts: z
+    .record(z.string().regex(/^[a-z][a-z0-9_]*$/), z.union([z.string(), z.number(), z.boolean()]))
+    .default({}),
   warnings: z.array(z.strictObject({ code: z.string().regex(/^[a-z][a-z0-9_]*$/), text: z.string() })),
   documents: z.array(documentSchema),
   /** False where the tool could not see everything; such a view offers no approval (C4). */

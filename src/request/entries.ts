@@ -25,8 +25,10 @@ export interface RequestEntries {
     readonly guard: string;
     readonly fidelity: Fidelity;
     readonly expires_at: Timestamp | null;
-    /** Record (sealed where it holds unmasked values): everything the verdict was computed from. */
+    /** Sealed: everything the verdict was computed from; re-evaluation before the claim reads this. */
     readonly inputs: BlobRef;
+    /** Record: the same with masks; replay reads this and says `partial` where a mask hid an input. */
+    readonly masked_inputs: BlobRef;
     readonly verdict: VerdictKind;
     readonly rules: readonly RuleMatch[];
     readonly requirement: Requirement | null;
@@ -53,4 +55,9 @@ export interface RequestEntries {
 }
 
 export type StaleReason =
-  "guard_changed" | "requirement_changed" | "requester_changed" | "tool_changed" | "approver_changed" | "plan_expired";
+  | "guard_changed"
+  | "requirement_changed"
+  | "requester_changed"
+  | "tool_changed"
+  | "approver_changed"
+  | "plan_expired";

@@ -11,20 +11,29 @@ export const REFUSALS = {
   rate_limited: { class: "denied_fixable", advice: "wait, then call again" },
   // policy
   denied_by_policy: { class: "denied_final", advice: "do not repeat the call; ask the operator" },
-  no_eligible_approver: { class: "denied_final", advice: "the operator has to name approvers other than the requester" },
+  no_eligible_approver: {
+    class: "denied_final",
+    advice: "the operator has to name approvers other than the requester",
+  },
   // evidence
   target_unknown: { class: "denied_fixable", advice: "name a registered target" },
   preview_failed: { class: "denied_fixable", advice: "correct the call; the operator's log has the cause" },
   needs_service: { class: "denied_fixable", advice: "the operator has to start the gateway as a service" },
   // people and time
-  denied_by_person: { class: "denied_final", advice: "read the person's words; do not repeat the call as it is" },
+  denied_by_person: {
+    class: "denied_final",
+    advice: "read the person's words; do not repeat the call as it is",
+  },
   expired: { class: "expired", advice: "nobody answered in time; call again if it is still wanted" },
   stale: { class: "stale", advice: "the world changed; call again for a new plan" },
   withdrawn: { class: "withdrawn", advice: "the caller took the request back" },
   // the machine
   disk_low: { class: "denied_fixable", advice: "the operator has to free disk space" },
   clock_behind: { class: "denied_fixable", advice: "the operator has to correct the clock" },
-  gate_closed: { class: "denied_fixable", advice: "the gateway could not write its log; the operator has to look" },
+  gate_closed: {
+    class: "denied_fixable",
+    advice: "the gateway could not write its log; the operator has to look",
+  },
 } as const satisfies Record<string, { class: RefusalClass; advice: string }>;
 
 export type RefusalCode = keyof typeof REFUSALS;

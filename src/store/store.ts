@@ -101,6 +101,8 @@ export interface BlobStore {
   /** Erases a request's key: its sealed blobs can never be read again. */
   eraseSealed(request: RequestId): Promise<void>;
   erase(ref: BlobRef): Promise<void>;
+  /** Requests that still have a key, and so sealed documents. */
+  sealedRequests(): Promise<readonly RequestId[]>;
 }
 
 export interface NewBlob {

@@ -204,6 +204,7 @@ export function createStory(
           fidelity: "exact",
           expires_at: null,
           inputs: log.putBlob("inputs", json({})),
+          masked_inputs: log.putBlob("inputs", json({})),
           verdict,
           rules: [],
           requirement: verdict === "hold" ? requirement : null,

@@ -1,0 +1,133 @@
+import type { z } from "zod";
+import type { Clock } from "../base/clock.ts";
+import type { Digest } from "../base/digest.ts";
+import type { LogId, RequestId } from "../base/id.ts";
+import type { Result } from "../base/result.ts";
+import type { SourceError } from "../base/yaml.ts";
+import type { ListenAddress } from "../config/config-file.ts";
+import type { Surroundings } from "../config/environment.ts";
+import type { Settings } from "../config/settings.ts";
+import type { VerifyConsistency } from "../consent/channels/cli/witness.ts";
+import type { ReceiptSummary } from "../log/verify-summary.ts";
+import type { Home } from "../gate/home.ts";
+import type { Policy, PolicyInput } from "../policy/policy.ts";
+import type { Streams } from "./terminal.ts";
+
+/** What the command line is given. Everything that touches a home, a log or a network comes in here. */
+export interface CliParts {
+  readonly version: string;
+  readonly around: Surroundings;
+  readonly streams: Streams;
+  readonly clock: Clock;
+  /** Aborted when the person interrupts: what follows without end stops. */
+  readonly interrupted: AbortSignal;
+  /** Schema of `services:` in countersign.yaml. */
+  readonly servicesSchema: z.ZodType;
+  /** Opens a home for one command: it never becomes the steward and listens on nothing. */
+  openHome(settings: Settings): Promise<Home>;
+  /**
+   * Makes a new home's data directory, keys and first entries, and adopts the policy file as the first revision.
+   * @throws CountersignError `LOG_EXISTS`, `POLICY_INVALID`
+   */
+  initHome(settings: Settings): Promise<NewHome>;
+  /** Serves until a signal or the host ends it; resolves to the exit code. */
+  serve(what: Serving): Promise<number>;
+  readonly verifyConsistency: VerifyConsistency;
+  readonly policyTools: PolicyTools;
+  readonly logTools: LogTools;
+}
+
+export interface NewHome {
+  readonly log: LogId;
+  /** C2SP verifier key of the log: what a receipt is checked against. */
+  readonly key: string;
+  readonly revision: Digest;
+}
+
+/** What `start`, `mcp` and `demo` ask to be run. */
+export type Serving =
+  /** Listeners for agents and people, steward if nobody is. */
+  | { readonly kind: "start"; readonly settings: Settings }
+  /** One MCP session over stdio; a shim where a gateway serves the home already. */
+  | { readonly kind: "mcp"; readonly settings: Settings }
+  /** A throwaway home whose tools are confined to its workspace. */
+  | { readonly kind: "start_demo"; readonly mcp: ListenAddress | null; readonly api: ListenAddress | null }
+  /** A story in the terminal: an agent asks, a person answers; `auto` plays the person too. */
+  | { readonly kind: "demo"; readonly auto: boolean };
+
+/** What the policy commands need of src/policy. */
+export interface PolicyTools {
+  /** Loads a policy against the built-in tools. `notes` are lints: the policy loads, but look. */
+  load(
+    text: string,
+    file: string,
+  ): Result<{ readonly policy: Policy; readonly notes: readonly SourceError[] }, readonly SourceError[]>;
+  /** Runs the `tests:` of a policy. */
+  test(policy: Policy): { readonly tests: readonly PolicyTestResult[] };
+  /** Reads a call as `tests:` write it (`{ tool, environment, args, preview, … }`); messages name the path. */
+  readCall(call: unknown, policy: Policy): Result<PolicyInput, readonly string[]>;
+}
+
+export interface PolicyTestResult {
+  readonly it: string;
+  readonly line: number;
+  readonly passed: boolean;
+  /** One per expectation that was not met. */
+  readonly differences: readonly string[];
+  /** What decided: `hold by prod-deletes-need-two`. */
+  readonly got: string;
+}
+
+/** What the log commands need of src/log; its functions fit as they are. */
+export interface LogTools {
+  /** Reads a directory of segments again: every hash, signature, decision, and the order of every request's entries. */
+  verifyLog(
+    directory: string,
+    options: {
+      /** Verifier key that is trusted; absent: the one in entry 0. */
+      readonly key?: string;
+      /** Checkpoints kept elsewhere, as signed notes: the log has to extend each. */
+      readonly against?: readonly string[];
+      /** Bytes read so far. */
+      readonly onProgress?: (bytes: number) => void;
+    },
+  ): Promise<LogReport>;
+  /** The receipt of one request, as text. */
+  buildReceipt(home: Pick<Home, "store" | "adoption">, request: RequestId): Promise<string>;
+  /** Checks a receipt offline; without `key`, against the one it carries. */
+  verifyReceipt(text: string, options: { readonly key?: string }): Promise<ReceiptReport>;
+}
+
+export interface Finding {
+  readonly code: string;
+  /** A fault means that it does not prove what it should; a notice is worth knowing. */
+  readonly severity: "fault" | "notice";
+  readonly message: string;
+  /** Entry that it is about; null where it is about the whole. */
+  readonly seq: number | null;
+}
+
+export interface LogReport {
+  readonly ok: boolean;
+  readonly logId: string | null;
+  /** The verifier key that the checkpoint was checked with. */
+  readonly key: string | null;
+  readonly checkpoint: { readonly size: number; readonly root: Digest } | null;
+  readonly entries: number;
+  /** Entries after the checkpoint. */
+  readonly uncovered: number;
+  readonly requests: number;
+  readonly decisions: number;
+  readonly findings: readonly Finding[];
+  readonly unlisted: number;
+}
+
+export interface ReceiptReport {
+  readonly ok: boolean;
+  readonly request: string | null;
+  /** The verifier key that it was checked against. */
+  readonly key: string | null;
+  readonly findings: readonly Finding[];
+  /** What it proves, in the reader's order; null where it could not be read far enough. */
+  readonly summary: ReceiptSummary | null;
+}

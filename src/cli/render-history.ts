@@ -1,0 +1,111 @@
+import { displayWidth, padTo, wrap, type Paint } from "../base/terminal.ts";
+import { neutralLine } from "../base/text.ts";
+import type { Entry } from "../log/entry.ts";
+import type { RequestSummary } from "../request/summary.ts";
+import { formatMoment } from "./moment.ts";
+import { paintPhase } from "./paint-phase.ts";
+
+/** The entries of one request, one line each, oldest first. */
+export function renderHistory(
+  summary: RequestSummary,
+  history: readonly Entry[],
+  options: { readonly paint: Paint; readonly width: number; readonly zone: string },
+): string {
+  const { paint, width, zone } = options;
+  const state =
+    summary.reasonCode === null ? summary.phase : `${summary.phase}: ${neutralLine(summary.reasonCode)}`;
+  const lines = [
+    `${paint.bold(summary.id)}  ${paintPhase(state, paint)}`,
+    ...wrap(neutralLine(`${summary.tool} by ${summary.agent} for ${summary.principal}`), width - 2).map(
+      (line) => `  ${line}`,
+    ),
+    ...(summary.summary === null
+      ? []
+      : wrap(neutralLine(summary.summary), width - 2).map((line) => `  ${line}`)),
+    "",
+  ];
+  for (const entry of history) lines.push(...renderEntry(entry, { paint, width, zone }));
+  return lines.join("\n");
+}
+
+/** `#12  2026-…  decision.recorded  ana approved, counted`, wrapped under itself. */
+export function renderEntry(
+  entry: Entry,
+  options: { readonly paint: Paint; readonly width: number; readonly zone: string },
+): readonly string[] {
+  const { paint, width, zone } = options;
+  const head = `#${entry.seq}`.padStart(6);
+  const when = formatMoment(Date.parse(entry.time), zone);
+  const left = `${head}  ${when}  ${padTo(entry.kind, 20)} `;
+  const says = neutralLine(entryWords(entry));
+  const indent = displayWidth(left);
+  const fits = indent + displayWidth(says) <= width;
+  if (fits) return [`${paint.dim(`${head}  ${when}`)}  ${padTo(entry.kind, 20)} ${says}`.trimEnd()];
+  return [
+    `${paint.dim(`${head}  ${when}`)}  ${entry.kind}`,
+    ...wrap(says, width - 8).map((line) => `        ${line}`),
+  ];
+}
+
+/** What an entry says, in a few words. Not neutral yet: some of them are not ours. */
+export function entryWords(entry: Entry): string {
+  switch (entry.kind) {
+    case "log.opened":
+      return `log ${entry.data.log}, key ${entry.data.key}`;
+    case "blob.erased":
+      return `${entry.data.digest}: ${entry.data.why}`;
+    case "throttled":
+      return `${entry.data.count} calls of ${entry.data.agent} for ${entry.data.principal} turned away (${entry.data.limit})`;
+    case "ask.delivered":
+      return `${entry.data.request} over ${entry.data.channel}`;
+    case "policy.adopted":
+      return `revision ${entry.data.revision} (${entry.data.mode})${signers(entry.data.statements)}`;
+    case "policy.proposed":
+      return entry.data.errors.length > 0
+        ? `does not load: ${entry.data.errors.join("; ")}`
+        : `revision ${entry.data.revision ?? "?"} waits to be adopted`;
+    case "request.received":
+      return `${entry.data.tool} by ${entry.data.requester.agent} for ${entry.data.requester.principal.id} over ${entry.data.transport}`;
+    case "request.planned":
+      return `${entry.data.verdict}: ${entry.data.summary}`;
+    case "request.refused":
+      return `${entry.data.code} by ${entry.data.denied_by}: ${entry.data.message}`;
+    case "request.withdrawn":
+      return `by ${entry.data.by}${because(entry.data.reason)}`;
+    case "request.expired":
+      return entry.data.at === "consent" ? "nobody answered in time" : "the grant was not used in time";
+    case "request.stale":
+      return `${entry.data.why}: ${entry.data.message}`;
+    case "consent.asked":
+      return `code ${entry.data.code}, until ${entry.data.question.deadline}`;
+    case "decision.recorded": {
+      const { person, statement, counted, why_not: whyNot, assurance } = entry.data;
+      const solo = statement.solo ? " (solo)" : "";
+      const said = { approve: "approved", deny: "denied", take_back: "took back" }[statement.decision];
+      return `${person} ${said}${solo}, ${assurance}, ${counted ? "counted" : `not counted: ${whyNot ?? "?"}`}${because(statement.reason)}`;
+    }
+    case "consent.settled":
+      return `${entry.data.outcome} by ${entry.data.by.join(", ")}${entry.data.solo ? " (solo)" : ""}${because(entry.data.reason)}`;
+    case "grant.minted":
+      return `from ${entry.data.basis}, until ${entry.data.execute_by}`;
+    case "execution.claimed":
+      return `by process ${entry.data.owner.pid}, fence ${entry.data.fence}`;
+    case "execution.dispatched":
+      return `fence ${entry.data.fence}`;
+    case "execution.settled":
+      return `${entry.data.outcome}: ${entry.data.error?.message ?? entry.data.summary}`;
+    case "execution.resolved":
+      return `${entry.data.outcome} by ${entry.data.person ?? entry.data.by}: ${entry.data.message}`;
+    case "execution.late":
+      return entry.data.message;
+    case "lease.opened":
+      return `${entry.data.tool}, until ${entry.data.ends_at}`;
+    case "lease.ended":
+      return `after ${entry.data.attempts} ${entry.data.attempts === 1 ? "attempt" : "attempts"}`;
+  }
+}
+
+const because = (reason: string | null): string => (reason === null ? "" : `: ${reason}`);
+
+const signers = (statements: readonly { readonly statement: { readonly approver: string } }[]): string =>
+  statements.length === 0 ? "" : ` by ${statements.map(({ statement }) => statement.approver).join(", ")}`;

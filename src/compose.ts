@@ -1,0 +1,371 @@
+import { randomBytes } from "node:crypto";
+import { readFile } from "node:fs/promises";
+import { join } from "node:path";
+import { pino, type Logger } from "pino";
+import { canonicalJson, type Json, type JsonObject } from "./base/canonical-json.ts";
+import { systemClock, type Clock } from "./base/clock.ts";
+import { isId } from "./base/id.ts";
+import { mapErr, type Result } from "./base/result.ts";
+import { verifySshSignature } from "./base/sshsig.ts";
+import { formatSourceError } from "./base/yaml.ts";
+import { CountersignError } from "./errors.ts";
+import type { Settings } from "./config/settings.ts";
+import type { SignatureFacts } from "./consent/assurance.ts";
+import { createDesk } from "./consent/create-desk.ts";
+import { createExecutor, type ExecutorParts } from "./execution/execution.ts";
+import { createLeaseKeeper } from "./execution/lease.ts";
+import { thisOwner } from "./execution/owner.ts";
+import { createWorkContexts } from "./execution/work-context.ts";
+import { createRecovery } from "./execution/recover.ts";
+import { createAdoption, type AdoptionDesk } from "./gate/adoption.ts";
+import { createAttend } from "./gate/attend.ts";
+import { reasoningForView } from "./gate/evidence.ts";
+import { readView } from "./gate/read-view.ts";
+import type { Masker } from "./gate/evidence.ts";
+import { requesterKey } from "./request/requests.ts";
+import { createGate } from "./gate/gate.ts";
+import type { Home } from "./gate/home.ts";
+import { createLimiter } from "./gate/limits.ts";
+import type { GateParts } from "./gate/parts.ts";
+import { recheck } from "./gate/recheck.ts";
+import { createRegimeHolder } from "./gate/regime.ts";
+import { createRequestReader } from "./gate/request-reader.ts";
+import { createHomeFold, type HomeFold } from "./gate/state.ts";
+import { startSteward, type Steward } from "./gate/steward.ts";
+import { createWakeups } from "./gate/wakeups.ts";
+import { createCheckpointSigner, openCheckpoint } from "./log/checkpoint.ts";
+import { parseVerifierKey } from "./log/note.ts";
+import { maskJson, maskText } from "./log/redact.ts";
+import { diffPolicies } from "./policy/diff.ts";
+import { loadPolicy } from "./policy/load.ts";
+import type { Policy, ToolFacts } from "./policy/policy.ts";
+import { assembleView } from "./preview/assemble.ts";
+import { createPreviewer } from "./preview/preview.ts";
+import type { CheckpointSigner } from "./store/embedded/checkpoint-file.ts";
+import { readWhole, systemFiles } from "./store/embedded/files.ts";
+import { writeKeyFile, type LogKey } from "./store/embedded/keys.ts";
+import { refuseReadableByOthers } from "./store/embedded/place.ts";
+import { openEmbeddedStore, type EmbeddedStore } from "./store/embedded/embedded-store.ts";
+import { tryStewardLock } from "./store/embedded/lock.ts";
+import type { Tool } from "./tool.ts";
+
+// Wires the parts of a home. Nothing here decides anything.
+
+export interface OpenOptions {
+  readonly version: string;
+  readonly clock?: Clock;
+  readonly log?: Logger;
+  /** Make the log of a new home; its policy is adopted with `adoptFirst`. */
+  readonly create?: boolean;
+  /** The tools over the adopted registrations. */
+  readonly makeTools: (registrations: JsonObject, dataDir: string) => readonly Tool[];
+  /** The registrations as the operator's file has them now: `{ services: … }`, resolved. */
+  readonly readRegistrations: (settings: Settings) => Promise<Result<JsonObject, readonly string[]>>;
+  /** Called once when the store can't be trusted to write any more: stop the process. */
+  readonly onFault?: (fault: CountersignError) => void;
+}
+
+/** A home with the handles that only its own process uses. */
+export interface OpenedHome extends Home {
+  readonly adoption: AdoptionDesk;
+  readonly fold: HomeFold;
+  readonly store: EmbeddedStore;
+}
+
+/**
+ * Opens a home. It reads, decides and appends; it becomes the steward only when asked to.
+ * @throws CountersignError what opening the store throws, `POLICY_INVALID`, `HOME_INSECURE`
+ */
+export async function openHome(settings: Settings, options: OpenOptions): Promise<OpenedHome> {
+  const { dataDir, isolation, limits } = settings;
+  const clock = options.clock ?? systemClock;
+  const log = options.log ?? operationsLog(settings);
+  const keysDir = join(dataDir, "keys");
+  const fold = createHomeFold();
+  const { state } = fold;
+  const store = await openEmbeddedStore({
+    dir: dataDir,
+    blobsDir: join(dataDir, "blobs"),
+    keysDir,
+    fold,
+    clock,
+    isolation,
+    release: options.version,
+    signer: (key, stated) => checkpointSigner(key, stated),
+    ...(options.create === true ? { create: { version: options.version } } : {}),
+    onFault(fault) {
+      log.fatal({ err: fault }, "the log can no longer be trusted to be written; the gate is closed");
+      options.onFault?.(fault);
+    },
+  });
+  const secret = await maskKey(keysDir);
+  const mask = createMasker(secret);
+  const makeTools = (registrations: JsonObject): readonly Tool[] => options.makeTools(registrations, dataDir);
+  const load = (text: string, tools: readonly ToolFacts[]): Result<Policy, readonly string[]> =>
+    mapErr(loadPolicy(text, { file: settings.policyFile, tools }), (errors) => errors.map(formatSourceError));
+
+  const regime = createRegimeHolder({
+    state: state.adopted,
+    blobs: store.blobs,
+    loadPolicy: load,
+    makeTools,
+  });
+  await regime.refresh();
+  const catchUp = async (): Promise<void> => {
+    await store.catchUp();
+    await regime.refresh();
+  };
+  const wakeups = createWakeups();
+  const unfollow = store.follow((entries) => {
+    for (const entry of entries) if (isId("req", entry.subject)) wakeups.wake(entry.subject);
+  });
+  const clockIsBehind = (): boolean => clock.now() < fold.newestTime - CLOCK_BEHIND_MS;
+
+  const adoption = createAdoption({
+    clock,
+    state: state.adopted,
+    store,
+    regime,
+    catchUp,
+    makeTools,
+    loadPolicy: load,
+    diff: (from, to) => diffPolicies({ document: from }, { document: to }),
+    verifySignature,
+    async readFiles() {
+      return {
+        policy: await readText(settings.policyFile),
+        registrations: await options.readRegistrations(settings),
+      };
+    },
+  });
+
+  const workRoot = join(dataDir, "work");
+  const previewer = createPreviewer({ clock, limits, workRoot, creds: noCredentials, log });
+  const context = createWorkContexts({ clock, workRoot, creds: noCredentials, ...limits });
+
+  const owner = thisOwner(clock.now());
+  const toolOf = (name: string): Tool | null => regime.current().tools.get(name) ?? null;
+  const executorParts: ExecutorParts = {
+    clock,
+    owner,
+    state,
+    blobs: store.blobs,
+    log,
+    catchUp,
+    append: store.append,
+    policy: () => ({ revision: regime.current().policy.revision, newestSeq: state.adopted.newestSeq }),
+    async recheck(execution) {
+      await catchUp();
+      const record = state.requests.open.get(execution.request);
+      return record === undefined
+        ? { verdict: "not_now" }
+        : recheck({ clock, state, store, regime, clockIsBehind }, record);
+    },
+    tool: toolOf,
+    context,
+    mask: (value) => mask.json(value),
+    maskText: (text) => mask.text(text),
+  };
+  const executor = createExecutor(executorParts);
+  const recovery = createRecovery(executorParts, executor);
+  const leases = createLeaseKeeper({
+    clock,
+    state: state.executions,
+    blobs: store.blobs,
+    log,
+    append: store.append,
+    tool: toolOf,
+    context,
+  });
+
+  let steward: { readonly running: Steward; release(): void } | null = null;
+  const gateParts: GateParts = {
+    clock,
+    store,
+    state,
+    holder: (key, now) => fold.holder(key, now),
+    regime,
+    executor,
+    owner,
+    limits,
+    limiter: createLimiter(clock, limits),
+    wakeups,
+    mask,
+    secret,
+    isolation,
+    log,
+    preview: (received, progress) =>
+      previewer.run(received.tool, received.input, {
+        requestId: received.id,
+        principal: requesterKey(received.requester.principal.id, received.requester.agent),
+        // A caller that goes away does not end the preview: a re-sent call then finds it done.
+        signal: new AbortController().signal,
+        progress,
+      }),
+    view: ({ received, toolView, rules, maskKeys }) =>
+      assembleView({
+        tool: received.tool.name,
+        effect: received.tool.effect(received.input),
+        targets: received.targets,
+        maskedArguments: canonicalJson(mask.json(received.input, maskKeys)),
+        toolView,
+        rules,
+        reasoning: reasoningForView(mask, received.reasoning),
+        isolation,
+      }),
+    freeBytes: cachedFor(1_000, clock, () => store.freeBytes()),
+    clockIsBehind,
+    hasSteward: async () => steward !== null || (await isStewardAlive(dataDir)),
+  };
+  const attend = createAttend(gateParts);
+  const gate = createGate(gateParts, attend);
+
+  let closing: Promise<void> | null = null;
+  const close = async (): Promise<void> => {
+    await steward?.running.stop();
+    unfollow();
+    await store.close();
+    steward?.release();
+  };
+
+  return {
+    settings,
+    log,
+    store,
+    fold,
+    get tools() {
+      return [...regime.current().tools.values()];
+    },
+    gate,
+    adoption,
+    desk: createDesk({
+      clock,
+      state,
+      policy: () => regime.current().policy,
+      policySeq: () => state.adopted.newestSeq,
+      catchUp,
+      append: store.append,
+      view: (request) => readView(state, store, request),
+      verifySignature,
+      clockIsBehind,
+    }),
+    requests: createRequestReader({ state, store }),
+    async startSteward() {
+      if (steward !== null) return true;
+      const lock = await tryStewardLock(dataDir);
+      if (lock === null) return false;
+      const running = startSteward({
+        ...gateParts,
+        recovery,
+        leases,
+        attend,
+        async checkFiles() {
+          const seen = await adoption.checkFiles();
+          if (seen !== "unchanged") log.info({ files: seen }, "policy or registrations changed on disk");
+        },
+        writeSnapshot: () => store.writeSnapshot(),
+        sealedRequests: () => store.blobs.sealedRequests(),
+      });
+      steward = { running, release: () => lock.release() };
+      await running.tick();
+      return true;
+    },
+    async resolveUnknown(request, outcome, person, message) {
+      await catchUp();
+      if (await recovery.resolve(request, outcome, person, message)) return;
+      throw new CountersignError("REQUEST_NOT_FOUND", `${request} has no unknown outcome to settle`, {
+        hint: "see where it stands: countersign show <request>",
+      });
+    },
+    close() {
+      closing ??= close();
+      return closing;
+    },
+  };
+}
+
+/** Wall clock further behind the newest entry than this: no new grant or claim (design §11, Clock). */
+const CLOCK_BEHIND_MS = 5_000;
+
+/** pino on stderr, always: on stdio, stdout is the protocol. Operations only; evidence is entries. */
+export const operationsLog = (settings: Pick<Settings, "logLevel">): Logger =>
+  pino(
+    {
+      name: "countersign",
+      level: settings.logLevel,
+      redact: { paths: ["*.token", "*.password", "*.secret", "*.authorization"], censor: "[redacted]" },
+    },
+    pino.destination({ dest: 2, sync: true }),
+  );
+
+function createMasker(maskKey: Uint8Array): Masker {
+  return {
+    json: (value, keys = []) => maskJson(value as Json, { maskKey, keys }).value as typeof value,
+    view: (value) => maskJson(value as Json, { maskKey, byName: false }).value as typeof value,
+    text: (text) => maskText(text, { maskKey, assignments: true }).value,
+  };
+}
+
+function verifySignature(armoured: string, message: Uint8Array, namespace: string): SignatureFacts | null {
+  const verified = verifySshSignature({ armoured, message, namespace });
+  return verified.ok ? { fingerprint: verified.value.fingerprint, sk: verified.value.sk } : null;
+}
+
+async function readText(file: string): Promise<string> {
+  try {
+    return await readFile(file, "utf8");
+  } catch (cause) {
+    throw new CountersignError("POLICY_INVALID", `${file} cannot be read`, {
+      hint: "put the policy there, or name its place: countersign.yaml policy: FILE",
+      cause,
+    });
+  }
+}
+
+/** The home's `mask` key: keyed hashes in masks and recognition keys. Made once. */
+async function maskKey(keysDir: string): Promise<Uint8Array> {
+  const path = join(keysDir, "mask.key");
+  const existing = readWhole(systemFiles, path);
+  if (existing === null) await writeKeyFile(systemFiles, keysDir, "mask.key", randomBytes(32));
+  const key = existing ?? readWhole(systemFiles, path);
+  refuseReadableByOthers(systemFiles, path);
+  if (key?.length === 32) return key;
+  throw new CountersignError("HOME_INSECURE", `${path} is not a key of 32 bytes`, {
+    hint: "put it back from a backup; without it re-sent calls are no longer recognised",
+  });
+}
+
+async function isStewardAlive(dataDir: string): Promise<boolean> {
+  const lock = await tryStewardLock(dataDir);
+  lock?.release();
+  return lock === null;
+}
+
+/** Credentials come with the tools that need them; deploy_service on a local repository needs none. */
+const noCredentials = (name: string): Promise<string> =>
+  Promise.reject(new CountersignError("CONFIG_INVALID", `no credential named "${name}" is configured`));
+
+function checkpointSigner(key: LogKey, isolation: "service" | "none"): CheckpointSigner {
+  const signer = createCheckpointSigner({ key: key.privateKeyPem, logId: key.logId, isolation });
+  const verifier = parseVerifierKey(signer.vkey);
+  return {
+    signCheckpoint: signer.signCheckpoint,
+    openCheckpoint(note) {
+      const opened = verifier.ok ? openCheckpoint(note, verifier.value) : null;
+      return opened?.ok ? { size: opened.value.size, root: opened.value.root } : null;
+    },
+  };
+}
+
+/** Asks at most once in `ms`. */
+function cachedFor<T>(ms: number, clock: Clock, read: () => Promise<T>): () => Promise<T> {
+  let value: Promise<T> | null = null;
+  let readAt = 0;
+  return () => {
+    if (value === null || clock.monotonic() - readAt > ms) {
+      readAt = clock.monotonic();
+      value = read();
+    }
+    return value;
+  };
+}

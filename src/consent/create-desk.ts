@@ -1,0 +1,108 @@
+import { timestamp, type Clock } from "../base/clock.ts";
+import type { RequestId } from "../base/id.ts";
+import { CountersignError } from "../errors.ts";
+import type { Policy } from "../policy/policy.ts";
+import type { View } from "../preview/view.ts";
+import type { RequestsState } from "../request/requests.ts";
+import type { AppendResult, Batch } from "../store/store.ts";
+import type { SignatureFacts } from "./assurance.ts";
+import type { Consent, ConsentsState } from "./consents.ts";
+import { createDecide } from "./decide.ts";
+import type { Desk, PendingQuestion } from "./desk.ts";
+import { isInvolved } from "./people.ts";
+import { quorumOf } from "./quorum.ts";
+import { statementSummary } from "./summary.ts";
+
+/** What the desk needs of the home around it. */
+export interface DeskParts {
+  readonly clock: Clock;
+  readonly state: { readonly requests: RequestsState; readonly consents: ConsentsState };
+  /** The policy that runs now. Current once `catchUp` has resolved. */
+  policy(): Policy;
+  /** Newest entry about the policy: what a decision expects, so that an adoption in between is seen. */
+  policySeq(): number | null;
+  catchUp(): Promise<void>;
+  append(batch: Batch): Promise<AppendResult>;
+  view(request: RequestId): Promise<View>;
+  /** Null where the signature does not verify over these bytes in this namespace. */
+  verifySignature(armoured: string, message: Uint8Array, namespace: string): SignatureFacts | null;
+  /** True while the wall clock is behind the log: no new grant (design §11, Clock). */
+  clockIsBehind(): boolean;
+}
+
+export function createDesk(parts: DeskParts): Desk {
+  const { clock, state } = parts;
+
+  const pendingOf = (consent: Consent): PendingQuestion => ({
+    request: consent.request,
+    code: consent.code,
+    digest: consent.digest,
+    question: consent.question,
+    requirement: consent.requirement,
+    summary: state.requests.open.get(consent.request)?.planned?.summary ?? "",
+    deadline: consent.deadline,
+    quorum: quorumOf(parts.policy(), consent.requirement, consent.question.requester, consent.decisions),
+  });
+
+  return {
+    pending: () =>
+      [...state.consents.byRequest.values()]
+        .filter((consent) => consent.settled === null && clock.now() < consent.deadline)
+        .sort((a, b) => a.deadline - b.deadline)
+        .map(pendingOf),
+
+    find: (reference) => pendingOf(findConsent(state.consents, reference)),
+
+    async open(request) {
+      const consent = findConsent(state.consents, request);
+      const view = await parts.view(consent.request);
+      const decisions = consent.decisions.map(({ person, decision, counted, whyNot, reason, at }) => ({
+        person,
+        decision,
+        counted,
+        whyNot,
+        reason,
+        at,
+      }));
+      return { ...pendingOf(consent), view, decisions };
+    },
+
+    async draft(request, { decision, person, reason, log }) {
+      const { digest, question, requirement, decisions } = findConsent(state.consents, request);
+      const standing = decisions.find(
+        (d) => d.person === person && d.decision === "approve" && d.counted && !d.takenBack,
+      );
+      return {
+        typ: "countersign.decision",
+        v: 1,
+        decision,
+        question: digest,
+        summary: statementSummary(question),
+        approver: person,
+        solo: requirement.solo === person && isInvolved(question.requester, person),
+        reason,
+        takes_back: decision === "take_back" ? (standing?.statementDigest ?? null) : null,
+        log,
+        issued_at: timestamp(clock.now()),
+      };
+    },
+
+    decide: createDecide(parts),
+  };
+}
+
+function findConsent(consents: ConsentsState, reference: string): Consent {
+  const byId = consents.byRequest.get(reference as RequestId);
+  if (byId !== undefined) return byId;
+  const [first, ...others] = consents.byCode.get(reference.toUpperCase()) ?? [];
+  if (others.length > 0) {
+    throw new CountersignError("REQUEST_AMBIGUOUS", `code ${reference} fits ${others.length + 1} requests`, {
+      hint: `use the request id: ${[first, ...others].join(", ")}`,
+    });
+  }
+  const consent = first === undefined ? undefined : consents.byRequest.get(first);
+  if (consent !== undefined) return consent;
+  throw new CountersignError("REQUEST_NOT_FOUND", `no open question "${reference}"`, {
+    hint: "see what waits: countersign pending; see everything: countersign requests",
+  });
+}

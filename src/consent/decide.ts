@@ -1,0 +1,204 @@
+import { digestBytes, type Digest } from "../base/digest.ts";
+import { err, ok, type Result } from "../base/result.ts";
+import { CountersignError } from "../errors.ts";
+import type { EntryDraft } from "../log/entry.ts";
+import type { Policy } from "../policy/policy.ts";
+import { keysAfter } from "../request/recognition.ts";
+import { assuranceOf } from "./assurance.ts";
+import type { Consent, DecisionRecord } from "./consents.ts";
+import type { DeskParts } from "./create-desk.ts";
+import type { DecisionAnswer, DecisionRefusal, Desk } from "./desk.ts";
+import { DECISION_REFUSALS, type DecisionRefusalCode, type Proof } from "./entries.ts";
+import { mintGrant } from "./grant.ts";
+import { judge, type Attested } from "./judge.ts";
+import { personOfKey } from "./people.ts";
+import { quorumOf } from "./quorum.ts";
+import { SSHSIG_NAMESPACE, statementBytes, type Statement } from "./statement.ts";
+
+// Takes a signed statement: verify, judge, append, answer.
+//
+//   G2. A grant is minted here only when every clause of the requirement is met over one question digest.
+//   L1. Decision, settlement and grant are one durable batch before the decider is answered.
+//   Two deciders at once: the batch expects the request's newest entry, so one of them folds again and decides again.
+
+export const statementDigest = (statement: Statement): Digest =>
+  digestBytes("statement", statementBytes(statement));
+
+/** What a counted decision brings about. */
+type Fate = "granted" | "denied" | "noted";
+
+export function createDecide(parts: DeskParts): Desk["decide"] {
+  return async (statement, proof) => {
+    for (;;) {
+      await parts.catchUp();
+      const attempt = await prepare(parts, statement, proof);
+      if (!attempt.ok) return err(attempt.error);
+      const { consent, attested, whyNot, fate, entries } = attempt.value;
+      const appended = await parts.append({
+        expect: [
+          {
+            subject: consent.request,
+            newest: parts.state.requests.open.get(consent.request)?.newestSeq ?? null,
+          },
+          { subject: "policy", newest: parts.policySeq() },
+        ],
+        newKeys: [],
+        entries,
+      });
+      if (appended.ok) return answerOf(parts.policy(), consent, attested, whyNot, fate, entries);
+    }
+  };
+}
+
+interface Attempt {
+  readonly consent: Consent;
+  readonly attested: Attested;
+  readonly whyNot: DecisionRefusalCode | null;
+  readonly fate: Fate;
+  readonly entries: readonly EntryDraft[];
+}
+
+async function prepare(
+  parts: DeskParts,
+  statement: Statement,
+  proof: Proof,
+): Promise<Result<Attempt, DecisionRefusal>> {
+  const request = parts.state.consents.byDigest.get(statement.question);
+  const consent = request === undefined ? undefined : parts.state.consents.byRequest.get(request);
+  const record = request === undefined ? undefined : parts.state.requests.open.get(request);
+  if (consent === undefined || record === undefined) return refusal("already_settled");
+  const view = await parts.view(consent.request);
+
+  // No await from here to the append: what is judged is what the batch expects.
+  const policy = parts.policy();
+  const attested = attest(parts, policy, statement, proof);
+  if (!attested.ok) return refusal(attested.error);
+  const now = parts.clock.now();
+  const judgement = judge(consent, attested.value, policy, view.preview.complete, now);
+  if (judgement.result === "refused") return refusal(judgement.code);
+  const whyNot = judgement.result === "recorded" ? judgement.code : null;
+  if (whyNot !== null && isNoted(consent, attested.value, whyNot)) return refusal(whyNot);
+
+  const fate = whyNot === null ? fateOf(policy, consent, attested.value) : "noted";
+  if (fate === "granted" && parts.clockIsBehind()) return refusal("clock_behind");
+  const entries: EntryDraft[] = [
+    {
+      kind: "decision.recorded",
+      subject: consent.request,
+      policy: policy.revision,
+      data: {
+        question: consent.digest,
+        statement,
+        statement_digest: attested.value.statementDigest,
+        person: attested.value.person,
+        assurance: attested.value.assurance,
+        counted: whyNot === null,
+        why_not: whyNot,
+        proof: { ...proof, fingerprint: attested.value.fingerprint },
+      },
+    },
+  ];
+  if (fate !== "noted") {
+    const approvers = quorumOf(policy, consent.requirement, consent.question.requester, [
+      ...consent.decisions,
+      asRecord(attested.value),
+    ]).clauses.flatMap((clause) => clause.by);
+    entries.push({
+      kind: "consent.settled",
+      subject: consent.request,
+      policy: policy.revision,
+      ...(fate === "denied" ? { keys: keysAfter(record.keys, "denied", true, now) } : {}),
+      data: {
+        outcome: fate,
+        by: fate === "denied" ? [attested.value.person] : [...new Set(approvers)].sort(),
+        reason: fate === "denied" ? statement.reason : null,
+        solo:
+          statement.solo || consent.decisions.some((d) => d.counted && d.person === consent.requirement.solo),
+      },
+    });
+  }
+  if (fate === "granted") {
+    entries.push(
+      mintGrant({
+        request: consent.request,
+        policy: policy.revision,
+        basis: { kind: "consent", question: consent.digest },
+        plan: consent.question.plan,
+        executeWithinMs: consent.requirement.executeWithinMs,
+        expiresAt: record.planned?.expires_at ?? null,
+        now,
+      }),
+    );
+  }
+  return ok({ consent, attested: attested.value, whyNot, fate, entries });
+}
+
+function attest(
+  parts: DeskParts,
+  policy: Policy,
+  statement: Statement,
+  proof: Proof,
+): Result<Attested, DecisionRefusalCode> {
+  const facts = parts.verifySignature(proof.signature, statementBytes(statement), SSHSIG_NAMESPACE);
+  if (facts === null) {
+    throw new CountersignError("SIGNATURE_INVALID", "the signature does not verify over this statement", {
+      hint: `sign the exact statement bytes: ssh-keygen -Y sign -n ${SSHSIG_NAMESPACE}`,
+    });
+  }
+  const owner = personOfKey(policy, facts.fingerprint);
+  if (owner === null) return err("unknown_signer");
+  return ok({
+    statement,
+    statementDigest: statementDigest(statement),
+    fingerprint: facts.fingerprint,
+    person: owner.person.id,
+    assurance: assuranceOf(facts, owner.userVerified),
+  });
+}
+
+function fateOf(policy: Policy, consent: Consent, attested: Attested): Fate {
+  if (attested.statement.decision === "deny") return "denied";
+  if (attested.statement.decision === "take_back") return "noted";
+  const { requirement, question, decisions } = consent;
+  const met = quorumOf(policy, requirement, question.requester, [...decisions, asRecord(attested)]).met;
+  return met ? "granted" : "noted";
+}
+
+const asRecord = (attested: Attested): DecisionRecord => ({
+  person: attested.person,
+  decision: attested.statement.decision,
+  statementDigest: attested.statementDigest,
+  assurance: attested.assurance,
+  counted: true,
+  whyNot: null,
+  reason: null,
+  at: "",
+  takenBack: false,
+});
+
+/** One note per person and reason is enough; without this a person could fill the log with refused tries. */
+const isNoted = (consent: Consent, attested: Attested, code: DecisionRefusalCode): boolean =>
+  consent.decisions.some((d) => d.person === attested.person && d.whyNot === code);
+
+function answerOf(
+  policy: Policy,
+  consent: Consent,
+  attested: Attested,
+  whyNot: DecisionRefusalCode | null,
+  fate: Fate,
+  entries: readonly EntryDraft[],
+): Result<DecisionAnswer, DecisionRefusal> {
+  if (whyNot === "self_approval" || whyNot === "not_eligible") return refusal(whyNot);
+  if (fate === "denied") return ok({ state: "denied" });
+  const grant = entries.find((entry) => entry.kind === "grant.minted");
+  if (grant !== undefined) {
+    return ok({ state: "granted", solo: attested.statement.solo, executeBy: grant.data.execute_by });
+  }
+  const quorum = quorumOf(policy, consent.requirement, consent.question.requester, consent.decisions);
+  if (whyNot !== null) return ok({ state: "not_counted", code: whyNot, quorum });
+  return ok({ state: attested.statement.decision === "take_back" ? "taken_back" : "recorded", quorum });
+}
+
+/** A refusal in the words of the catalogue. */
+export const refusal = (code: DecisionRefusalCode): { readonly ok: false; readonly error: DecisionRefusal } =>
+  err({ code, message: DECISION_REFUSALS[code] });

@@ -1,0 +1,98 @@
+import { err, ok, type Result } from "../base/result.ts";
+import type { Person, Policy } from "../policy/policy.ts";
+import type { Caller, PersonId, Requester } from "../request/principal.ts";
+
+// Who asks, and who may decide.
+//
+//   C1. Nobody who is the principal, in the act-on-behalf chain, or an owner of the agent, decides on the request;
+//       admins are people too. Both sides of a requester must resolve against the adopted policy.
+//   C6. The person of `solo:` may decide on their own request where the requirement says so.
+
+/** What of a requester could not be resolved, with the lines an operator would add. */
+export interface Unresolved {
+  readonly message: string;
+  readonly lines: string;
+}
+
+export function resolveRequester(policy: Policy, caller: Caller): Result<Requester, Unresolved> {
+  const principal = resolvePrincipal(policy, caller);
+  if (!principal.ok) return principal;
+  if (caller.agent === null) {
+    return err({
+      message: "the call names no agent",
+      lines:
+        "countersign.yaml:\n  stdio: { agent: <name> }\npolicy.yaml:\n  agents: { <name>: { owners: [<person>] } }",
+    });
+  }
+  const agent = policy.agents.get(caller.agent);
+  if (agent === undefined || agent.owners.length === 0) {
+    return err({
+      message: `the agent "${caller.agent}" has no entry with an owner`,
+      lines: `policy.yaml:\n  agents: { ${caller.agent}: { owners: [<person>] } }`,
+    });
+  }
+  return ok({ principal: principal.value, agent: caller.agent, chain: [], owners: [...agent.owners].sort() });
+}
+
+function resolvePrincipal(policy: Policy, caller: Caller): Result<Requester["principal"], Unresolved> {
+  const claim = caller.principal;
+  if (claim.kind === "os") {
+    for (const person of policy.people.values()) {
+      if (!person.disabled && person.os.includes(claim.account)) return ok({ kind: "person", id: person.id });
+    }
+    return err({
+      message: `the account ${claim.account} belongs to nobody in the policy`,
+      lines: `policy.yaml:\n  people: { <person>: { os: ["${claim.account}"] } }`,
+    });
+  }
+  const person = policy.people.get(claim.id);
+  if (person !== undefined && !person.disabled) return ok({ kind: "person", id: claim.id });
+  if (policy.services.has(claim.id)) return ok({ kind: "service", id: claim.id });
+  return err({
+    message:
+      person === undefined ? `the principal "${claim.id}" is not in the policy` : `"${claim.id}" is disabled`,
+    lines: `policy.yaml:\n  people: { ${claim.id}: { name: <name> } }   # or\n  services: { ${claim.id}: {} }`,
+  });
+}
+
+/** True while principal, agent and owners are what they were: enabled, and the same people (C1, before the claim). */
+export function requesterStands(policy: Policy, requester: Requester): boolean {
+  const { principal, owners } = requester;
+  const stands =
+    principal.kind === "service"
+      ? policy.services.has(principal.id)
+      : policy.people.get(principal.id)?.disabled === false;
+  const now = policy.agents.get(requester.agent)?.owners ?? [];
+  return stands && [...now].sort().join("\n") === owners.join("\n");
+}
+
+/** True where C1 bars this person from deciding on the requester's actions. */
+export const isInvolved = (requester: Requester, person: PersonId): boolean =>
+  (requester.principal.kind === "person" && requester.principal.id === person) ||
+  requester.owners.includes(person) ||
+  requester.chain.includes(person);
+
+/** Enabled members of any of the groups. A person named directly counts as a group of one. */
+export function membersOf(policy: Policy, groups: readonly string[]): ReadonlySet<PersonId> {
+  const members = new Set<PersonId>();
+  for (const group of groups) {
+    for (const id of policy.groups.get(group) ?? [group]) {
+      const person = policy.people.get(id);
+      if (person !== undefined && !person.disabled) members.add(id);
+    }
+  }
+  return members;
+}
+
+/** The person a key belongs to; disabled people have no keys. */
+export function personOfKey(
+  policy: Policy,
+  fingerprint: string,
+): { readonly person: Person; readonly userVerified: boolean } | null {
+  for (const person of policy.people.values()) {
+    if (person.disabled) continue;
+    const key = person.ssh.find((entry) => entry.fingerprint === fingerprint);
+    if (key !== undefined) return { person, userVerified: key.userVerified };
+  }
+  return null;
+}

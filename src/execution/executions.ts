@@ -1,0 +1,93 @@
+import { parseTimestamp } from "../base/clock.ts";
+import type { Digest } from "../base/digest.ts";
+import { isId, type GrantId, type LeaseId, type RequestId } from "../base/id.ts";
+import type { Entry } from "../log/entry.ts";
+import type { Reducer } from "../log/fold.ts";
+import type { ClaimOwner, LeaseEntries } from "./entries.ts";
+
+/** A grant and what became of it, until the outcome is known. */
+export interface Execution {
+  readonly request: RequestId;
+  readonly grant: GrantId;
+  readonly basis: "verdict" | "consent";
+  readonly question: Digest | null;
+  readonly plan: Digest;
+  /** Epoch milliseconds. */
+  readonly executeBy: number;
+  readonly grantedAt: number;
+  status: "granted" | "claimed" | "dispatched" | "unknown";
+  owner: ClaimOwner | null;
+  fence: number;
+}
+
+export interface OpenLease {
+  readonly id: LeaseId;
+  readonly opened: LeaseEntries["lease.opened"];
+  /** Epoch milliseconds. */
+  readonly endsAt: number;
+}
+
+export interface ExecutionsState {
+  readonly open: Map<RequestId, Execution>;
+  readonly leases: Map<LeaseId, OpenLease>;
+}
+
+const ENDS: ReadonlySet<Entry["kind"]> = new Set([
+  "request.expired",
+  "request.stale",
+  "request.withdrawn",
+  "execution.resolved",
+]);
+
+export const executionsReducer: Reducer<ExecutionsState> = {
+  init: () => ({ open: new Map(), leases: new Map() }),
+
+  apply(state, entry) {
+    if (isId("lse", entry.subject)) {
+      if (entry.kind === "lease.opened") {
+        state.leases.set(entry.subject, {
+          id: entry.subject,
+          opened: entry.data,
+          endsAt: parseTimestamp(entry.data.ends_at),
+        });
+      } else if (entry.kind === "lease.ended") state.leases.delete(entry.subject);
+      return;
+    }
+    if (!isId("req", entry.subject)) return;
+    if (entry.kind === "grant.minted") {
+      state.open.set(entry.subject, granted(entry.subject, entry));
+      return;
+    }
+    const execution = state.open.get(entry.subject);
+    if (execution === undefined) return;
+    if (entry.kind === "execution.claimed") {
+      execution.status = "claimed";
+      execution.owner = entry.data.owner;
+      execution.fence = entry.data.fence;
+    } else if (entry.kind === "execution.dispatched") execution.status = "dispatched";
+    else if (entry.kind === "execution.settled") {
+      if (entry.data.outcome === "unknown") execution.status = "unknown";
+      else state.open.delete(entry.subject);
+    } else if (ENDS.has(entry.kind)) state.open.delete(entry.subject);
+  },
+
+  isOpen: (state, subject) => (isId("lse", subject) ? state.leases.has(subject) : undefined),
+  toJSON: (state) => ({ open: [...state.open.values()], leases: [...state.leases.values()] }),
+  fromJSON: (json: { open: Execution[]; leases: OpenLease[] }) => ({
+    open: new Map(json.open.map((execution) => [execution.request, execution])),
+    leases: new Map(json.leases.map((lease) => [lease.id, lease])),
+  }),
+};
+
+const granted = (request: RequestId, entry: Entry<"grant.minted">): Execution => ({
+  request,
+  grant: entry.data.grant,
+  basis: entry.data.basis,
+  question: entry.data.question,
+  plan: entry.data.plan,
+  executeBy: parseTimestamp(entry.data.execute_by),
+  grantedAt: parseTimestamp(entry.time),
+  status: "granted",
+  owner: null,
+  fence: 0,
+});

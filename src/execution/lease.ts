@@ -1,0 +1,83 @@
+import type { Clock } from "../base/clock.ts";
+import type { Json } from "../base/canonical-json.ts";
+import type { RequestId } from "../base/id.ts";
+import type { AppendResult, Batch, BlobStore } from "../store/store.ts";
+import type { Tool } from "../tool.ts";
+import type { ContextParts, ExecutorParts, OperationsLog } from "./execution.ts";
+import type { ExecutionsState, OpenLease } from "./executions.ts";
+
+// X3. A lease is retried until it is ended, and survives restarts; an unknown outcome keeps its lease.
+
+const FIRST_RETRY_MS = 1_000;
+const LONGEST_RETRY_MS = 300_000;
+
+export interface LeaseParts {
+  readonly clock: Clock;
+  readonly state: ExecutionsState;
+  readonly blobs: BlobStore;
+  readonly log: OperationsLog;
+  append(batch: Batch): Promise<AppendResult>;
+  tool(name: string): Tool | null;
+  context: (parts: ContextParts) => ReturnType<ExecutorParts["context"]>;
+}
+
+export interface LeaseKeeper {
+  /** Ends every lease that is due and not backing off. Only the steward calls it. */
+  endDue(): Promise<void>;
+}
+
+export function createLeaseKeeper(parts: LeaseParts): LeaseKeeper {
+  const retries = new Map<string, { attempts: number; notBefore: number }>();
+
+  const end = async (lease: OpenLease): Promise<void> => {
+    const attempts = (retries.get(lease.id)?.attempts ?? 0) + 1;
+    try {
+      await revoke(lease);
+    } catch (error) {
+      const wait = Math.min(FIRST_RETRY_MS * 2 ** (attempts - 1), LONGEST_RETRY_MS);
+      retries.set(lease.id, { attempts, notBefore: parts.clock.monotonic() + wait });
+      parts.log.error(
+        { leaseId: lease.id, requestId: lease.opened.request, attempts, err: error },
+        "lease not ended",
+      );
+      return;
+    }
+    retries.delete(lease.id);
+    await parts.append({
+      expect: [],
+      newKeys: [],
+      entries: [
+        { kind: "lease.ended", subject: lease.id, policy: null, data: { lease: lease.id, attempts } },
+      ],
+    });
+  };
+
+  const revoke = async (lease: OpenLease): Promise<void> => {
+    const tool = parts.tool(lease.opened.tool);
+    if (tool === null || !tool.canRevoke) throw new Error(`no tool "${lease.opened.tool}" that can revoke`);
+    const request = lease.opened.request as RequestId;
+    const undo = await parts.blobs.get("undo", lease.opened.undo, request);
+    const { ctx, dispose } = await parts.context({
+      request,
+      idempotencyKey: lease.id,
+      mode: "execute",
+      file: () => Promise.reject(new Error("a revocation has no sealed files")),
+      progress: () => undefined,
+    });
+    try {
+      await tool.revoke(JSON.parse(new TextDecoder().decode(undo)) as Json, ctx);
+    } finally {
+      await dispose();
+    }
+  };
+
+  return {
+    async endDue() {
+      for (const lease of [...parts.state.leases.values()]) {
+        if (parts.clock.now() < lease.endsAt) continue;
+        if (parts.clock.monotonic() < (retries.get(lease.id)?.notBefore ?? 0)) continue;
+        await end(lease);
+      }
+    },
+  };
+}

@@ -1,0 +1,63 @@
+import type { Digest } from "../base/digest.ts";
+import type { EntryDraft } from "../log/entry.ts";
+import type { BlobRef } from "../request/action-request.ts";
+import { keysAfter } from "../request/recognition.ts";
+import type { RequestRecord } from "../request/requests.ts";
+import { NoEffect, type Reconciled } from "../tool.ts";
+import type { OutcomeKind } from "./entries.ts";
+
+/** How a dispatch ended: done, failed (no effect, known), or unknown. Never guessed. */
+export interface Outcome {
+  readonly kind: OutcomeKind;
+  /** One masked line. */
+  readonly summary: string;
+  readonly error: { readonly code: string; readonly message: string } | null;
+}
+
+/**
+ * What a thrown error means. NoEffect: failed. Anything else is unknown until `reconcile` has asked the world (X2).
+ * `message` is masked already.
+ */
+export async function outcomeOfError(
+  error: unknown,
+  message: string,
+  reconcile: () => Promise<Reconciled>,
+): Promise<Outcome> {
+  if (error instanceof NoEffect)
+    return { kind: "failed", summary: message, error: { code: error.code, message } };
+  const found = await reconcile().catch((): Reconciled => "unknown");
+  switch (found) {
+    case "done":
+      return { kind: "done", summary: `it ran, though the tool reported: ${message}`, error: null };
+    case "not_done":
+      return { kind: "failed", summary: message, error: { code: "no_effect", message } };
+    case "unknown":
+      return { kind: "unknown", summary: message, error: { code: "outcome_unknown", message } };
+  }
+}
+
+/** The entry that settles a dispatch. Keys of an unknown outcome stay taken until it is resolved (X2). */
+export function settledEntry(
+  record: RequestRecord,
+  grant: EntryDraft<"execution.settled">["data"]["grant"],
+  policy: Digest | null,
+  outcome: Outcome,
+  blobs: { readonly output: BlobRef | null; readonly undo: BlobRef | null },
+  now: number,
+): EntryDraft<"execution.settled"> {
+  return {
+    kind: "execution.settled",
+    subject: record.id,
+    policy,
+    ...(outcome.kind === "unknown" ? {} : { keys: keysAfter(record.keys, outcome.kind, false, now) }),
+    data: {
+      grant,
+      outcome: outcome.kind,
+      summary: outcome.summary.slice(0, 1_000),
+      output: blobs.output,
+      undo: blobs.undo,
+      error:
+        outcome.error === null ? null : { ...outcome.error, message: outcome.error.message.slice(0, 1_000) },
+    },
+  };
+}

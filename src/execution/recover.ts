@@ -1,0 +1,120 @@
+import type { Clock } from "../base/clock.ts";
+import type { RequestId } from "../base/id.ts";
+import { keysAfter } from "../request/recognition.ts";
+import type { ClaimOwner } from "./entries.ts";
+import type { Executor, ExecutorParts } from "./execution.ts";
+import type { Execution } from "./executions.ts";
+import { settledEntry } from "./outcome.ts";
+import { isAlive } from "./owner.ts";
+import { readPlan } from "./sealed-plan.ts";
+
+// What the steward does about executions whose process is gone.
+//
+//   X2. A crash in *claimed* sent nothing: the grant may be claimed again. A crash in *dispatched* is unknown, at
+//       once and durably; then the world is asked (`reconcile`), and if it cannot tell, a person is.
+
+export interface Recovery {
+  /** Looks at every open execution once. Returns those that may be run again. */
+  sweep(): Promise<readonly RequestId[]>;
+  /** Asks the world about an unknown outcome; true where it could tell. */
+  reconcile(request: RequestId): Promise<boolean>;
+  /** A person settles an unknown outcome. */
+  resolve(request: RequestId, outcome: "done" | "failed", person: string, message: string): Promise<boolean>;
+}
+
+export function createRecovery(
+  parts: ExecutorParts & { readonly owner: ClaimOwner; readonly clock: Clock },
+  executor: Executor,
+): Recovery {
+  const { state } = parts;
+
+  const resolveAs = async (
+    execution: Execution,
+    outcome: "done" | "failed",
+    by: "reconcile" | "person",
+    person: string | null,
+    message: string,
+  ): Promise<boolean> => {
+    const record = state.requests.open.get(execution.request);
+    if (record?.phase !== "unknown") return false;
+    const appended = await parts.append({
+      expect: [{ subject: record.id, newest: record.newestSeq }],
+      newKeys: [],
+      entries: [
+        {
+          kind: "execution.resolved",
+          subject: record.id,
+          policy: parts.policy().revision,
+          keys: keysAfter(record.keys, outcome, false, parts.clock.now()),
+          data: { grant: execution.grant, outcome, by, person, message },
+        },
+      ],
+    });
+    return appended.ok;
+  };
+
+  const markUnknown = async (execution: Execution): Promise<void> => {
+    const record = state.requests.open.get(execution.request);
+    if (record?.phase !== "dispatched") return;
+    const message = "the gateway stopped after it had dispatched the action and before it knew the outcome";
+    await parts.append({
+      expect: [{ subject: record.id, newest: record.newestSeq }],
+      newKeys: [],
+      entries: [
+        settledEntry(
+          record,
+          execution.grant,
+          parts.policy().revision,
+          { kind: "unknown", summary: message, error: { code: "outcome_unknown", message } },
+          { output: null, undo: null },
+          parts.clock.now(),
+        ),
+      ],
+    });
+    parts.log.error({ requestId: record.id }, "outcome unknown after a crash");
+  };
+
+  const reconcile: Recovery["reconcile"] = async (request) => {
+    const record = state.requests.open.get(request);
+    const execution = state.executions.open.get(request);
+    const tool = record === undefined ? null : parts.tool(record.received.tool);
+    if (record?.phase !== "unknown" || execution === undefined || tool === null || !tool.canReconcile)
+      return false;
+    const { ctx, dispose } = await executor.contextFor(record, execution.grant, "preview");
+    try {
+      const sealed = await readPlan(parts.blobs, record);
+      const found = await tool.reconcile(sealed.plan, ctx);
+      if (found === "unknown") return false;
+      return await resolveAs(
+        execution,
+        found === "done" ? "done" : "failed",
+        "reconcile",
+        null,
+        found === "done" ? "the backend shows that it ran" : "the backend shows that it did not run",
+      );
+    } catch (error) {
+      parts.log.warn({ requestId: request, err: error }, "reconcile failed");
+      return false;
+    } finally {
+      await dispose();
+    }
+  };
+
+  return {
+    async sweep() {
+      const again: RequestId[] = [];
+      for (const execution of [...state.executions.open.values()]) {
+        if (execution.owner !== null && isAlive(execution.owner, parts.owner)) continue;
+        if (execution.status === "dispatched") await markUnknown(execution);
+        if (execution.status === "unknown") await reconcile(execution.request);
+        if (execution.status === "claimed") again.push(execution.request);
+      }
+      return again;
+    },
+    reconcile,
+    async resolve(request, outcome, person, message) {
+      const execution = state.executions.open.get(request);
+      return execution === undefined ? false : resolveAs(execution, outcome, "person", person, message);
+    },
+  };
+}

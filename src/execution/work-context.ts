@@ -1,0 +1,33 @@
+import { mkdir, mkdtemp, rm } from "node:fs/promises";
+import { join } from "node:path";
+import type { Clock } from "../base/clock.ts";
+import { createToolContext, type Credentials } from "../preview/context.ts";
+import type { ExecutorParts } from "./execution.ts";
+
+/** Contexts for guards, executions and revocations: a private directory, a deadline, the right kind of credentials. */
+export function createWorkContexts(parts: {
+  readonly clock: Clock;
+  /** Directory under which each context gets one of its own (0700), removed afterwards. */
+  readonly workRoot: string;
+  readonly creds: Credentials;
+  readonly previewTimeoutMs: number;
+  readonly executeTimeoutMs: number;
+}): ExecutorParts["context"] {
+  return async ({ request, idempotencyKey, mode, file, progress }) => {
+    await mkdir(parts.workRoot, { recursive: true, mode: 0o700 });
+    const workdir = await mkdtemp(join(parts.workRoot, `${mode}-`));
+    const timeoutMs = mode === "preview" ? parts.previewTimeoutMs : parts.executeTimeoutMs;
+    const ctx = createToolContext({
+      clock: parts.clock,
+      signal: AbortSignal.timeout(timeoutMs),
+      requestId: request,
+      idempotencyKey,
+      workdir,
+      access: mode === "preview" ? "read" : "write",
+      creds: parts.creds,
+      file,
+      progress,
+    });
+    return { ctx, dispose: () => rm(workdir, { recursive: true, force: true }) };
+  };
+}

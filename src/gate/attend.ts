@@ -1,0 +1,125 @@
+import type { Json } from "../base/canonical-json.ts";
+import type { RequestId } from "../base/id.ts";
+import { quorumOf } from "../consent/quorum.ts";
+import { createExpire } from "./expire.ts";
+import { historyOf } from "./history.ts";
+import type { GateParts } from "./parts.ts";
+import type { Attachment, Reply } from "./reply.ts";
+import { pendingReply, refused, replyFromHistory } from "./resume.ts";
+
+// Stays with a request while its caller is attached: until it ends, the hold time is over, or the caller is gone.
+// A caller that goes away withdraws nothing; whether the action runs never depends on the life of a socket.
+
+export interface Attend {
+  (request: RequestId, attachment: Attachment): Promise<Reply>;
+  /** Starts a granted request in this process and keeps its unmasked output for the attached caller. */
+  start(request: RequestId): void;
+  /** Adopts a run that was dispatched with the request itself. */
+  adopt(request: RequestId, run: Promise<{ readonly output: Json | null } | null>): void;
+}
+
+/** A granted request that could not be started here is looked at again after this long. */
+const RETRY_MS = 1_000;
+
+export function createAttend(parts: GateParts): Attend {
+  const expire = createExpire(parts);
+  const running = new Map<RequestId, Promise<void>>();
+  /** Unmasked results of this process, for callers attached when they came; gone once handed over. */
+  const outputs = new Map<RequestId, Json>();
+  /** The attached callers of a request, who want to hear how it moves. */
+  const progressOf = new Map<RequestId, Set<(message: string) => void>>();
+
+  const adopt: Attend["adopt"] = (request, run) => {
+    const work = run
+      .then((ran) => {
+        if (ran !== null && ran.output !== null && progressOf.has(request)) outputs.set(request, ran.output);
+      })
+      .catch((error: unknown) =>
+        parts.log.error({ requestId: request, err: error }, "execution could not be recorded"),
+      )
+      .finally(() => {
+        running.delete(request);
+        parts.wakeups.wake(request);
+      });
+    running.set(request, work);
+  };
+
+  const start: Attend["start"] = (request) => {
+    if (running.has(request)) return;
+    adopt(
+      request,
+      parts.executor.run(request, (message) => progressOf.get(request)?.forEach((tell) => tell(message))),
+    );
+  };
+
+  const answer = async (request: RequestId): Promise<Reply> => {
+    await running.get(request);
+    const reply = await replyFromHistory(
+      request,
+      await historyOf(parts.store, request),
+      async (ref) => JSON.parse(new TextDecoder().decode(await parts.store.blobs.get("result", ref))) as Json,
+    );
+    const output = outputs.get(request);
+    if (reply === null) {
+      return refused({ request: null, code: "unknown_ticket", deniedBy: "gate", message: "no such request" });
+    }
+    return reply.status === "done" && output !== undefined ? { ...reply, output } : reply;
+  };
+
+  const pending = (request: RequestId): Reply | null => {
+    const record = parts.state.requests.open.get(request);
+    if (record === undefined) return null;
+    const consent = parts.state.consents.byRequest.get(request);
+    const quorum =
+      consent === undefined
+        ? null
+        : quorumOf(
+            parts.regime.current().policy,
+            consent.requirement,
+            consent.question.requester,
+            consent.decisions,
+          );
+    return pendingReply(record, consent, quorum);
+  };
+
+  const attend = async (request: RequestId, attachment: Attachment): Promise<Reply> => {
+    const until = parts.clock.monotonic() + attachment.holdMs;
+    let told = "";
+    const tell = (message: string): void => {
+      if (message !== told) attachment.progress?.(message);
+      told = message;
+    };
+    const listeners = progressOf.get(request) ?? new Set();
+    progressOf.set(request, listeners.add(tell));
+    try {
+      for (;;) {
+        await expire(request);
+        const record = parts.state.requests.open.get(request);
+        if (record === undefined || record.phase === "unknown") return await answer(request);
+        const left = until - parts.clock.monotonic();
+        const waiting = pending(request);
+        if ((left <= 0 || attachment.signal.aborted) && waiting !== null) return waiting;
+        if (record.phase === "granted") start(request);
+        if (record.phase === "held" && waiting?.status === "pending") tell(waiting.waitingFor);
+        await parts.wakeups.changed(
+          request,
+          record.phase === "held" ? Math.min(left, untilDeadline(request)) : Math.min(left, RETRY_MS),
+          attachment.signal,
+        );
+      }
+    } finally {
+      listeners.delete(tell);
+      if (listeners.size === 0) {
+        progressOf.delete(request);
+        outputs.delete(request);
+      }
+    }
+  };
+
+  const untilDeadline = (request: RequestId): number => {
+    const deadline = parts.state.consents.byRequest.get(request)?.deadline;
+    return deadline === undefined ? RETRY_MS : Math.max(1, deadline - parts.clock.now());
+  };
+
+  return Object.assign(attend, { start, adopt });
+}

@@ -1,0 +1,393 @@
+import { timestamp } from "../base/clock.ts";
+import { newId, type RequestId } from "../base/id.ts";
+import { mintGrant } from "../consent/grant.ts";
+import { questionDigest } from "../consent/question.ts";
+import { requestCode } from "../base/digest.ts";
+import { unmeetableClause } from "../consent/quorum.ts";
+import { claimEntry, dispatchEntries, storeLease } from "../execution/dispatch.ts";
+import type { EntryDraft } from "../log/entry.ts";
+import type { Policy, Verdict } from "../policy/policy.ts";
+import { keysAfter, takenKeys } from "../request/recognition.ts";
+import { REFUSALS, type RefusalCode } from "../request/refusal.ts";
+import { requesterKey } from "../request/requests.ts";
+import type { AppendResult } from "../store/store.ts";
+import type { Preview } from "../preview/preview.ts";
+import type { Attend } from "./attend.ts";
+import {
+  becauseOf,
+  makeQuestion,
+  maskKeysOf,
+  policyInput,
+  storeEvidence,
+  type StoredEvidence,
+} from "./evidence.ts";
+import type { Intake, IntakeRefusal } from "./intake.ts";
+import type { GateParts } from "./parts.ts";
+import type { Attachment, Call, Reply } from "./reply.ts";
+import { refused } from "./resume.ts";
+
+// Steps 4 to 6: preview, second pass, and the one durable batch in which a request comes to be.
+//
+//   L1. received, planned and asked (or granted, claimed, dispatched) are one batch, before a ticket or a tool call.
+//   G2. Allow mints a grant here; hold asks; nothing else does either.
+//   C7. A hold that nobody could answer is denied at once.
+
+/** Milliseconds a grant from an allow verdict lives. */
+const EXECUTE_WITHIN_MS = 600_000;
+
+/** A request that exists now, or a refusal: `reply` waits for it. */
+export interface Committed {
+  reply(): Promise<Reply>;
+}
+
+export interface Commit {
+  attempt(call: Call, refusal: IntakeRefusal, principal: string, agent: string): Promise<RequestId>;
+  refuse(intake: Intake, policy: Policy, verdict: Verdict): Promise<Committed | "again">;
+  planned(intake: Intake, policy: Policy, attachment: Attachment): Promise<Committed | "again">;
+  /** An allowed read: its plan is its arguments. */
+  read(intake: Intake, policy: Policy, attachment: Attachment): Promise<Committed | "again">;
+}
+
+export function createCommit(parts: GateParts, attend: Attend): Commit {
+  const { clock, store } = parts;
+
+  const received = (
+    { received, keys }: Intake,
+    policy: Policy,
+    stored: StoredEvidence,
+  ): EntryDraft<"request.received"> => ({
+    kind: "request.received",
+    subject: received.id,
+    policy: policy.revision,
+    keys: takenKeys(keys),
+    data: {
+      requester: received.requester,
+      tool: received.tool.name,
+      toolDefinition: received.tool.definition,
+      effect: received.tool.effect(received.input),
+      arguments: stored.arguments,
+      maskedArguments: stored.maskedArguments,
+      targets: received.targets,
+      reasoning: stored.reasoning,
+      transport: received.caller.transport,
+      client: received.caller.client,
+      follows: null,
+    },
+  });
+
+  const refusedEntry = (
+    intake: Intake,
+    policy: Policy,
+    refusal: IntakeRefusal & { readonly deniedBy: "policy" | "gate" },
+  ): EntryDraft<"request.refused"> => ({
+    kind: "request.refused",
+    subject: intake.received.id,
+    policy: policy.revision,
+    keys: keysAfter(
+      takenKeys(intake.keys),
+      "refused",
+      REFUSALS[refusal.code].class === "denied_final",
+      clock.now(),
+    ),
+    data: {
+      code: refusal.code,
+      denied_by: refusal.deniedBy,
+      message: refusal.message.slice(0, 2_000),
+      rules: refusal.rules ?? [],
+      because: refusal.because ?? [],
+      attempt: null,
+    },
+  });
+
+  const append = (intake: Intake, entries: readonly EntryDraft[]): Promise<AppendResult> =>
+    store.append({
+      expect: [
+        { subject: intake.received.id, newest: null },
+        { subject: "policy", newest: parts.state.adopted.newestSeq },
+      ],
+      newKeys: takenKeys(intake.keys).map((hold) => hold.key),
+      entries,
+    });
+
+  /** Writes a refusal of a request that got as far as being received. */
+  const refuseWith = async (
+    intake: Intake,
+    policy: Policy,
+    stored: StoredEvidence,
+    between: readonly EntryDraft[],
+    refusal: IntakeRefusal & { readonly deniedBy: "policy" | "gate" },
+  ): Promise<Committed | "again"> => {
+    const appended = await append(intake, [
+      received(intake, policy, stored),
+      ...between,
+      refusedEntry(intake, policy, refusal),
+    ]);
+    if (!appended.ok) return "again";
+    const { code, deniedBy, message, because } = refusal;
+    const reply = refused({ request: intake.received.id, code, deniedBy, message, because: because ?? [] });
+    return { reply: () => Promise.resolve(reply) };
+  };
+
+  const attended = (intake: Intake, attachment: Attachment): Committed => ({
+    reply: () => attend(intake.received.id, attachment),
+  });
+
+  const ofVerdict = (verdict: Verdict): IntakeRefusal & { readonly deniedBy: "policy" } => ({
+    code: "denied_by_policy",
+    message: "the policy denies this",
+    rules: verdict.rules,
+    because: becauseOf(verdict),
+    deniedBy: "policy",
+  });
+
+  const planned: Commit["planned"] = async (intake, policy, attachment) => {
+    const request = intake.received;
+    const fail = async (code: RefusalCode, message: string): Promise<Committed | "again"> =>
+      refuseWith(intake, policy, await storeEvidence(store.blobs, parts.mask, request, null), [], {
+        code,
+        message,
+        deniedBy: "gate",
+      });
+    const previewed = await parts.preview(request, (message) => attachment.progress?.(message));
+    if (!previewed.ok) {
+      parts.log.warn(
+        {
+          requestId: request.id,
+          tool: request.tool.name,
+          code: previewed.error.code,
+          detail: previewed.error.detail,
+        },
+        "preview failed",
+      );
+      return fail(previewed.error.code, previewed.error.message);
+    }
+    const preview = previewed.value;
+    const { lease } = preview;
+    if (lease?.endsBy === "countersign" && !(await parts.hasSteward())) {
+      return fail(
+        "needs_service",
+        "this action has an end that the gateway must bring about, and no steward runs",
+      );
+    }
+    return decide(intake, policy, preview, attachment);
+  };
+
+  const decide = async (
+    intake: Intake,
+    policy: Policy,
+    preview: Preview,
+    attachment: Attachment,
+  ): Promise<Committed | "again"> => {
+    const request = intake.received;
+    const who = requesterKey(request.requester.principal.id, request.requester.agent);
+    const toolView = parts.mask.view(preview.view);
+    const input = policyInput(request, preview.view, parts.isolation);
+    const verdict = policy.evaluate(input);
+    const maskKeys = maskKeysOf(policy, verdict);
+    const view = parts.view({ received: request, toolView, rules: verdict.rules, maskKeys });
+    const bytes =
+      preview.files.reduce((sum, file) => sum + file.bytes.length, 0) + JSON.stringify(view).length;
+    if (!parts.limiter.take(who, "blobBytesPerDay", bytes).ok) {
+      return { reply: () => Promise.resolve(tooMuch(parts.limits.blobBytesPerDay)) };
+    }
+    const stored = await storeEvidence(store.blobs, parts.mask, request, { preview, view, input, maskKeys });
+    if (stored.planned === null) throw new Error("evidence was stored without its plan");
+    const plannedEntry: EntryDraft<"request.planned"> = {
+      kind: "request.planned",
+      subject: request.id,
+      policy: policy.revision,
+      data: {
+        plan: stored.planned.plan,
+        files: stored.planned.files,
+        view: stored.planned.view,
+        summary: toolView.summary,
+        guard: preview.guard,
+        fidelity: preview.view.fidelity,
+        expires_at: preview.expiresAt === null ? null : timestamp(preview.expiresAt),
+        inputs: stored.planned.inputs,
+        masked_inputs: stored.planned.maskedInputs,
+        verdict: verdict.verdict,
+        rules: verdict.rules,
+        requirement: verdict.requirement,
+        requirement_digest: verdict.requirementDigest,
+        because: becauseOf(verdict),
+      },
+    };
+    switch (verdict.verdict) {
+      case "deny":
+        return refuseWith(intake, policy, stored, [plannedEntry], ofVerdict(verdict));
+      case "hold":
+        return hold(
+          intake,
+          policy,
+          verdict,
+          preview,
+          { ...stored, planned: stored.planned },
+          plannedEntry,
+          attachment,
+        );
+      case "allow":
+        return allow(
+          intake,
+          policy,
+          [plannedEntry],
+          { ...stored, planned: stored.planned },
+          preview.expiresAt,
+          attachment,
+        );
+    }
+  };
+
+  const hold = async (
+    intake: Intake,
+    policy: Policy,
+    { requirement, requirementDigest, rules }: Verdict,
+    preview: Preview,
+    stored: StoredEvidence & { readonly planned: NonNullable<StoredEvidence["planned"]> },
+    plannedEntry: EntryDraft<"request.planned">,
+    attachment: Attachment,
+  ): Promise<Committed | "again"> => {
+    if (requirement === null || requirementDigest === null) throw new Error("a hold without a requirement");
+    const unmeetable = unmeetableClause(policy, requirement, intake.received.requester);
+    if (unmeetable !== null) {
+      return refuseWith(intake, policy, stored, [plannedEntry], {
+        code: "no_eligible_approver",
+        message: `${unmeetable.count} of [${unmeetable.from.join(", ")}] would have to approve; without the requester and the agent's owners there are too few`,
+        rules,
+        deniedBy: "policy",
+      });
+    }
+    const question = makeQuestion({
+      log: store.logId,
+      received: intake.received,
+      stored,
+      preview,
+      requirement,
+      requirementDigest,
+      now: clock.now(),
+    });
+    const digest = questionDigest(question);
+    const appended = await append(intake, [
+      received(intake, policy, stored),
+      plannedEntry,
+      {
+        kind: "consent.asked",
+        subject: intake.received.id,
+        policy: policy.revision,
+        data: { question, digest, code: requestCode(digest), requirement },
+      },
+    ]);
+    if (!appended.ok) return "again";
+    parts.log.info(
+      { requestId: intake.received.id, verdict: "hold", code: requestCode(digest) },
+      "request held",
+    );
+    return attended(intake, attachment);
+  };
+
+  const allow = async (
+    intake: Intake,
+    policy: Policy,
+    before: readonly EntryDraft[],
+    stored: StoredEvidence & { readonly planned: NonNullable<StoredEvidence["planned"]> },
+    expiresAt: number | null,
+    attachment: Attachment,
+  ): Promise<Committed | "again"> => {
+    const { id, tool } = intake.received;
+    const now = clock.now();
+    const grant = mintGrant({
+      request: id,
+      policy: policy.revision,
+      basis: { kind: "verdict" },
+      plan: stored.planned.plan.digest,
+      executeWithinMs: EXECUTE_WITHIN_MS,
+      expiresAt: expiresAt === null ? null : timestamp(expiresAt),
+      now,
+    });
+    const of = { request: id, grant: grant.data.grant, policy: policy.revision, fence: 1 };
+    const undo = await storeLease(store.blobs, stored.planned.sealed, id);
+    const appended = await append(intake, [
+      received(intake, policy, stored),
+      ...before,
+      grant,
+      claimEntry(of, parts.owner),
+      ...dispatchEntries(of, tool.name, stored.planned.sealed, undo, now),
+    ]);
+    if (!appended.ok) return "again";
+    parts.log.info({ requestId: id, verdict: "allow" }, "request allowed");
+    attend.adopt(
+      id,
+      parts.executor.runDispatched(id, (message) => attachment.progress?.(message)),
+    );
+    return attended(intake, attachment);
+  };
+
+  return {
+    async attempt(call, refusal, principal, agent) {
+      const id = newId("req", clock.now());
+      await store.append({
+        expect: [],
+        newKeys: [],
+        entries: [
+          {
+            kind: "request.refused",
+            subject: id,
+            policy: parts.regime.current().policy.revision,
+            data: {
+              code: refusal.code,
+              denied_by: "gate",
+              message: parts.mask.text(refusal.message).slice(0, 2_000),
+              rules: refusal.rules ?? [],
+              because: refusal.because ?? [],
+              attempt: { tool: call.tool.slice(0, 128), principal, agent, transport: call.caller.transport },
+            },
+          },
+        ],
+      });
+      return id;
+    },
+
+    async refuse(intake, policy, verdict) {
+      const stored = await storeEvidence(store.blobs, parts.mask, intake.received, null);
+      return refuseWith(intake, policy, stored, [], ofVerdict(verdict));
+    },
+
+    planned,
+
+    read(intake, policy, attachment) {
+      const preview = readPreview(intake);
+      return decide(intake, policy, preview, attachment);
+    },
+  };
+}
+
+const tooMuch = (limit: number): Reply =>
+  refused({
+    request: null,
+    code: "rate_limited",
+    deniedBy: "gate",
+    message: `this agent's documents would exceed ${limit} bytes a day`,
+  });
+
+/** An allowed read needs no preview: its plan is its arguments. */
+function readPreview({ received }: Intake): Preview {
+  return {
+    plan: received.input,
+    files: [],
+    lease: null,
+    guard: "read",
+    expiresAt: null,
+    view: {
+      summary: `read by ${received.tool.name}`,
+      verb: "READ",
+      changes: [],
+      counts: {},
+      facts: {},
+      warnings: [],
+      documents: [],
+      complete: true,
+      reversible: "nothing is changed",
+      fidelity: "exact",
+    },
+  };
+}

@@ -1,0 +1,141 @@
+import type { RequestId } from "../base/id.ts";
+import { CountersignError, isFault } from "../errors.ts";
+import type { Policy, Verdict } from "../policy/policy.ts";
+import type { Caller } from "../request/principal.ts";
+import { requesterKey } from "../request/requests.ts";
+import type { Attend } from "./attend.ts";
+import { createCommit, type Committed } from "./commit.ts";
+import { policyInput } from "./evidence.ts";
+import { takeIn, type Intake, type IntakeRefusal } from "./intake.ts";
+import type { GateParts } from "./parts.ts";
+import { publish } from "./publish.ts";
+import { createRecognise } from "./recognise.ts";
+import type { Attachment, Call, Gate, Reply } from "./reply.ts";
+import { refused } from "./resume.ts";
+import { createWithdraw } from "./withdraw.ts";
+
+// The pipeline, top to bottom (design §3).
+//
+//   G1. Nothing executes without a grant; the only ways out of here are a reply and the executor, which needs one.
+//   L1. Everything that happens is an entry, durable before its consequence is visible outside.
+//   Recognition comes before anything that costs or changes: a re-sent call is answered from the request that exists.
+
+/** A policy that is replaced while a call is on its way is asked again; this often at most. */
+const ATTEMPTS = 8;
+
+export function createGate(parts: GateParts, attend: Attend): Gate {
+  const recognise = createRecognise(parts, attend);
+  const commit = createCommit(parts, attend);
+  const withdraw = createWithdraw(parts, attend);
+  /** Calls that are being previewed, by action: a second one waits and is then recognised. */
+  const inFlight = new Map<string, Promise<unknown>>();
+
+  const take = async (call: Call, attachment: Attachment): Promise<Reply> => {
+    await parts.regime.refresh();
+    const regime = parts.regime.current();
+    const intake = takeIn(parts, regime, call);
+    if (!intake.ok) return turnAway(call, intake.error);
+
+    const { action } = intake.value.keys;
+    while (inFlight.has(action)) await inFlight.get(action);
+    // No await between looking and taking the place: of many that waited, one goes on.
+    const work = settle(intake.value, call, attachment);
+    const place = work.then(
+      () => inFlight.delete(action),
+      () => inFlight.delete(action),
+    );
+    inFlight.set(action, place);
+    return (await work).reply();
+  };
+
+  /** The request this call is about: the one it repeats, or a new one. */
+  const settle = async (intake: Intake, call: Call, attachment: Attachment): Promise<Committed> =>
+    (await recognise(intake, attachment)) ?? pass(intake, call, attachment);
+
+  /** First pass, preview, second pass, commit. What comes back is ready to be waited for. */
+  const pass = async (intake: Intake, call: Call, attachment: Attachment): Promise<Committed> => {
+    const { received } = intake;
+    const room = await roomFor(received);
+    if (room !== null) return { reply: () => turnAway(call, room, intake) };
+    for (let attempt = 0; attempt < ATTEMPTS; attempt += 1) {
+      const { policy } = parts.regime.current();
+      const first = policy.evaluate(policyInput(received, null, parts.isolation));
+      const committed = await passOnce(intake, policy, first, attachment);
+      if (committed !== "again") return committed;
+      await parts.regime.refresh();
+      const known = await recognise(intake, attachment);
+      if (known !== null) return known;
+    }
+    throw new CountersignError(
+      "POLICY_NOT_ADOPTED",
+      "the policy changed faster than the call could be decided",
+      {
+        hint: "call again",
+      },
+    );
+  };
+
+  const passOnce = (intake: Intake, policy: Policy, first: Verdict, attachment: Attachment) => {
+    if (first.verdict === "deny") return commit.refuse(intake, policy, first);
+    const isRead = intake.received.tool.effect(intake.received.input) === "read";
+    return isRead && first.verdict === "allow" && !first.open
+      ? commit.read(intake, policy, attachment)
+      : commit.planned(intake, policy, attachment);
+  };
+
+  const roomFor = async (received: Intake["received"]): Promise<IntakeRefusal | null> => {
+    const who = requesterKey(received.requester.principal.id, received.requester.agent);
+    const isRead = received.tool.fixedEffect === "read";
+    const rate = parts.limiter.take(who, isRead ? "readsPerMinute" : "heldPerMinute");
+    if (!rate.ok) return limited(`more calls a minute than ${isRead ? "reads" : "changes"} are allowed`);
+    if ((parts.state.requests.openBy.get(who) ?? 0) >= parts.limits.openRequests) {
+      return limited(`${parts.limits.openRequests} requests of this agent are open already`);
+    }
+    if ((await parts.freeBytes()) < parts.limits.minFreeBytes) {
+      return { code: "disk_low", message: "the gateway's disk is nearly full; new calls are refused" };
+    }
+    if (parts.clockIsBehind())
+      return { code: "clock_behind", message: "the gateway's clock is behind its own log" };
+    return null;
+  };
+
+  /** A call that never became a request: an entry where a person would look for it, within the limits. */
+  const turnAway = async (call: Call, refusal: IntakeRefusal, intake?: Intake): Promise<Reply> => {
+    const principal =
+      call.caller.principal.kind === "os" ? call.caller.principal.account : call.caller.principal.id;
+    const agent = call.caller.agent ?? "";
+    const logged =
+      refusal.code !== "rate_limited" &&
+      (intake !== undefined || parts.limiter.take(requesterKey(principal, agent), "heldPerMinute").ok);
+    const request = logged ? await commit.attempt(call, refusal, principal, agent) : null;
+    return refused({ request, code: refusal.code, deniedBy: "gate", message: refusal.message });
+  };
+
+  const guarded = async (work: () => Promise<Reply>): Promise<Reply> => {
+    try {
+      return await work();
+    } catch (error) {
+      if (isFault(error, "STORE_FULL") || isFault(error, "STORE_CLOSED")) {
+        parts.log.error({ err: error }, "the log could not be written; nothing ran");
+        return refused({
+          request: null,
+          code: error.code === "STORE_FULL" ? "disk_low" : "gate_closed",
+          deniedBy: "gate",
+          message: error.message,
+        });
+      }
+      throw error;
+    }
+  };
+
+  return {
+    tools: () => Array.from(parts.regime.current().tools.values(), publish),
+    call: (call, attachment) => guarded(() => take(call, attachment)),
+    wait: (ticket: string, caller: Caller, attachment: Attachment) =>
+      guarded(() => recognise.byTicket(ticket as RequestId, caller, attachment)),
+    withdraw: (ticket: string, caller: Caller, reason: string | null) =>
+      guarded(() => withdraw(ticket as RequestId, caller, reason)),
+  };
+}
+
+const limited = (message: string): IntakeRefusal => ({ code: "rate_limited", message });

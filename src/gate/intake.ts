@@ -1,0 +1,74 @@
+import { newId, type RequestId } from "../base/id.ts";
+import { err, ok, type Result } from "../base/result.ts";
+import { resolveRequester } from "../consent/people.ts";
+import type { RuleMatch } from "../policy/verdict.ts";
+import { nameTargets } from "../preview/preview.ts";
+import { readCall } from "../request/arguments.ts";
+import { recognitionKeys, type RecognitionKeys } from "../request/recognition.ts";
+import type { RefusalCode } from "../request/refusal.ts";
+import { registrationDigest, type Received } from "./evidence.ts";
+import type { GateParts } from "./parts.ts";
+import { justificationOf } from "./publish.ts";
+import type { Regime } from "./regime.ts";
+import type { Call } from "./reply.ts";
+
+// Steps 1 to 3 of the pipeline, before anything outside is touched: take the call apart, find out who asks, parse
+// the arguments, name the targets. Pure but for the id.
+
+/** Why a call ends before it is a request. */
+export interface IntakeRefusal {
+  readonly code: RefusalCode;
+  readonly message: string;
+  readonly rules?: readonly RuleMatch[];
+  readonly because?: readonly string[];
+}
+
+export interface Intake {
+  readonly received: Received;
+  readonly keys: RecognitionKeys;
+}
+
+export function takeIn(parts: GateParts, regime: Regime, call: Call): Result<Intake, IntakeRefusal> {
+  const tool = regime.tools.get(call.tool);
+  if (tool === undefined) {
+    return err({ code: "unknown_tool", message: `no tool named "${call.tool.slice(0, 128)}"` });
+  }
+  const read = readCall(call.arguments, call.reasoning, justificationOf(tool));
+  if (!read.ok) return err(read.error);
+
+  const requester = resolveRequester(regime.policy, call.caller);
+  if (!requester.ok) {
+    return err({
+      code: "unknown_requester",
+      message: `${requester.error.message}; an operator has to add\n${requester.error.lines}`,
+    });
+  }
+  const parsed = tool.parseInput(read.value.arguments);
+  if (!parsed.ok) {
+    const issues = parsed.issues.slice(0, 10).map((issue) => `at ${issue.path}: ${issue.message}`);
+    return err({ code: "invalid_arguments", message: issues.join("; ") });
+  }
+  const named = nameTargets(tool, parsed.input);
+  if (!named.ok) return err({ code: named.error.code, message: named.error.message });
+
+  const callId = call.callId === undefined || call.callId === "" ? null : call.callId.slice(0, 512);
+  return ok({
+    received: {
+      id: newId("req", parts.clock.now()) as RequestId,
+      tool,
+      input: parsed.input,
+      requester: requester.value,
+      caller: call.caller,
+      reasoning: read.value.reasoning,
+      targets: named.value.targets,
+      registration: registrationDigest(named.value.registration),
+    },
+    keys: recognitionKeys(parts.secret, {
+      principal: requester.value.principal.id,
+      agent: requester.value.agent,
+      tool: tool.name,
+      arguments: parsed.input,
+      callId,
+    }),
+  });
+}

@@ -1,0 +1,18 @@
+import { consentsReducer } from "../consent/consents.ts";
+import { executionsReducer } from "../execution/executions.ts";
+import { createFold, type Fold } from "../log/fold.ts";
+import { adoptedReducer } from "../policy/adopted.ts";
+import { requestsReducer } from "../request/requests.ts";
+
+const REDUCERS = {
+  adopted: adoptedReducer,
+  requests: requestsReducer,
+  consents: consentsReducer,
+  executions: executionsReducer,
+} as const;
+
+/** The whole state of a home: what its entries say. */
+export type HomeFold = Fold<typeof REDUCERS>;
+export type HomeState = HomeFold["state"];
+
+export const createHomeFold = (): HomeFold => createFold(REDUCERS);

@@ -1,0 +1,38 @@
+import { isId, type RequestId } from "../base/id.ts";
+import type { Caller } from "../request/principal.ts";
+import { keysAfter } from "../request/recognition.ts";
+import type { Attend } from "./attend.ts";
+import type { GateParts } from "./parts.ts";
+import { isOwn, unknownTicket } from "./recognise.ts";
+import type { Reply } from "./reply.ts";
+
+const UNTIL_CLAIMED = new Set(["received", "planned", "held", "granted"]);
+const NO_WAIT = { holdMs: 0, signal: new AbortController().signal };
+
+/** The caller takes its request back: until the claim, and then the answer is where it stands. */
+export function createWithdraw(
+  parts: GateParts,
+  attend: Attend,
+): (ticket: RequestId, caller: Caller, reason: string | null) => Promise<Reply> {
+  return async (ticket, caller, reason) => {
+    if (!isId("req", ticket) || !(await isOwn(parts, ticket, caller))) return unknownTicket();
+    for (;;) {
+      const record = parts.state.requests.open.get(ticket);
+      if (record === undefined || !UNTIL_CLAIMED.has(record.phase)) return attend(ticket, NO_WAIT);
+      const appended = await parts.store.append({
+        expect: [{ subject: ticket, newest: record.newestSeq }],
+        newKeys: [],
+        entries: [
+          {
+            kind: "request.withdrawn",
+            subject: ticket,
+            policy: parts.regime.current().policy.revision,
+            keys: keysAfter(record.keys, "withdrawn", false, parts.clock.now()),
+            data: { by: record.received.requester.principal.id, reason: reason?.slice(0, 2_000) ?? null },
+          },
+        ],
+      });
+      if (appended.ok) return attend(ticket, NO_WAIT);
+    }
+  };
+}

@@ -1,0 +1,51 @@
+import type { Clock } from "../base/clock.ts";
+import type { ToolContext } from "../tool.ts";
+
+/** Which credentials a tool may be given: a preview reads, an execution may write. */
+export type CredentialAccess = "read" | "write";
+
+/** Gives a credential by its configured name, or refuses. */
+export type Credentials = (name: string, access: CredentialAccess, requestId: string) => Promise<string>;
+
+export interface ToolContextParts {
+  readonly clock: Clock;
+  readonly signal: AbortSignal;
+  readonly requestId: string;
+  readonly idempotencyKey: string;
+  readonly workdir: string;
+  readonly access: CredentialAccess;
+  readonly creds: Credentials;
+  /** Bytes of a sealed file of this request, checked against its digest; rejects for a name it doesn't have. */
+  readonly file: (name: string) => Promise<Uint8Array>;
+  readonly progress?: (message: string) => void;
+}
+
+/** A progress line is at most this long; tools pass on what backends say. */
+const MAX_PROGRESS = 200;
+
+/**
+ * What a tool is given to work with. After `signal` is aborted it gives out nothing more: a tool that goes on after its
+ * time is up gets no credential to go on with.
+ */
+export function createToolContext(parts: ToolContextParts): ToolContext {
+  return {
+    signal: parts.signal,
+    requestId: parts.requestId,
+    idempotencyKey: parts.idempotencyKey,
+    workdir: parts.workdir,
+    now: () => parts.clock.now(),
+    async creds(name) {
+      parts.signal.throwIfAborted();
+      return parts.creds(name, parts.access, parts.requestId);
+    },
+    async file(name) {
+      parts.signal.throwIfAborted();
+      return parts.file(name);
+    },
+    progress(message) {
+      if (parts.signal.aborted) return;
+      const line = message.split("\n", 1)[0] ?? "";
+      parts.progress?.(line.length > MAX_PROGRESS ? `${line.slice(0, MAX_PROGRESS - 1)}…` : line);
+    },
+  };
+}

@@ -1,0 +1,75 @@
+import { createHmac } from "node:crypto";
+import { canonicalBytes, type JsonObject } from "../base/canonical-json.ts";
+import type { KeyHold } from "../log/entry.ts";
+import type { Phase } from "./summary.ts";
+
+// Recognition: a re-sent call is answered from the request that exists, and nothing runs twice.
+//
+//   R1. Keys are scoped to principal and agent; recognition never crosses principals.
+//   R2. A host's call id answers while the request is open and for a day after it ended; with other arguments it is
+//       refused as `key_reused`.
+//   R3. The action itself answers while the request is open; for 10 min after *done* if the call carried no host id;
+//       for 10 min after a final denial (cool-off); and until resolved after *unknown*. All else frees it at once.
+//   R4. Keys are keyed hashes: the log must not let its reader guess arguments (L3).
+
+export const CALL_KEY_LIFE_MS = 24 * 3_600_000;
+export const COOL_OFF_MS = 600_000;
+
+const CALL = "call:";
+const ACTION = "act:";
+
+export interface RecognitionKeys {
+  readonly action: string;
+  readonly call: string | null;
+}
+
+/** `secret` is the home's `mask` key. Arguments are the agent's own, without our justification. */
+export function recognitionKeys(
+  secret: Uint8Array,
+  parts: {
+    readonly principal: string;
+    readonly agent: string;
+    readonly tool: string;
+    readonly arguments: JsonObject;
+    readonly callId: string | null;
+  },
+): RecognitionKeys {
+  const scope = [parts.principal, parts.agent];
+  return {
+    action: ACTION + keyed(secret, [...scope, parts.tool, parts.arguments]),
+    call: parts.callId === null ? null : CALL + keyed(secret, [...scope, "call", parts.callId]),
+  };
+}
+
+/** Holds to write with `request.received`. */
+export const takenKeys = (keys: RecognitionKeys): readonly KeyHold[] => [
+  { key: keys.action, until: null },
+  ...(keys.call === null ? [] : [{ key: keys.call, until: null }]),
+];
+
+/** How long each key of a request goes on answering once it is in this phase (R2, R3). `now` in epoch ms. */
+export function keysAfter(
+  taken: readonly KeyHold[],
+  phase: Phase,
+  final: boolean,
+  now: number,
+): readonly KeyHold[] {
+  const hasCallId = taken.some((hold) => hold.key.startsWith(CALL));
+  return taken.map(({ key }) => ({
+    key,
+    until: key.startsWith(CALL) ? now + CALL_KEY_LIFE_MS : now + actionLifeMs(phase, final, hasCallId),
+  }));
+}
+
+function actionLifeMs(phase: Phase, final: boolean, hasCallId: boolean): number {
+  if (phase === "done") return hasCallId ? 0 : COOL_OFF_MS;
+  return final ? COOL_OFF_MS : 0;
+}
+
+function keyed(secret: Uint8Array, value: readonly unknown[]): string {
+  return createHmac("sha256", secret)
+    .update("countersign.recognise.v1\n")
+    .update(canonicalBytes(value))
+    .digest("base64url")
+    .slice(0, 22);
+}

@@ -1,0 +1,216 @@
+import { isId, type RequestId } from "../base/id.ts";
+import { parseTimestamp } from "../base/clock.ts";
+import type { Entry, KeyHold } from "../log/entry.ts";
+import type { Reducer } from "../log/fold.ts";
+import type { RequestEntries } from "./entries.ts";
+import type { Phase, RequestSummary } from "./summary.ts";
+
+// The requests of a home, folded from their entries. Open ones are kept whole; of closed ones the newest thousand
+// stay as one-line summaries, the rest are found through the store.
+
+/** An open request. */
+export interface RequestRecord {
+  readonly id: RequestId;
+  readonly received: RequestEntries["request.received"];
+  /** Recognition keys taken when it was received. */
+  readonly keys: readonly KeyHold[];
+  planned: RequestEntries["request.planned"] | null;
+  phase: Phase;
+  code: string | null;
+  readonly receivedAt: number;
+  updatedAt: number;
+  newestSeq: number;
+}
+
+export interface RequestsState {
+  readonly open: Map<RequestId, RequestRecord>;
+  /** Closed, oldest first. */
+  readonly recent: Map<RequestId, RequestSummary>;
+  /** Open requests by `principal agent`, for the cap on open requests. */
+  readonly openBy: Map<string, number>;
+}
+
+const RECENT = 1_000;
+
+const CLOSED: ReadonlySet<Phase> = new Set<Phase>([
+  "done",
+  "failed",
+  "refused",
+  "denied",
+  "expired",
+  "withdrawn",
+  "stale",
+]);
+export const isClosedPhase = (phase: Phase): boolean => CLOSED.has(phase);
+
+export const requesterKey = (principal: string, agent: string): string => `${principal} ${agent}`;
+
+export const requestsReducer: Reducer<RequestsState> = {
+  init: () => ({ open: new Map(), recent: new Map(), openBy: new Map() }),
+
+  apply(state, entry) {
+    if (!isId("req", entry.subject)) return;
+    const at = parseTimestamp(entry.time);
+    if (entry.kind === "request.received") {
+      receive(state, entry.subject, entry, at);
+      return;
+    }
+    const record = state.open.get(entry.subject);
+    if (record === undefined) {
+      if (entry.kind === "request.refused") remember(state, attemptSummary(entry.subject, entry, at));
+      return;
+    }
+    record.updatedAt = at;
+    record.newestSeq = entry.seq;
+    const phase = phaseAfter(record.phase, entry);
+    record.phase = phase;
+    if (entry.kind === "request.planned") record.planned = entry.data;
+    if (entry.kind === "consent.asked") record.code = entry.data.code;
+    if (isClosedPhase(phase)) close(state, record, entry);
+  },
+
+  isOpen: (state, subject) => (isId("req", subject) ? state.open.has(subject) : undefined),
+
+  toJSON: (state) => ({ open: [...state.open.values()], recent: [...state.recent.values()] }),
+
+  fromJSON(json: { open: RequestRecord[]; recent: RequestSummary[] }) {
+    const state = requestsReducer.init();
+    for (const record of json.open) {
+      state.open.set(record.id, record);
+      count(state, record, 1);
+    }
+    for (const summary of json.recent) state.recent.set(summary.id, summary);
+    return state;
+  },
+};
+
+/** Where a request stands after one more entry: the whole state machine, in one place. */
+export function phaseAfter(phase: Phase, entry: Pick<Entry, "kind" | "data">): Phase {
+  const { kind, data } = entry as Entry;
+  switch (kind) {
+    case "request.received":
+      return "received";
+    case "request.planned":
+      return "planned";
+    case "request.refused":
+      return "refused";
+    case "request.withdrawn":
+      return "withdrawn";
+    case "request.expired":
+      return "expired";
+    case "request.stale":
+      return "stale";
+    case "consent.asked":
+      return "held";
+    case "consent.settled":
+      return data.outcome === "denied" ? "denied" : phase;
+    case "grant.minted":
+      return "granted";
+    case "execution.claimed":
+      return "claimed";
+    case "execution.dispatched":
+      return "dispatched";
+    case "execution.settled":
+    case "execution.resolved":
+      return data.outcome;
+    case "decision.recorded":
+    case "execution.late":
+    case "ask.delivered":
+    case "log.opened":
+    case "blob.erased":
+    case "throttled":
+    case "policy.adopted":
+    case "policy.proposed":
+    case "lease.opened":
+    case "lease.ended":
+      return phase;
+  }
+}
+
+export function summaryOf(record: RequestRecord, reasonCode: string | null = null): RequestSummary {
+  return {
+    id: record.id,
+    phase: record.phase,
+    tool: record.received.tool,
+    environments: [...new Set(record.received.targets.map((target) => target.environment))],
+    principal: record.received.requester.principal.id,
+    agent: record.received.requester.agent,
+    summary: record.planned?.summary ?? null,
+    code: record.code,
+    reasonCode,
+    receivedAt: record.receivedAt,
+    updatedAt: record.updatedAt,
+    newestSeq: record.newestSeq,
+  };
+}
+
+function receive(state: RequestsState, id: RequestId, entry: Entry<"request.received">, at: number): void {
+  const record: RequestRecord = {
+    id,
+    received: entry.data,
+    keys: entry.keys ?? [],
+    planned: null,
+    phase: "received",
+    code: null,
+    receivedAt: at,
+    updatedAt: at,
+    newestSeq: entry.seq,
+  };
+  state.open.set(id, record);
+  count(state, record, 1);
+}
+
+function close(state: RequestsState, record: RequestRecord, entry: Entry): void {
+  state.open.delete(record.id);
+  count(state, record, -1);
+  remember(state, summaryOf(record, reasonCodeOf(entry)));
+}
+
+function remember(state: RequestsState, summary: RequestSummary): void {
+  state.recent.set(summary.id, summary);
+  for (const oldest of state.recent.keys()) {
+    if (state.recent.size <= RECENT) break;
+    state.recent.delete(oldest);
+  }
+}
+
+function count(state: RequestsState, record: RequestRecord, by: 1 | -1): void {
+  const { principal, agent } = record.received.requester;
+  const key = requesterKey(principal.id, agent);
+  const now = (state.openBy.get(key) ?? 0) + by;
+  if (now > 0) state.openBy.set(key, now);
+  else state.openBy.delete(key);
+}
+
+function reasonCodeOf(entry: Entry): string | null {
+  switch (entry.kind) {
+    case "request.refused":
+      return entry.data.code;
+    case "request.stale":
+      return entry.data.why;
+    case "request.expired":
+      return entry.data.at;
+    case "execution.settled":
+      return entry.data.error?.code ?? null;
+    default:
+      return null;
+  }
+}
+
+function attemptSummary(id: RequestId, entry: Entry<"request.refused">, at: number): RequestSummary {
+  const { attempt, code, message } = entry.data;
+  return {
+    id,
+    phase: "refused",
+    tool: attempt?.tool ?? "",
+    environments: [],
+    principal: attempt?.principal ?? "",
+    agent: attempt?.agent ?? "",
+    summary: message,
+    code: null,
+    reasonCode: code,
+    receivedAt: at,
+    updatedAt: at,
+    newestSeq: entry.seq,
+  };
+}

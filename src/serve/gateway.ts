@@ -1,0 +1,93 @@
+import type { Surroundings } from "../config/environment.ts";
+import type { Settings } from "../config/settings.ts";
+import { CountersignError } from "../errors.ts";
+import { thisOwner } from "../execution/owner.ts";
+import type { Home } from "../gate/home.ts";
+import { startApi } from "../transport/http/api.ts";
+import { createBearer, tokenSha256 } from "../transport/http/bearer.ts";
+import { startMcpHttp } from "../transport/mcp/http.ts";
+import { announce, findRunning, withdrawAnnouncement } from "./running.ts";
+import { localToken, mcpClients } from "./tokens.ts";
+
+/** A gateway that listens: agents on one port, people on another, never on one (P1). */
+export interface Gateway {
+  readonly mcp: string;
+  readonly api: string;
+  close(): Promise<void>;
+}
+
+export interface GatewayParts {
+  readonly home: Home;
+  readonly settings: Settings;
+  readonly around: Pick<Surroundings, "account">;
+  readonly version: string;
+  readonly now: () => number;
+}
+
+/** How often a process that is not the steward looks whether it can become it. */
+const STEWARD_RETRY_MS = 2_000;
+
+/**
+ * Opens both listeners and becomes the steward as soon as nobody else is.
+ * @throws CountersignError `STEWARD_BUSY` where another gateway serves the home, `LISTEN_FAILED`
+ */
+export async function startGateway(parts: GatewayParts): Promise<Gateway> {
+  const { home, settings, version } = parts;
+  const { dataDir, listeners } = settings;
+  const other = await findRunning(dataDir, parts.now());
+  if (other !== null) {
+    throw new CountersignError(
+      "STEWARD_BUSY",
+      `a gateway serves this home already (pid ${other.owner.pid})`,
+      {
+        hint: `use it at ${other.mcp}, or stop it first`,
+      },
+    );
+  }
+  const [mcpToken, apiToken] = [await localToken(dataDir, "csm"), await localToken(dataDir, "csa")];
+  const stopSteward = keepSteward(home);
+  const mcp = await startMcpHttp({
+    gate: home.gate,
+    listener: listeners.mcp,
+    authenticate: createBearer(mcpClients(settings, mcpToken, parts.around.account)),
+    holdMs: settings.holdMs,
+    version,
+    log: home.log,
+  });
+  const api = await startApi({
+    home,
+    listener: listeners.api,
+    authenticate: createBearer([{ name: "local", tokenSha256: tokenSha256(apiToken) }]),
+    log: home.log,
+  }).catch(async (error: unknown) => {
+    await mcp.close();
+    throw error;
+  });
+  await announce(dataDir, { owner: thisOwner(parts.now()), mcp: mcp.url, api: api.url });
+  return {
+    mcp: mcp.url,
+    api: api.url,
+    async close() {
+      stopSteward();
+      await withdrawAnnouncement(dataDir);
+      await Promise.all([mcp.close(), api.close()]);
+    },
+  };
+}
+
+/** Tries to be the steward until it is, or until told to stop. */
+export function keepSteward(home: Pick<Home, "startSteward" | "log">): () => void {
+  let stopped = false;
+  const attempt = async (): Promise<void> => {
+    if (stopped) return;
+    const isSteward = await home.startSteward().catch((error: unknown) => {
+      home.log.warn({ err: error }, "could not become the steward");
+      return false;
+    });
+    if (!isSteward && !stopped) setTimeout(() => void attempt(), STEWARD_RETRY_MS).unref();
+  };
+  void attempt();
+  return () => {
+    stopped = true;
+  };
+}

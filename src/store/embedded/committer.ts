@@ -1,0 +1,310 @@
+import { setImmediate } from "node:timers/promises";
+import { idTime, isId } from "../../base/id.ts";
+import { CountersignError, isFault } from "../../errors.ts";
+import {
+  decodeEntry,
+  encodeDraft,
+  encodeEntry,
+  type EncodedDraft,
+  type EncodedLine,
+} from "../../log/encode.ts";
+import type { Entry } from "../../log/entry.ts";
+import { createGroupPreconditions } from "../preconditions.ts";
+import type { AppendResult, Batch, Conflict, FoldPort, LogHead } from "../store.ts";
+import type { CheckpointFile, CheckpointSigner } from "./checkpoint-file.ts";
+import { MAX_AHEAD_MS, type ClockGuard } from "./clock-guard.ts";
+import type { Journal } from "./journal.ts";
+import type { DirectoryLock } from "./lock.ts";
+import type { Cursor } from "./segments.ts";
+
+// The commit queue of one process. A turn takes the directory's lock, takes in what others wrote, writes everything
+// that waits as one group with one flush, applies it to the fold, and lets go.
+//
+//   Q1. Batches of a group are checked one after another, each against the log as those before it will leave it; a
+//       batch that conflicts takes no part in the group and hinders none.
+//   Q2. Nothing is answered before the group is flushed, conflicts included: they may rest on a batch of the group.
+//   Q3. A fault that leaves doubt about the file closes the committer for good. A full disk does not.
+//   Q4. A request's id is never younger than its first entry by more than 5 s: `entriesOf` relies on it.
+
+export interface Committer {
+  append(batch: Batch): Promise<AppendResult>;
+  catchUp(): Promise<void>;
+  head(): LogHead;
+  /** Where the durable log ends. */
+  cursor(): Cursor;
+  follow(listener: (entries: readonly Entry[]) => void): () => void;
+  /** Calls `look` when what is read, durable and folded are the same: between two groups. */
+  atRest<T>(look: () => T): Promise<T>;
+  /** Refuses new batches and waits for those that are under way. */
+  close(): Promise<void>;
+  /** The fault that closed it, if one did. */
+  fault(): CountersignError | null;
+}
+
+export interface CommitterParts {
+  readonly journal: Journal;
+  readonly lock: DirectoryLock;
+  readonly fold: FoldPort;
+  readonly guard: ClockGuard;
+  readonly checkpoint: CheckpointFile;
+  readonly signer: CheckpointSigner;
+  /** Told once, when a fault closes the committer (Q3). */
+  readonly onFault: (fault: CountersignError) => void;
+}
+
+interface Waiting {
+  readonly batch: Batch;
+  readonly drafts: readonly EncodedDraft[];
+  readonly resolve: (result: AppendResult) => void;
+  readonly reject: (error: unknown) => void;
+}
+type Planned = Waiting & { readonly lines: readonly EncodedLine[] };
+type Refused = Waiting & ({ readonly conflict: Conflict } | { readonly error: unknown });
+
+/** A group stays well below what a page cache or a reader's memory would notice. */
+const GROUP_BYTES = 4 * 1024 * 1024;
+
+/** The commit queue over an opened journal whose entries the fold has seen. */
+export function createCommitter(parts: CommitterParts): Committer {
+  const { journal, lock, fold, guard, checkpoint, signer, onFault } = parts;
+  let queue: Waiting[] = [];
+  let readers: { resolve: () => void; reject: (error: unknown) => void }[] = [];
+  let turns: Promise<void> | null = null;
+  let fault: CountersignError | null = null;
+  let isClosing = false;
+  const resting: (() => void)[] = [];
+  const listeners = new Set<(entries: readonly Entry[]) => void>();
+
+  let cursor = journal.cursor;
+  let head: LogHead = { size: cursor.size, root: journal.rootDigest(), newestTime: cursor.time };
+  const advance = (entries: readonly Entry[]): void => {
+    for (const entry of entries) fold.apply(entry);
+    cursor = journal.cursor;
+    head = { size: cursor.size, root: journal.rootDigest(), newestTime: cursor.time };
+  };
+
+  /** Takes in what other processes wrote, once it is durable (S3). */
+  const readOthers = async (): Promise<Entry[]> => {
+    const others: Entry[] = [];
+    await journal.readOn((batch) => others.push(...batch.entries));
+    journal.cutTorn();
+    if (others.length > 0) {
+      await journal.settleRead();
+      advance(others);
+    }
+    return others;
+  };
+
+  /** Checks and encodes waiting batches in their order, up to a group's size (Q1). */
+  const plan = (now: number): { planned: Planned[]; refused: Refused[] } => {
+    const planned: Planned[] = [];
+    const refused: Refused[] = [];
+    const preconditions = createGroupPreconditions(fold, now);
+    let seq = journal.cursor.size;
+    let bytes = 0;
+    let taken = 0;
+    for (const waiting of queue) {
+      if (bytes >= GROUP_BYTES) break;
+      taken += 1;
+      const conflict = preconditions.conflict(waiting.batch);
+      if (conflict !== null) {
+        refused.push({ ...waiting, conflict });
+        continue;
+      }
+      try {
+        for (const { subject } of waiting.batch.entries) {
+          if (fold.newest(subject) === null) refuseYoungId(subject, now);
+        }
+        const last = waiting.drafts.length - 1;
+        const lines = waiting.drafts.map((draft, i) =>
+          encodeEntry(draft, { seq: seq + i, time: now, more: last - i }),
+        );
+        preconditions.accept(waiting.batch, seq);
+        planned.push({ ...waiting, lines });
+        seq += lines.length;
+        for (const line of lines) bytes += line.bytes;
+      } catch (error) {
+        refused.push({ ...waiting, error });
+      }
+    }
+    queue = queue.slice(taken);
+    return { planned, refused };
+  };
+
+  /** Writes one group; returns its entries and what to tell whom. */
+  const commit = async (): Promise<{ own: Entry[]; answer: () => void }> => {
+    if (queue.length === 0) return { own: [], answer: () => undefined };
+    const now = Math.max(guard.now(), journal.cursor.time);
+    const { planned, refused } = plan(now);
+    const own: Entry[] = [];
+    try {
+      const lines = planned.flatMap((batch) => batch.lines);
+      if (lines.length > 0) {
+        const first = journal.cursor.size;
+        const { flushed } = journal.write(lines, now);
+        // While the disk is busy. What the fold sees live is what it would see in a replay: the line, parsed.
+        const note = signer.signCheckpoint(journal.cursor.size, journal.rootDigest());
+        for (const [i, line] of lines.entries()) own.push(parseOwn(line, first + i));
+        await flushed;
+        checkpoint.write(note);
+        advance(own);
+      }
+    } catch (error) {
+      for (const batch of [...planned, ...refused]) batch.reject(error);
+      throw error;
+    }
+    const answer = (): void => {
+      let at = 0;
+      for (const batch of planned) {
+        batch.resolve({ ok: true, entries: own.slice(at, at + batch.lines.length) });
+        at += batch.lines.length;
+      }
+      for (const batch of refused) {
+        if ("conflict" in batch) batch.resolve({ ok: false, conflict: batch.conflict });
+        else batch.reject(batch.error);
+      }
+    };
+    return { own, answer };
+  };
+
+  const deliver = (entries: readonly Entry[]): void => {
+    if (entries.length === 0) return;
+    for (const listener of listeners) {
+      try {
+        listener(entries);
+      } catch (error) {
+        // A listener's bug must neither undo the append nor keep the others from hearing of it.
+        queueMicrotask(() => {
+          throw error;
+        });
+      }
+    }
+  };
+
+  const turn = async (): Promise<void> => {
+    const waitingReaders = readers;
+    readers = [];
+    try {
+      if (!lock.tryAcquire()) await lock.acquire();
+      let others: Entry[] = [];
+      let group: Awaited<ReturnType<typeof commit>> | undefined;
+      try {
+        if (journal.isBehind()) others = await readOthers();
+        group = await commit();
+      } finally {
+        lock.release();
+        deliver(others);
+      }
+      deliver(group.own);
+      for (const reader of waitingReaders) reader.resolve();
+      group.answer();
+    } catch (error) {
+      const isPassing = isFault(error, "STORE_FULL") || isFault(error, "ENTRY_FROM_FUTURE");
+      if (!isPassing) {
+        fault = asFault(error);
+        onFault(fault);
+      }
+      // Nobody in the queue can be served by a disk that is full or a clock that is wrong; they may ask again.
+      for (const waiting of queue.splice(0)) waiting.reject(isPassing ? error : closed());
+      for (const reader of waitingReaders) {
+        if (isPassing) reader.resolve();
+        else reader.reject(fault);
+      }
+    }
+    for (const look of resting.splice(0)) look();
+  };
+
+  const run = (): void => {
+    turns ??= (async () => {
+      // Callers that append in one go share the first turn, and those that the last turn answered share the next.
+      await Promise.resolve();
+      while (queue.length > 0 || readers.length > 0) {
+        await turn();
+        await setImmediate();
+      }
+      turns = null;
+    })();
+  };
+
+  const closed = (): CountersignError =>
+    new CountersignError(
+      "STORE_CLOSED",
+      fault === null ? "the store is closed" : `the store closed itself: ${fault.message}`,
+      {
+        ...(fault?.hint === undefined ? {} : { hint: fault.hint }),
+        ...(fault === null ? {} : { cause: fault }),
+      },
+    );
+
+  return {
+    append(batch) {
+      if (fault !== null || isClosing) return Promise.reject(closed());
+      return new Promise((resolve, reject) => {
+        // Encoded here and not under the lock: the flush before ours is under way meanwhile.
+        queue.push({ batch, drafts: batch.entries.map(encodeDraft), resolve, reject });
+        run();
+      });
+    },
+    catchUp() {
+      if (fault !== null) return Promise.reject(fault);
+      if (isClosing || !journal.isBehind()) return Promise.resolve();
+      return new Promise((resolve, reject) => {
+        readers.push({ resolve, reject });
+        run();
+      });
+    },
+    head: () => head,
+    cursor: () => cursor,
+    follow(listener) {
+      listeners.add(listener);
+      return () => listeners.delete(listener);
+    },
+    atRest: (look) =>
+      new Promise((resolve, reject) => {
+        const tryLook = (): void => {
+          if (fault !== null) return reject(closed());
+          try {
+            resolve(look());
+          } catch (error) {
+            reject(error);
+          }
+        };
+        if (journal.cursor === cursor) tryLook();
+        else resting.push(tryLook);
+      }),
+    async close() {
+      isClosing = true;
+      await turns;
+    },
+    fault: () => fault,
+  };
+}
+
+function parseOwn(line: EncodedLine, seq: number): Entry {
+  const decoded = decodeEntry(line.text, seq);
+  if (!decoded.ok)
+    throw new CountersignError("LOG_CORRUPT", `wrote a line that does not read back: ${decoded.error}`);
+  return decoded.value;
+}
+
+/** Q4. An id from the future would hide its request from `entriesOf`. */
+function refuseYoungId(subject: string, now: number): void {
+  if (!isId("req", subject)) return;
+  const ahead = idTime(subject) - now;
+  if (ahead <= MAX_AHEAD_MS) return;
+  throw new CountersignError(
+    "ENTRY_FROM_FUTURE",
+    `${subject} was made ${Math.round(ahead / 1_000)}s in the future`,
+    {
+      hint: "the clock was set back since; ask again",
+    },
+  );
+}
+
+const asFault = (error: unknown): CountersignError =>
+  isFault(error)
+    ? error
+    : new CountersignError("STORE_CLOSED", "the store cannot use its log any more and has closed itself", {
+        hint: "check the disk, then start again",
+        cause: error,
+      });

@@ -1,0 +1,68 @@
+import { join } from "node:path";
+import { CountersignError } from "../../errors.ts";
+import { systemFiles, type Files } from "./files.ts";
+
+// Kernel locks. On Linux they are open-file-description locks: they go when the last descriptor of the lock file is
+// closed, so a killed process leaves none behind, and only after a write it had under way has ended.
+
+/** An exclusive lock that every process of a data directory takes around an append. */
+export interface DirectoryLock {
+  /** True if the lock was free and is now held. */
+  tryAcquire(): boolean;
+  acquire(): Promise<void>;
+  release(): void;
+  close(): void;
+}
+
+type Locks = typeof import("fs-native-extensions");
+
+/** @throws CountersignError `STORE_UNSUPPORTED` where the platform has no build of the lock addon (musl). */
+async function loadLocks(): Promise<Locks> {
+  try {
+    return await import("fs-native-extensions");
+  } catch (cause) {
+    throw new CountersignError(
+      "STORE_UNSUPPORTED",
+      `no kernel locks on ${process.platform} ${process.arch}`,
+      {
+        hint: "run on a glibc, macOS or Windows system",
+        cause,
+      },
+    );
+  }
+}
+
+/** Opens the lock file of a log directory. */
+export async function openDirectoryLock(logDir: string, files: Files): Promise<DirectoryLock> {
+  const { tryLock, waitForLock, unlock } = await loadLocks();
+  const fd = files.open(join(logDir, ".lock"), "a+");
+  return {
+    tryAcquire: () => tryLock(fd),
+    // Waiting takes one thread of libuv's pool, and the holder's flush needs another: a process must not have as many
+    // stores waiting on one directory as the pool has threads. A gateway has one.
+    acquire: () => (tryLock(fd) ? Promise.resolve() : waitForLock(fd)),
+    release: () => unlock(fd),
+    close: () => files.close(fd),
+  };
+}
+
+export interface StewardLock {
+  release(): void;
+}
+
+/** The steward's lock of a data directory, held until released or until the process ends; null where another has it. */
+export async function tryStewardLock(dir: string, files: Files = systemFiles): Promise<StewardLock | null> {
+  const { tryLock } = await loadLocks();
+  const fd = files.open(join(dir, "steward.lock"), "a+");
+  if (!tryLock(fd)) {
+    files.close(fd);
+    return null;
+  }
+  let isHeld = true;
+  return {
+    release() {
+      if (isHeld) files.close(fd);
+      isHeld = false;
+    },
+  };
+}

@@ -1,0 +1,109 @@
+import { CountersignError } from "../../errors.ts";
+import { decodeEntry } from "../../log/encode.ts";
+import { MAX_ENTRY_BYTES, type Entry } from "../../log/entry.ts";
+import { toHex } from "../../log/merkle.ts";
+import type { FoldPort } from "../store.ts";
+import type { CheckpointSigner } from "./checkpoint-file.ts";
+import type { Files } from "./files.ts";
+import { openJournal, type Journal, type JournalParts } from "./journal.ts";
+import type { LogKey } from "./keys.ts";
+import { corruptAt, countSegments, segmentPath } from "./segments.ts";
+import { fitSnapshot, type SnapshotFile } from "./snapshot.ts";
+
+// Opening a log: from the snapshot where it fits, else from the first line; then what was written since; then the
+// checkpoint has to agree. Called with the directory's lock held.
+
+export interface RestoreParts extends JournalParts {
+  readonly fold: FoldPort;
+  readonly snapshot: SnapshotFile;
+  readonly signer: CheckpointSigner;
+  /** Root, as hex, of the first `size` entries of the journal's tree. */
+  readonly rootAt: (journal: Journal, size: number) => Promise<string>;
+}
+
+/**
+ * Refuses keys and logs that do not belong together.
+ * @throws CountersignError `LOG_KEY_MISMATCH`, `LOG_CORRUPT`
+ */
+export function checkLogKey(files: Files, logDir: string, key: LogKey): void {
+  const fd = files.open(segmentPath(logDir, 1), "r");
+  let line: string;
+  try {
+    const bytes = Buffer.alloc(MAX_ENTRY_BYTES + 1);
+    const text = bytes.subarray(0, files.read(fd, bytes, 0, bytes.length, 0)).toString("utf8");
+    line = text.slice(0, Math.max(0, text.indexOf("\n")));
+  } finally {
+    files.close(fd);
+  }
+  const at = { segment: 1, offset: 0, seq: 0 };
+  const first = decodeEntry(line, 0);
+  if (!first.ok) throw corruptAt(files, logDir, at, first.error);
+  const opened = first.value as Entry<"log.opened">;
+  if (opened.kind !== "log.opened") throw corruptAt(files, logDir, at, "the first entry is not log.opened");
+  if (opened.data.key !== key.vkey) {
+    throw new CountersignError(
+      "LOG_KEY_MISMATCH",
+      `the log names the key ${String(opened.data.key)}, not ${key.vkey}`,
+      {
+        hint: "put back the key that was made with this log",
+      },
+    );
+  }
+}
+
+/** The journal, read to its end and durable; the fold has seen all of it. */
+export async function restoreLog(parts: RestoreParts): Promise<Journal> {
+  const { files, logDir, fold, checkpoint, signer } = parts;
+  countSegments(files, logDir);
+  const journal = (await fromSnapshot(parts)) ?? openJournal(parts);
+  try {
+    const before = journal.cursor.size;
+    await journal.readOn((batch) => {
+      for (const entry of batch.entries) fold.apply(entry);
+    });
+    // Before anything is cut: a log that lost acknowledged entries is refused as it was found.
+    const known = checkpoint.read();
+    if (known.size > journal.cursor.size) {
+      throw rolledBack(`the log has ${journal.cursor.size} entries; ${known.size} were signed`);
+    }
+    if (known.root !== null && known.root !== `sha256:${await parts.rootAt(journal, known.size)}`) {
+      throw rolledBack(`the first ${known.size} entries are not those that were signed`);
+    }
+    journal.cutTorn();
+    if (journal.cursor.size > before) await journal.settleRead();
+    const root = journal.rootDigest();
+    if (!checkpoint.covers(journal.cursor.size, root))
+      checkpoint.write(signer.signCheckpoint(journal.cursor.size, root));
+    return journal;
+  } catch (error) {
+    journal.close();
+    throw error;
+  }
+}
+
+async function fromSnapshot(parts: RestoreParts): Promise<Journal | null> {
+  const { files, logDir, fold } = parts;
+  const snapshot = await parts.snapshot.read();
+  if (snapshot === null) return null;
+  const state = fitSnapshot(files, logDir, snapshot);
+  if (state === null) return null;
+  const untouched = JSON.stringify(fold.snapshot());
+  let journal: Journal | undefined;
+  try {
+    journal = openJournal(parts, state);
+    if (toHex(journal.tree.root()) !== snapshot.root) throw new RangeError("another root");
+    fold.restore(snapshot.fold);
+    if (fold.size !== state.cursor.size) throw new RangeError("another size");
+    return journal;
+  } catch {
+    // Whatever does not fit here is left aside: the log holds all of it (N1).
+    journal?.close();
+    fold.restore(JSON.parse(untouched));
+    return null;
+  }
+}
+
+const rolledBack = (what: string): CountersignError =>
+  new CountersignError("LOG_ROLLED_BACK", what, {
+    hint: "restore the log from a copy that is at least as long; to see what is missing: countersign log verify",
+  });

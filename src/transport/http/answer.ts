@@ -1,0 +1,76 @@
+import type { IncomingMessage, ServerResponse } from "node:http";
+
+/** Headers of every answer, whatever it is about: nothing of a gateway belongs in a cache or a frame. */
+export const COMMON_HEADERS: Readonly<Record<string, string>> = {
+  "cache-control": "no-store",
+  "x-content-type-options": "nosniff",
+  "content-security-policy": "default-src 'none'; frame-ancestors 'none'",
+  "referrer-policy": "no-referrer",
+  "cross-origin-resource-policy": "same-origin",
+};
+
+/** Sends one JSON document. */
+export function answerJson(
+  response: ServerResponse,
+  status: number,
+  document: unknown,
+  headers: Readonly<Record<string, string>> = {},
+): void {
+  const body = JSON.stringify(document);
+  response.writeHead(status, {
+    "content-type": "application/json",
+    ...COMMON_HEADERS,
+    ...headers,
+    "content-length": String(Buffer.byteLength(body)),
+  });
+  response.end(body);
+}
+
+/** The web-standard request of a Node request whose body was read already. Aborts when the client goes away. */
+export function toWebRequest(
+  request: IncomingMessage,
+  response: ServerResponse,
+  host: string,
+  body: Uint8Array | null,
+): Request {
+  const gone = new AbortController();
+  response.on("close", () => {
+    if (!response.writableFinished) gone.abort();
+  });
+  const headers = new Headers();
+  for (const [name, value] of Object.entries(request.headers)) {
+    if (typeof value === "string") headers.set(name, value);
+    else for (const item of value ?? []) headers.append(name, item);
+  }
+  return new Request(`http://${host}${request.url ?? "/"}`, {
+    method: request.method ?? "GET",
+    headers,
+    signal: gone.signal,
+    ...(body === null ? {} : { body: new Uint8Array(body) }),
+  });
+}
+
+/** Writes a web-standard response, streams included. Headers leave at once: some clients count silence from the start. */
+export async function answerWeb(response: ServerResponse, web: Response): Promise<void> {
+  if (response.destroyed) {
+    await web.body?.cancel();
+    return;
+  }
+  response.writeHead(web.status, { ...Object.fromEntries(web.headers), ...COMMON_HEADERS });
+  if (web.body === null) {
+    response.end();
+    return;
+  }
+  response.flushHeaders();
+  const reader = web.body.getReader();
+  const gone = new Promise<void>((resolve) => response.once("close", resolve));
+  response.once("close", () => void reader.cancel().catch(() => undefined));
+  for (;;) {
+    const { done, value } = await reader.read();
+    if (done || response.destroyed) break;
+    if (!response.write(value)) {
+      await Promise.race([new Promise<void>((resolve) => response.once("drain", resolve)), gone]);
+    }
+  }
+  response.end();
+}

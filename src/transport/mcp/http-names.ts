@@ -1,0 +1,5 @@
+/** Set by the stdio shim from its own `--agent` flag; the listener believes it for the local token only. */
+export const AGENT_HEADER = "countersign-agent";
+
+/** The only path of the MCP listener. */
+export const MCP_PATH = "/mcp";

@@ -1,0 +1,214 @@
+import { createMcpHandler, isJsonContentType, type AuthInfo } from "@modelcontextprotocol/server";
+import type { IncomingMessage, ServerResponse } from "node:http";
+import type { Logger } from "pino";
+import type { Gate } from "../../gate/reply.ts";
+import type { AgentId, Caller, PrincipalClaim } from "../../request/principal.ts";
+import { answerJson, answerWeb, toWebRequest } from "../http/answer.ts";
+import type { Authenticate } from "../http/bearer.ts";
+import { readBody } from "../http/body.ts";
+import { checkFrontDoor, createFrontDoor, type FrontDoor } from "../http/front-door.ts";
+import { listen } from "../http/listen.ts";
+import { createTurnedAwayLog } from "../http/turned-away.ts";
+import { AGENT_HEADER, MCP_PATH } from "./http-names.ts";
+import {
+  cancelledIdOf,
+  MAX_MESSAGE_BYTES,
+  metaOf,
+  paramsOf,
+  parseError,
+  parseMessage,
+  requestIdOf,
+  type Message,
+} from "./message.ts";
+import { clientClaim, createMcpServer } from "./server.ts";
+import { clientOfSession, createOpenCalls, newSessionId } from "./session.ts";
+
+// MCP over streamable HTTP, for clients of both protocol eras.
+//
+// Order of the checks: Host, Origin, path, token, method, media type, size, encoding, JSON. Nothing of a body is read
+// before its sender is known. All state of a call is in the gate: a listener can be restarted under its clients.
+
+/** Whom a token of this listener stands for. */
+export interface McpClient {
+  readonly name: string;
+  readonly tokenSha256: string;
+  readonly principal: PrincipalClaim;
+  readonly agent: AgentId | null;
+  /** The local token: the process that presents it may name its agent, as the flag of the stdio command does. */
+  readonly namesItsAgent?: boolean;
+}
+
+export interface McpHttpParts {
+  readonly gate: Gate;
+  readonly listener: { readonly host: string; readonly port: number };
+  /** Complete `host:port` values beside the loopback ones, for a proxy or a container. */
+  readonly hosts?: readonly string[];
+  readonly authenticate: Authenticate<McpClient>;
+  readonly holdMs: number;
+  readonly version: string;
+  readonly log: Logger;
+  readonly progressEveryMs?: number;
+  readonly keepAliveMs?: number;
+}
+
+export interface McpHttp {
+  readonly url: string;
+  readonly port: number;
+  /** Gives held calls their tickets, lets running ones end within `graceMs` (5 s), then closes. */
+  close(graceMs?: number): Promise<void>;
+}
+
+/**
+ * Opens the MCP listener. Port 0 takes a free one.
+ * @throws CountersignError `LISTEN_FAILED`
+ */
+export async function startMcpHttp(parts: McpHttpParts): Promise<McpHttp> {
+  const stopping = new AbortController();
+  const serverParts = { ...parts, stopping: stopping.signal, underWay: new Set<Promise<unknown>>() };
+  const calls = createOpenCalls();
+  const turnedAway = createTurnedAwayLog(parts.log, "mcp");
+  const handler = createMcpHandler((ctx) => createMcpServer(serverParts, connectionOf(ctx.authInfo)), {
+    responseMode: "sse",
+    maxSubscriptions: 64,
+    ...(parts.keepAliveMs === undefined ? {} : { keepAliveMs: parts.keepAliveMs }),
+    onerror: (error) => parts.log.debug({ err: error.message }, "mcp message not served"),
+  });
+
+  let door: FrontDoor = createFrontDoor(parts.listener.port, []);
+  const serve = async (request: IncomingMessage, response: ServerResponse): Promise<void> => {
+    const refuse = (
+      status: number,
+      code: number,
+      message: string,
+      headers?: Record<string, string>,
+    ): void => {
+      // Older clients ask for a stream of their own with GET, and are told so.
+      if (status !== 405) turnedAway.count(status);
+      answerJson(response, status, { jsonrpc: "2.0", id: null, error: { code, message } }, headers);
+    };
+    const away = checkFrontDoor(request, door);
+    if (away !== null) return refuse(away.status, -32600, away.message);
+    if (request.url !== MCP_PATH) return refuse(404, -32600, `the endpoint is ${MCP_PATH}`);
+    const client = parts.authenticate(request.headers.authorization);
+    if (client === null)
+      return refuse(401, -32600, "a bearer token of this gateway is needed", challenge(request));
+    if (request.method !== "POST") return refuse(405, -32600, "only POST is served", { allow: "POST" });
+    if (!isJsonContentType(request.headers["content-type"] ?? null)) {
+      return refuse(415, -32600, "content-type must be application/json");
+    }
+    if ((request.headers["content-encoding"] ?? "identity") !== "identity") {
+      return refuse(415, -32600, "content-encoding is not served");
+    }
+    const body = await readBody(request, MAX_MESSAGE_BYTES);
+    if (!body.ok) {
+      if (body.why === "too_large") refuse(413, -32600, `a message may have ${MAX_MESSAGE_BYTES} bytes`);
+      return;
+    }
+    const parsed = parseMessage(body.bytes);
+    if (!parsed.ok) {
+      turnedAway.count(400);
+      return answerJson(response, 400, parseError(parsed));
+    }
+    await exchange(request, response, client, body.bytes, parsed.message);
+  };
+
+  const exchange = async (
+    request: IncomingMessage,
+    response: ServerResponse,
+    client: McpClient,
+    bytes: Uint8Array,
+    message: Message,
+  ): Promise<void> => {
+    const session = headerOf(request, "mcp-session-id");
+    const id = requestIdOf(message);
+    const cancelled = cancelledIdOf(message);
+    if (cancelled !== null && session !== null) calls.cancel(client.name, session, cancelled);
+    const open = id === null || session === null ? null : calls.open(client.name, session, id);
+    const caller: Caller = {
+      principal: client.principal,
+      agent: (client.namesItsAgent === true ? headerOf(request, AGENT_HEADER) : null) ?? client.agent,
+      transport: "http",
+      client: clientOfSession(session),
+    };
+    const extra: Connection = { caller, ...(open === null ? {} : { gone: open.signal }) };
+    try {
+      const web = await handler.fetch(
+        toWebRequest(request, response, [...door.hosts][0] ?? "localhost", bytes),
+        {
+          parsedBody: message,
+          authInfo: { token: "", clientId: client.name, scopes: [], extra: { ...extra } },
+        },
+      );
+      if (isLegacyInitialize(message) && web.ok) web.headers.set("mcp-session-id", sessionOf(message));
+      if (!web.ok) turnedAway.count(web.status);
+      await answerWeb(response, web);
+    } finally {
+      open?.close();
+    }
+  };
+
+  const listening = await listen({
+    ...parts.listener,
+    what: "MCP listener",
+    setting: "listeners.mcp in countersign.yaml",
+    handle: (request, response) => {
+      serve(request, response).catch((error: unknown) => {
+        parts.log.error({ err: error }, "mcp request failed");
+        if (!response.headersSent) {
+          answerJson(response, 500, {
+            jsonrpc: "2.0",
+            id: null,
+            error: { code: -32603, message: "internal error" },
+          });
+        } else response.destroy();
+      });
+    },
+  });
+  door = createFrontDoor(listening.port, ["127.0.0.1", "localhost"], parts.hosts);
+  const host = listening.host.includes(":") ? `[${listening.host}]` : listening.host;
+  return {
+    url: `http://${host}:${listening.port}${MCP_PATH}`,
+    port: listening.port,
+    async close(graceMs = 5_000) {
+      stopping.abort();
+      await listening.close(graceMs);
+      await handler.close();
+      turnedAway.stop();
+      await Promise.allSettled([...serverParts.underWay]);
+    },
+  };
+}
+
+interface Connection {
+  readonly caller: Caller;
+  readonly gone?: AbortSignal;
+}
+
+/** What the listener put into the SDK's pass-through for the server of this one request. */
+function connectionOf(authInfo: AuthInfo | undefined): Connection {
+  const extra = authInfo?.extra;
+  if (extra?.["caller"] === undefined) throw new Error("a request came without its caller");
+  return extra as unknown as Connection;
+}
+
+/** RFC 6750 §3: an error code only where a token was presented. */
+const challenge = (request: IncomingMessage): Record<string, string> => ({
+  "www-authenticate":
+    request.headers.authorization === undefined
+      ? 'Bearer realm="countersign"'
+      : 'Bearer realm="countersign", error="invalid_token"',
+});
+
+const headerOf = (request: IncomingMessage, name: string): string | null => {
+  const value = request.headers[name];
+  return typeof value === "string" && value !== "" && value.length <= 2_048 ? value : null;
+};
+
+const isLegacyInitialize = (message: Message): boolean =>
+  message["method"] === "initialize" &&
+  metaOf(message)["io.modelcontextprotocol/protocolVersion"] === undefined;
+
+function sessionOf(initialize: Message): string {
+  const info = paramsOf(initialize)["clientInfo"] as { name?: unknown; version?: unknown } | undefined;
+  return newSessionId(clientClaim(info?.name, info?.version));
+}

@@ -1,0 +1,168 @@
+import {
+  CLIENT_INFO_META_KEY,
+  ProtocolError,
+  ProtocolErrorCode,
+  Server,
+  type Implementation,
+  type JSONRPCRequest,
+  type Result,
+  type ServerContext,
+} from "@modelcontextprotocol/server";
+import type { Logger } from "pino";
+import type { Attachment, Gate, Reply } from "../../gate/reply.ts";
+import type { Caller } from "../../request/principal.ts";
+import { REFUSALS } from "../../request/refusal.ts";
+import { createProgress, noProgress, type Progress } from "./progress.ts";
+import { renderFault, renderReply, WAIT_TOOL, WITHDRAW_TOOL } from "./render.ts";
+import { parseTicket, parseToolCall, type ToolCall } from "./tool-call.ts";
+import { listTools } from "./tool-list.ts";
+
+// One MCP server for clients of both protocol eras.
+//
+//   M1. The gate decides. Here a call is taken apart, handed over, and its reply put into MCP's words (P1).
+//   M2. A connection's end detaches and never withdraws: `Attachment.signal`, and nothing else, hears of it.
+//   M3. Who calls comes from the transport's authentication; what the client says of itself is a claim (P2).
+//
+// `tools/call` is answered from `fallbackRequestHandler`: the SDK's own tool handlers re-validate results and strip
+// what they do not know.
+
+export interface McpParts {
+  readonly gate: Gate;
+  readonly version: string;
+  /** Milliseconds to wait for people before a ticket is given. Most clients give up at 60 s. */
+  readonly holdMs: number;
+  readonly log: Logger;
+  /** Aborted when the gateway stops: held calls then get their tickets. */
+  readonly stopping: AbortSignal;
+  /** Every call under way, so that whoever stops the gateway can wait for it. */
+  readonly underWay: Set<Promise<unknown>>;
+  readonly progressEveryMs?: number;
+}
+
+/** One client as its transport knows it. */
+export interface McpConnection {
+  readonly caller: Caller;
+  /** Aborted when the client left in a way that the SDK does not see. */
+  readonly gone?: AbortSignal;
+}
+
+const INSTRUCTIONS =
+  "Some tools here change infrastructure, and people may have to approve a call before it runs. A result with status " +
+  `"pending" is neither an error nor done: do not call the tool again, call ${WAIT_TOOL} with its ticket. ` +
+  "Say in `justification`, in one or two sentences, why you act: the people who decide read it. A refusal says " +
+  "whether the call may be corrected and repeated (denied_fixable, expired, stale) or not (denied_final).";
+
+/** A server for one connection (stdio) or one request (HTTP). */
+export function createMcpServer(parts: McpParts, connection: McpConnection): Server {
+  const server = new Server(
+    { name: "countersign", title: "Countersign", version: parts.version },
+    { capabilities: { tools: {} }, instructions: INSTRUCTIONS },
+  );
+  server.onerror = (error) => parts.log.debug({ err: error.message }, "mcp message not served");
+  server.fallbackRequestHandler = async (request, ctx) => {
+    switch (request.method) {
+      case "tools/list":
+        return { tools: [...listTools(parts.gate.tools())] };
+      case "tools/call": {
+        const caller = { ...connection.caller, client: clientOf(server, ctx) ?? connection.caller.client };
+        const work = answerCall(parts, { ...connection, caller }, request, ctx);
+        parts.underWay.add(work);
+        try {
+          return await work;
+        } finally {
+          parts.underWay.delete(work);
+        }
+      }
+      default:
+        throw new ProtocolError(ProtocolErrorCode.MethodNotFound, "Method not found");
+    }
+  };
+  return server;
+}
+
+async function answerCall(
+  parts: McpParts,
+  connection: McpConnection,
+  request: JSONRPCRequest,
+  ctx: ServerContext,
+): Promise<Result> {
+  const parsed = parseToolCall(request.params);
+  if (!parsed.ok) throw new ProtocolError(ProtocolErrorCode.InvalidParams, parsed.why);
+  const progress = progressOf(parts, parsed.call, ctx);
+  const attachment: Attachment = {
+    signal: AbortSignal.any([
+      ctx.mcpReq.signal,
+      parts.stopping,
+      ...(connection.gone === undefined ? [] : [connection.gone]),
+    ]),
+    holdMs: parts.holdMs,
+    progress: (message) => progress.say(message),
+  };
+  try {
+    return renderReply(await ask(parts.gate, parsed.call, connection.caller, attachment));
+  } catch (error) {
+    parts.log.error({ err: error, tool: parsed.call.tool }, "call failed in the gateway");
+    return renderFault();
+  } finally {
+    progress.stop();
+  }
+}
+
+async function ask(gate: Gate, call: ToolCall, caller: Caller, attachment: Attachment): Promise<Reply> {
+  if (call.tool === WAIT_TOOL || call.tool === WITHDRAW_TOOL) {
+    const parsed = parseTicket(call.arguments, call.tool === WITHDRAW_TOOL);
+    if (!parsed.ok) return invalidArguments(parsed.why);
+    return call.tool === WAIT_TOOL
+      ? gate.wait(parsed.ticket, caller, attachment)
+      : gate.withdraw(parsed.ticket, caller, parsed.reason);
+  }
+  return gate.call(
+    {
+      tool: call.tool,
+      arguments: call.arguments,
+      caller,
+      ...(call.reasoning === undefined ? {} : { reasoning: call.reasoning }),
+      ...(call.callId === undefined ? {} : { callId: call.callId }),
+    },
+    attachment,
+  );
+}
+
+const invalidArguments = (message: string): Reply => ({
+  status: "refused",
+  request: null,
+  code: "invalid_arguments",
+  class: REFUSALS.invalid_arguments.class,
+  deniedBy: "gate",
+  message,
+  because: [],
+  reason: null,
+  advice: REFUSALS.invalid_arguments.advice,
+  retryAfterMs: null,
+});
+
+function progressOf(parts: McpParts, call: ToolCall, ctx: ServerContext): Progress {
+  const progressToken = call.progressToken;
+  if (progressToken === undefined) return noProgress;
+  return createProgress(
+    (progress, message) =>
+      ctx.mcpReq.notify({ method: "notifications/progress", params: { progressToken, progress, message } }),
+    parts.progressEveryMs,
+  );
+}
+
+/** What the client says of itself: per request in the modern era, from the handshake before it. */
+function clientOf(server: Server, ctx: ServerContext): Caller["client"] {
+  const envelope = ctx.mcpReq.envelope as
+    Readonly<Record<string, Partial<Implementation> | undefined>> | undefined;
+  const info = envelope?.[CLIENT_INFO_META_KEY] ?? server.getClientVersion();
+  return clientClaim(info?.name, info?.version);
+}
+
+const MAX_CLAIM_LENGTH = 128;
+
+/** A client's claim about itself, kept short. */
+export const clientClaim = (name: unknown, version: unknown): Caller["client"] =>
+  typeof name === "string" && typeof version === "string"
+    ? { name: name.slice(0, MAX_CLAIM_LENGTH), version: version.slice(0, MAX_CLAIM_LENGTH) }
+    : null;

@@ -1,0 +1,53 @@
+import { serveStdio as serveSdk } from "@modelcontextprotocol/server/stdio";
+import type { Readable, Writable } from "node:stream";
+import type { Logger } from "pino";
+import type { Gate } from "../../gate/reply.ts";
+import type { Caller } from "../../request/principal.ts";
+import { createMcpServer } from "./server.ts";
+import { createStdioTransport } from "./stdio-transport.ts";
+
+// MCP over standard input and output.
+//
+//   O1. stdout carries the protocol and nothing else.
+//   O2. End of input, SIGTERM and SIGINT end the connection. Held calls then get their tickets, and a call that has
+//       begun to run is not broken off: the process stays until it has ended.
+
+export interface ServeStdioOptions {
+  readonly holdMs: number;
+  readonly version: string;
+  readonly log: Logger;
+  readonly progressEveryMs?: number;
+  readonly stdin?: Readable;
+  readonly stdout?: Writable;
+}
+
+/** How long a connection that ends stays open for answers. */
+const FAREWELL_MS = 1_000;
+
+/** Serves one client until it or the process ends, and resolves when no call is under way any more. */
+export async function serveStdio(gate: Gate, caller: Caller, options: ServeStdioOptions): Promise<void> {
+  const stopping = new AbortController();
+  const underWay = new Set<Promise<unknown>>();
+  const parts = { gate, ...options, stopping: stopping.signal, underWay };
+  const transport = createStdioTransport(options.stdin ?? process.stdin, options.stdout ?? process.stdout);
+  const connection = serveSdk(() => createMcpServer(parts, { caller }), {
+    transport,
+    onerror: (error) => options.log.debug({ err: error.message }, "mcp message not served"),
+  });
+  let stop: () => void = () => undefined;
+  const signalled = new Promise<void>((resolve) => {
+    stop = resolve;
+  });
+  process.once("SIGTERM", stop);
+  process.once("SIGINT", stop);
+  try {
+    await Promise.race([transport.ended, signalled]);
+    stopping.abort();
+    await transport.allAnswered(FAREWELL_MS);
+  } finally {
+    process.removeListener("SIGTERM", stop);
+    process.removeListener("SIGINT", stop);
+    await connection.close();
+  }
+  await Promise.allSettled([...underWay]);
+}

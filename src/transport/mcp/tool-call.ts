@@ -1,0 +1,72 @@
+import { REASONING_META } from "../../request/reasoning.ts";
+import { MAX_TICKET_LENGTH } from "./tool-list.ts";
+
+// What a `tools/call` says, taken apart and nothing more. Arguments and reasoning are passed on as they came: the gate
+// validates, measures and hashes them, and one place that does so is enough.
+
+/** Our own `_meta` key for the host's id of a call: a re-sent call with the same id is the same call. */
+export const CALL_ID_META = "dev.countersign/callId";
+/** Claude Code sends the model's tool use id on every call; it stays the same when the call is sent again. */
+const CLAUDE_CODE_META = "claudecode/toolUseId";
+
+const MAX_CALL_ID_LENGTH = 256;
+
+export interface ToolCall {
+  readonly tool: string;
+  readonly arguments: unknown;
+  readonly reasoning: unknown;
+  readonly callId: string | undefined;
+  readonly progressToken: string | number | undefined;
+}
+
+export type ParsedCall =
+  { readonly ok: true; readonly call: ToolCall } | { readonly ok: false; readonly why: string };
+
+export function parseToolCall(params: Readonly<Record<string, unknown>> | undefined): ParsedCall {
+  const name = params?.["name"];
+  if (typeof name !== "string") return { ok: false, why: "params.name must be a string" };
+  const given = params?.["_meta"];
+  const meta = (typeof given === "object" && given !== null ? given : {}) as Readonly<
+    Record<string, unknown>
+  >;
+  const callId = CALL_ID_META in meta ? meta[CALL_ID_META] : meta[CLAUDE_CODE_META];
+  if (callId !== undefined && !isCallId(callId)) {
+    // Dropping it would quietly turn a recognised call into a new one.
+    return { ok: false, why: `_meta call id must be a string of 1 to ${MAX_CALL_ID_LENGTH} characters` };
+  }
+  const token = meta["progressToken"];
+  return {
+    ok: true,
+    call: {
+      tool: name,
+      arguments: params?.["arguments"] ?? {},
+      reasoning: meta[REASONING_META],
+      callId,
+      progressToken: typeof token === "string" || typeof token === "number" ? token : undefined,
+    },
+  };
+}
+
+const isCallId = (value: unknown): value is string =>
+  typeof value === "string" && value.length > 0 && value.length <= MAX_CALL_ID_LENGTH;
+
+export type TicketArguments =
+  | { readonly ok: true; readonly ticket: string; readonly reason: string | null }
+  | { readonly ok: false; readonly why: string };
+
+/** Arguments of our own two tools. */
+export function parseTicket(value: unknown, withReason: boolean): TicketArguments {
+  if (typeof value !== "object" || value === null || Array.isArray(value)) {
+    return { ok: false, why: "arguments must be an object" };
+  }
+  const { ticket, reason, ...rest } = value as Readonly<Record<string, unknown>>;
+  const unknown = Object.keys(rest)[0] ?? (reason !== undefined && !withReason ? "reason" : undefined);
+  if (unknown !== undefined) return { ok: false, why: `unknown argument "${unknown.slice(0, 64)}"` };
+  if (typeof ticket !== "string" || ticket.length === 0 || ticket.length > MAX_TICKET_LENGTH) {
+    return { ok: false, why: "ticket must be the ticket of a pending result" };
+  }
+  if (reason !== undefined && reason !== null && (typeof reason !== "string" || reason.length > 1_000)) {
+    return { ok: false, why: "reason must be a string of at most 1000 characters" };
+  }
+  return { ok: true, ticket, reason: reason ?? null };
+}

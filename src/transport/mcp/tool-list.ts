@@ -1,0 +1,129 @@
+import type { Tool } from "@modelcontextprotocol/server";
+import type { Json } from "../../base/canonical-json.ts";
+import { CountersignError } from "../../errors.ts";
+import type { PublishedTool } from "../../gate/reply.ts";
+import { WAIT_TOOL, WITHDRAW_TOOL } from "./render.ts";
+
+// What MCP clients are told there is to call: the gate's tools, and two of ours that act on a ticket. None of them can
+// approve, change the policy or edit the log (P1).
+
+type JsonSchema = Readonly<Record<string, Json>>;
+
+/** Longest ticket that is looked at. */
+export const MAX_TICKET_LENGTH = 64;
+
+/**
+ * The result schema of every tool: a pending or refused reply validates, and so does the tool's own output. `output`
+ * is null for our own tools, whose result is that of whatever tool the ticket is about. No type here is nullable:
+ * what has no value is left out.
+ */
+export function widenedOutputSchema(tool: string, output: JsonSchema | null): JsonSchema {
+  return {
+    type: "object",
+    description:
+      "status says what happened: done (result holds the output), pending (not done; wait on the ticket), " +
+      "refused, failed (nothing changed), unknown (it may have taken effect).",
+    properties: {
+      status: { type: "string", enum: ["done", "pending", "refused", "failed", "unknown"] },
+      requestId: { type: "string" },
+      summary: { type: "string" },
+      ...(output === null ? {} : { result: nested(tool, output) }),
+      ticket: { type: "string" },
+      requestCode: { type: "string" },
+      because: { type: "array", items: { type: "string" } },
+      deadline: { type: "string" },
+      waitingFor: { type: "string" },
+      retryAfterMs: { type: "number" },
+      code: { type: "string" },
+      class: { type: "string" },
+      deniedBy: { type: "string", enum: ["policy", "person", "gate"] },
+      message: { type: "string" },
+      reason: { type: "string" },
+      advice: { type: "string" },
+    },
+    required: ["status"],
+  };
+}
+
+/** A schema inside another one: its own references keep pointing into itself. */
+function nested(tool: string, output: JsonSchema): JsonSchema {
+  const { $schema: _, ...schema } = output;
+  const refersToItself = JSON.stringify(schema).includes('"$ref"') && schema["$id"] === undefined;
+  return refersToItself ? { $id: `urn:countersign:tool:${tool}:output`, ...schema } : schema;
+}
+
+const ticket = {
+  type: "string",
+  description: "the ticket that a pending result named",
+  minLength: 1,
+  maxLength: MAX_TICKET_LENGTH,
+} as const;
+
+const COMPANIONS: readonly Tool[] = [
+  {
+    name: WAIT_TOOL,
+    title: "Wait for people",
+    description:
+      "Waits for people to answer a pending request, and gives its result once there is one. Give it the ticket of " +
+      "a pending result. It returns pending again if nobody has answered yet. It cannot approve anything.",
+    inputSchema: {
+      type: "object",
+      properties: { ticket },
+      required: ["ticket"],
+      additionalProperties: false,
+    },
+    outputSchema: widenedOutputSchema(WAIT_TOOL, null) as Tool["outputSchema"],
+    // Not a read: a request whose rule says when_attached runs while its caller waits here.
+    annotations: {
+      title: "Wait for people",
+      readOnlyHint: false,
+      destructiveHint: false,
+      idempotentHint: true,
+      openWorldHint: false,
+    },
+  },
+  {
+    name: WITHDRAW_TOOL,
+    title: "Take a request back",
+    description:
+      "Takes back a pending request of your own that is no longer wanted, so that nobody spends time on it. It is " +
+      "refused once the request has begun to run.",
+    inputSchema: {
+      type: "object",
+      properties: {
+        ticket,
+        reason: { type: "string", description: "why, for the record", maxLength: 1_000 },
+      },
+      required: ["ticket"],
+      additionalProperties: false,
+    },
+    outputSchema: widenedOutputSchema(WITHDRAW_TOOL, null) as Tool["outputSchema"],
+    annotations: {
+      title: "Take a request back",
+      readOnlyHint: false,
+      destructiveHint: false,
+      idempotentHint: true,
+      openWorldHint: false,
+    },
+  },
+];
+
+/**
+ * Everything `tools/list` answers, in a fixed order.
+ * @throws CountersignError `TOOL_INVALID` where a gated tool takes a name of ours
+ */
+export function listTools(published: readonly PublishedTool[]): readonly Tool[] {
+  const own = published.find((tool) => COMPANIONS.some(({ name }) => name === tool.name));
+  if (own !== undefined) throw new CountersignError("TOOL_INVALID", `tool name "${own.name}" is reserved`);
+  return [
+    ...published.map((tool) => ({
+      name: tool.name,
+      title: tool.title,
+      description: tool.description,
+      inputSchema: tool.inputSchema as Tool["inputSchema"],
+      outputSchema: widenedOutputSchema(tool.name, tool.outputSchema) as Tool["outputSchema"],
+      annotations: { ...tool.annotations },
+    })),
+    ...COMPANIONS,
+  ];
+}

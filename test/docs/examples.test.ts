@@ -1,0 +1,66 @@
+import { readFile } from "node:fs/promises";
+import { join } from "node:path";
+import { describe, expect, test } from "vitest";
+import { z } from "zod";
+import { formatSourceError } from "../../src/base/yaml.ts";
+import { parseConfig } from "../../src/config/config-file.ts";
+import { toolFacts } from "../../src/gate/regime.ts";
+import { loadPolicy } from "../../src/policy/load.ts";
+import { createDeployService, SERVICE_NAME, serviceRegistration } from "../../tools/deploy_service/tool.ts";
+
+// What people copy out of the docs has to work as it stands.
+
+const root = join(import.meta.dirname, "../..");
+
+/** Fenced blocks of a language, in order. */
+async function blocks(path: string, language: string): Promise<readonly string[]> {
+  const text = await readFile(join(root, path), "utf8");
+  return [...text.matchAll(new RegExp(`^\`\`\`${language}\\n([\\s\\S]*?)^\`\`\`$`, "gm"))].map(
+    (block) => block[1] ?? "",
+  );
+}
+
+describe("examples in the docs", () => {
+  test("the policy of the README loads, its condition checked against the tool", async () => {
+    const [policy = ""] = await blocks("README.md", "yaml");
+    const tool = createDeployService({ services: {}, stateDir: join(root, "nowhere") });
+    const loaded = loadPolicy(policy, { file: "README.md", tools: toolFacts([tool]) });
+    if (!loaded.ok) expect.fail(loaded.error.map(formatSourceError).join("\n"));
+    expect(loaded.value.people.size).toBe(3);
+  });
+
+  test("the countersign.yaml of the operating page loads, and names every section there is", async () => {
+    const [config = ""] = await blocks("docs/operating.md", "yaml");
+    const services = z.record(z.string().regex(SERVICE_NAME), serviceRegistration);
+    const parsed = parseConfig(config, "docs/operating.md", services);
+    if (!parsed.ok) expect.fail(parsed.error.map(formatSourceError).join("\n"));
+    expect(Object.keys(parsed.value.config).toSorted()).toEqual([
+      "clients",
+      "hold",
+      "isolation",
+      "limits",
+      "listeners",
+      "log_level",
+      "policy",
+      "services",
+      "stdio",
+      "version",
+    ]);
+  });
+
+  test("what hosts are told to put into their configuration is JSON", async () => {
+    const snippets = await blocks("README.md", "json");
+    expect(snippets).toHaveLength(2);
+    for (const snippet of snippets) {
+      const servers = Object.values(
+        z.record(z.string(), z.record(z.string(), z.json())).parse(JSON.parse(snippet)),
+      );
+      expect(Object.keys(servers[0] ?? {})).toEqual(["countersign"]);
+    }
+    const [shell = ""] = (await blocks("README.md", "sh")).filter((block) => block.includes("add-json"));
+    expect(JSON.parse(/'(\{.*\})'/.exec(shell)?.[1] ?? "")).toMatchObject({
+      type: "stdio",
+      timeout: 3_600_000,
+    });
+  });
+});

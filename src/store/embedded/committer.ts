@@ -150,8 +150,9 @@ export function createCommitter(parts: CommitterParts): Committer {
         advance(own);
       }
     } catch (error) {
-      for (const batch of [...planned, ...refused]) batch.reject(error);
-      throw error;
+      const told = asFault(error);
+      for (const batch of [...planned, ...refused]) batch.reject(told);
+      throw told;
     }
     const answer = (): void => {
       let at = 0;
@@ -269,7 +270,7 @@ export function createCommitter(parts: CommitterParts): Committer {
             reject(error);
           }
         };
-        if (journal.cursor === cursor) tryLook();
+        if (fault !== null || journal.cursor.size === cursor.size) tryLook();
         else resting.push(tryLook);
       }),
     async close() {

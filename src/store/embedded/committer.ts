@@ -87,7 +87,7 @@ export function createCommitter(parts: CommitterParts): Committer {
   const readOthers = async (): Promise<Entry[]> => {
     const others: Entry[] = [];
     await journal.readOn((batch) => others.push(...batch.entries));
-    journal.cutTorn();
+    await journal.cutTorn();
     if (others.length > 0) {
       await journal.settleRead();
       advance(others);
@@ -150,7 +150,10 @@ export function createCommitter(parts: CommitterParts): Committer {
         advance(own);
       }
     } catch (error) {
-      const told = asFault(error);
+      let told = asFault(error);
+      // Nobody was told of these bytes and nobody else can have read them: the lock is still ours.
+      if (told.code === "STORE_FULL")
+        await journal.cutTorn().catch((cause: unknown) => (told = asFault(cause)));
       for (const batch of [...planned, ...refused]) batch.reject(told);
       throw told;
     }

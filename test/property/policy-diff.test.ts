@@ -58,5 +58,5 @@ test("a change in which nothing is called weaker is not weaker for any call", ()
     { numRuns: 1_000 },
   );
   // Half of nothing would prove nothing.
-  expect(looked).toBeGreaterThan(100);
+  expect(looked).toBeGreaterThan(40);
 });

@@ -81,7 +81,11 @@ const median = (values: readonly number[]): number =>
   [...values].sort((a, b) => a - b)[values.length >> 1] as number;
 
 /** Writes segments of 64 MiB and a checkpoint; the verifier key. */
-export async function writeLog(directory: string, entries: number, mix: "received" | "mixed"): Promise<string> {
+export async function writeLog(
+  directory: string,
+  entries: number,
+  mix: "received" | "mixed",
+): Promise<string> {
   const logId = "log_01JD7Z0000000000000000000A";
   const signer = createCheckpointSigner({ key: createLogKey(), logId, isolation: "service" });
   const frontier = createFrontier();

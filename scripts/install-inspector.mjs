@@ -10,7 +10,17 @@ const folder = fileURLToPath(new URL("../.cache/inspector", import.meta.url));
 mkdirSync(folder, { recursive: true });
 const npm = spawnSync(
   process.platform === "win32" ? "npm.cmd" : "npm",
-  ["install", "--prefix", folder, "--no-audit", "--no-fund", "--no-package-lock", "--loglevel", "error", ...PACKAGES],
+  [
+    "install",
+    "--prefix",
+    folder,
+    "--no-audit",
+    "--no-fund",
+    "--no-package-lock",
+    "--loglevel",
+    "error",
+    ...PACKAGES,
+  ],
   { stdio: ["ignore", "inherit", "inherit"], cwd: folder },
 );
 process.exit(npm.status ?? 1);

@@ -104,7 +104,12 @@ export async function openHome(settings: Settings, options: OpenOptions): Promis
   const load = (text: string, tools: readonly ToolFacts[]): Result<Policy, readonly string[]> =>
     mapErr(loadPolicy(text, { file: settings.policyFile, tools }), (errors) => errors.map(formatSourceError));
 
-  const regime = createRegimeHolder({ state: state.adopted, blobs: store.blobs, loadPolicy: load, makeTools });
+  const regime = createRegimeHolder({
+    state: state.adopted,
+    blobs: store.blobs,
+    loadPolicy: load,
+    makeTools,
+  });
   await regime.refresh();
   const catchUp = async (): Promise<void> => {
     await store.catchUp();

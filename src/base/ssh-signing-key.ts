@@ -39,7 +39,10 @@ export function createSshKeyPair(comment: string): SshKeyPair {
         wireString("sha512"),
         wireString(hashed),
       ]);
-      const signature = Buffer.concat([wireString("ssh-ed25519"), wireString(sign(null, signed, privateKey))]);
+      const signature = Buffer.concat([
+        wireString("ssh-ed25519"),
+        wireString(sign(null, signed, privateKey)),
+      ]);
       return armour(
         "SSH SIGNATURE",
         Buffer.concat([

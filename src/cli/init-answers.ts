@@ -1,5 +1,5 @@
 import { resolve } from "node:path";
-import { CountersignError } from "../errors.ts";
+import { CountersignError, isFault } from "../errors.ts";
 import { neutralLine } from "../base/text.ts";
 import { runProgram } from "../consent/channels/cli/run-program.ts";
 import { listLocalKeys, localKeyAt, type LocalKey } from "../consent/channels/cli/ssh-key.ts";
@@ -16,6 +16,7 @@ export interface InitFlags {
   readonly agent?: string;
   readonly solo?: boolean;
   readonly team?: boolean;
+  readonly approver?: string;
   readonly service?: string;
   readonly repository?: string;
   readonly environment?: string;
@@ -31,6 +32,8 @@ export interface InitAnswers {
   readonly userVerified: boolean;
   readonly agent: string;
   readonly solo: boolean;
+  /** Who approves what the person's own agent asks; null where they are alone. */
+  readonly colleague: { readonly id: string; readonly fingerprint: string } | null;
   readonly service: {
     readonly name: string;
     readonly repository: string;
@@ -54,15 +57,23 @@ export async function initAnswers(cli: Cli, flags: InitFlags): Promise<InitAnswe
     ID.test(login) ? login : "",
     isId,
   );
-  const name =
-    flags.yes === true
-      ? (flags.name ?? person)
-      : await ask(flags.name, "--name", "your name, as others see it", person, isName);
+  const givenName = flags.name ?? (flags.yes === true ? person : undefined);
+  const name = await ask(givenName, "--name", "your name, as others see it", person, isName);
   const key = await askKey(cli, flags);
   const userVerified = await askUserVerified(cli, flags, key);
   const agent = await ask(flags.agent, "--agent", "the agent's id", "claude-desktop", isId);
   const solo = await askSolo(cli, flags);
-  return { person, name, key, userVerified, agent, solo, service: await askService(cli, flags, ask) };
+  const colleague = solo ? null : await askColleague(cli, flags, ask, person);
+  return {
+    person,
+    name,
+    key,
+    userVerified,
+    agent,
+    solo,
+    colleague,
+    service: await askService(cli, flags, ask),
+  };
 }
 
 type Check = (text: string) => string | null;
@@ -78,7 +89,9 @@ const isEnvironment: Check = (text) =>
   /^[a-z][a-z0-9-]{0,40}$/.test(text) ? null : "expected a name in lower case, such as prod";
 
 function demandFlags(cli: Cli, flags: InitFlags): void {
-  if (flags.solo === true && flags.team === true) throw usage("say one of --solo and --team");
+  if (flags.solo === true && (flags.team === true || flags.approver !== undefined)) {
+    throw usage("say one of --solo and --team", "somebody alone has no other approver");
+  }
   if (cli.terminal.interactive && flags.yes !== true) return;
   if (flags.yes !== true) {
     throw usage(
@@ -91,6 +104,7 @@ function demandFlags(cli: Cli, flags: InitFlags): void {
     flags.key === undefined ? "--key" : null,
     flags.agent === undefined ? "--agent" : null,
     flags.solo === undefined && flags.team === undefined ? "--solo or --team" : null,
+    flags.team === true && flags.approver === undefined ? "--approver" : null,
     ...(flags.service === undefined
       ? []
       : [
@@ -187,12 +201,60 @@ async function askUserVerified(cli: Cli, flags: InitFlags, key: LocalKey): Promi
 
 async function askSolo(cli: Cli, flags: InitFlags): Promise<boolean> {
   if (flags.solo === true) return true;
-  if (flags.team === true || flags.yes === true) return false;
+  if (flags.team === true || flags.approver !== undefined || flags.yes === true) return false;
   cli.terminal.note(
     "\nnobody may approve what their own agent asks, unless they are alone and the policy says so.",
   );
   return askYes(cli, "are you alone with this agent? [y/N] ");
 }
+
+/** A policy whose only approver owns the agent can hold calls and never let one through, so it does not load (C7). */
+async function askColleague(
+  cli: Cli,
+  flags: InitFlags,
+  ask: Ask,
+  person: string,
+): Promise<{ readonly id: string; readonly fingerprint: string }> {
+  const given = flags.approver?.indexOf("=") ?? -1;
+  if (flags.approver !== undefined && given < 1) {
+    throw usage(
+      `--approver: expected ID=KEY, got "${neutralLine(flags.approver)}"`,
+      "--approver ben=ben.pub, or --approver ben=SHA256:...",
+    );
+  }
+  const isOther: Check = (text) => (text === person ? "expected somebody else" : isId(text));
+  const id = await ask(
+    flags.approver?.slice(0, given),
+    "--approver",
+    "who approves what your agent asks: their id",
+    "",
+    isOther,
+  );
+  for (;;) {
+    const named = await ask(
+      flags.approver?.slice(given + 1),
+      "--approver",
+      "their SSH key: a .pub file, or SHA256:...",
+      "",
+      isKeyName,
+    );
+    if (named.startsWith("SHA256:")) return { id, fingerprint: named };
+    try {
+      return {
+        id,
+        fingerprint: (await localKeyAt(resolve(cli.parts.around.cwd, named), cli.ssh)).fingerprint,
+      };
+    } catch (error) {
+      if (flags.approver !== undefined || !isFault(error)) throw error;
+      cli.terminal.note(`  ${error.message}`);
+    }
+  }
+}
+
+const isKeyName: Check = (text) =>
+  /^SHA256:[A-Za-z0-9+/]{43}$/.test(text) || text.endsWith(".pub")
+    ? null
+    : "expected a .pub file, or SHA256: and 43 characters";
 
 async function askYes(cli: Cli, question: string): Promise<boolean> {
   const answer = await cli.terminal.ask(question);

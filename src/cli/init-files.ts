@@ -58,21 +58,26 @@ hold: 40s                          # a call waits this long for people, then it 
 
 /** Text of policy.yaml. */
 export function policyText(answers: InitAnswers, account: string): string {
-  const { person, name, key, userVerified, agent, solo } = answers;
+  const { person, name, key, userVerified, agent, colleague } = answers;
   const ssh = userVerified
     ? `{ fingerprint: ${quoted(key.fingerprint)}, user_verified: true }`
     : quoted(key.fingerprint);
-  const assurance = userVerified ? "A3" : "A2";
-  const soloLines = solo
-    ? `
+  const assurance = userVerified && colleague === null ? "A3" : "A2";
+  const others =
+    colleague === null
+      ? ""
+      : `\n  ${colleague.id}:\n    name: ${quoted(colleague.id)}\n    ssh: [${quoted(colleague.fingerprint)}]`;
+  const approvers = colleague === null ? person : `${person}, ${colleague.id}`;
+  const soloLines =
+    colleague === null
+      ? `
 # ${person} is alone with the agent: may approve what it asks on ${person}'s behalf, with a key file whose passphrase
 # is asked every time. Statement, log and receipt say solo. Remove this line when somebody joins.
 solo: ${person}
 `
-    : `
-# Nobody approves what their own agent asks. Add a second person, or nothing that ${person}'s agent asks can run:
-#   ben: { name: Ben, ssh: ["SHA256:..."] }        (ssh-keygen -lf ~/.ssh/id_ed25519.pub)
-# and put them into the group below.
+      : `
+# Nobody approves what their own agent asks: for ${agent}, that leaves ${colleague.id}. A person more is a line here and a
+# word in the group below; ssh-keygen -lf ~/.ssh/id_ed25519.pub prints their fingerprint.
 `;
   return `# Who may approve what, and with which proof. This file is a proposal: what runs is the last revision that was
 # adopted with \`countersign policy adopt\`. Check it with \`countersign policy check\` and \`countersign policy test\`.
@@ -82,10 +87,10 @@ people:
   ${person}:
     name: ${quoted(name)}
     ssh: [${ssh}]
-    os: [${quoted(account)}]       # calls over stdio from this account are on ${person}'s behalf
+    os: [${quoted(account)}]       # calls over stdio from this account are on ${person}'s behalf${others}
 ${soloLines}
 groups:
-  approvers: [${person}]
+  approvers: [${approvers}]
 
 agents:
   ${agent}: { owners: [${person}] }
@@ -95,13 +100,13 @@ defaults:
   approve: { by: [approvers], quorum: 1, assurance: A2, within: 30m }
 
 # What it takes to adopt another revision of this file.
-policy_change: { by: [approvers], quorum: 1, assurance: ${assurance} }
+policy_change: { by: [approvers], quorum: ${colleague === null ? 1 : 2}, assurance: ${assurance} }
 
 # The strictest matching rule wins: deny, then hold, then allow. Nothing matching means hold.
 rules:
-  - id: reading-is-free
-    match: { effect: read }
-    verdict: allow
+# - id: looking-is-free
+#   match: { tool: plan_infrastructure }
+#   verdict: allow
   - id: changes-need-a-person
     match: { effect: [write, destructive, privilege] }
     verdict: hold

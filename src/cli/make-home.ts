@@ -1,86 +1,90 @@
 import { createHash, randomBytes } from "node:crypto";
-import { chmod, lstat, mkdir, rm, writeFile } from "node:fs/promises";
+import { lstat, mkdir, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { formatSourceError, type SourceError } from "../base/yaml.ts";
 import { parseConfig } from "../config/config-file.ts";
 import { CONFIG_FILE } from "../config/locate-home.ts";
 import type { Settings } from "../config/settings.ts";
-import { CountersignError } from "../errors.ts";
+import { CountersignError, isFault } from "../errors.ts";
 import type { Cli } from "./context.ts";
 import type { InitAnswers } from "./init-answers.ts";
 import { configText, policyText } from "./init-files.ts";
 import type { NewHome } from "./parts.ts";
 
-// Makes a home: two files, the log with its first entries, two tokens. The first approver exists only by this.
+// Makes a home: two files, two tokens, then the log with its first entries. The first approver exists only by this.
 //
-// Nothing that exists is ever overwritten. What fails before the log is made leaves nothing behind; the log is made
-// last but for the tokens, and a home without its tokens says so when it is started.
+// Nothing that exists is ever overwritten. What a crash leaves: before the last token, files that the next run names
+// and does not touch; after it, a home that was begun, and the next run only has to make its log.
 
-export interface MadeHome extends NewHome {
-  /** Where the tokens are; their values are never printed. */
-  readonly mcpTokenFile: string;
-  readonly apiTokenFile: string;
-}
+const MCP_TOKEN = join("data", "keys", "mcp.token");
+const API_TOKEN = join("data", "keys", "api.token");
 
 /**
- * Refuses a place where a home, or a part of one, stands already.
- * @throws CountersignError `LOG_EXISTS`
+ * Whether a place is free for a new home, or holds one whose log is still to be made.
+ * @throws CountersignError `LOG_EXISTS` where anything else stands there
  */
-export async function demandEmpty(home: string): Promise<void> {
+export async function stateOf(home: string): Promise<"empty" | "begun"> {
+  const parts = [CONFIG_FILE, "policy.yaml", MCP_TOKEN, API_TOKEN];
+  if ((await Promise.all(parts.map((name) => isThere(join(home, name))))).every(Boolean)) return "begun";
   for (const name of [CONFIG_FILE, "policy.yaml", "data"]) {
-    const path = join(home, name);
-    const isThere = await lstat(path).then(
-      () => true,
-      () => false,
-    );
-    if (!isThere) continue;
-    throw new CountersignError("LOG_EXISTS", `${path} exists already; init makes new homes only`, {
-      hint: "choose another place: --home DIR; people are added in policy.yaml, then: countersign policy adopt",
-    });
+    if (await isThere(join(home, name))) throw exists(join(home, name));
   }
+  return "empty";
 }
 
-export async function makeHome(
-  cli: Cli,
-  home: string,
-  answers: InitAnswers,
-  reload: () => Promise<Settings>,
-): Promise<MadeHome> {
+const exists = (path: string, cause?: unknown): CountersignError =>
+  new CountersignError("LOG_EXISTS", `${path} exists already; init makes new homes only`, {
+    hint: "choose another place: --home DIR; people are added in policy.yaml, then: countersign policy adopt",
+    cause,
+  });
+
+const isThere = (path: string): Promise<boolean> =>
+  lstat(path).then(
+    () => true,
+    () => false,
+  );
+
+/** Writes everything but the log. What fails on the way leaves nothing behind. */
+export async function writeHome(cli: Cli, home: string, answers: InitAnswers): Promise<void> {
   const mcpToken = newToken("csm");
-  const apiToken = newToken("csa");
-  const config = configText({ answers, mcpTokenSha256: createHash("sha256").update(mcpToken).digest("hex") });
+  const config = configText({
+    answers,
+    mcpTokenSha256: createHash("sha256").update(mcpToken).digest("hex"),
+  });
   const policy = policyText(answers, cli.parts.around.account);
   demandValid(cli, config, policy);
   await mkdir(home, { recursive: true, mode: 0o700 });
-  await demandEmpty(home);
-  const written: string[] = [];
+  await stateOf(home);
+  await mkdir(join(home, "data"), { mode: 0o700 });
+  const written: string[] = [join(home, "data")];
   try {
+    await mkdir(join(home, "data", "keys"), { mode: 0o700 });
     for (const [name, text] of [
+      [join("data", ".gitignore"), "*\n"],
       [CONFIG_FILE, config],
       ["policy.yaml", policy],
+      [API_TOKEN, `${newToken("csa")}\n`],
+      [MCP_TOKEN, `${mcpToken}\n`],
     ] as const) {
       const path = join(home, name);
       await writeFile(path, text, { flag: "wx", mode: 0o600 });
       written.push(path);
     }
-    const made = await cli.parts.initHome(await reload());
-    const keys = join(home, "data", "keys");
-    await mkdir(keys, { recursive: true, mode: 0o700 });
-    await chmod(keys, 0o700);
-    const mcpTokenFile = join(keys, "mcp.token");
-    const apiTokenFile = join(keys, "api.token");
-    await writeFile(mcpTokenFile, `${mcpToken}\n`, { flag: "wx", mode: 0o600 });
-    await writeFile(apiTokenFile, `${apiToken}\n`, { flag: "wx", mode: 0o600 });
-    await writeFile(join(home, "data", ".gitignore"), "*\n", { flag: "wx", mode: 0o600 });
-    return { ...made, mcpTokenFile, apiTokenFile };
   } catch (error) {
-    const hasLog = await lstat(join(home, "data")).then(
-      () => true,
-      () => false,
-    );
-    // With a log in place the files belong to it; without one they are ours to take away again.
-    if (!hasLog) for (const path of written) await rm(path, { force: true });
+    for (const path of written) await rm(path, { recursive: true, force: true });
     throw error;
+  }
+}
+
+/**
+ * Makes the log of a home that {@link writeHome} wrote.
+ * @throws CountersignError `LOG_EXISTS` where it has one
+ */
+export async function finishHome(cli: Cli, settings: Settings): Promise<NewHome> {
+  try {
+    return await cli.parts.initHome(settings);
+  } catch (error) {
+    throw isFault(error, "LOG_EXISTS") ? exists(settings.home, error) : error;
   }
 }
 

@@ -8,9 +8,9 @@ import type { ListenAddress } from "../config/config-file.ts";
 import type { Surroundings } from "../config/environment.ts";
 import type { Settings } from "../config/settings.ts";
 import type { VerifyConsistency } from "../consent/channels/cli/witness.ts";
+import type { ReceiptSummary } from "../log/receipt-summary.ts";
 import type { Home } from "../gate/home.ts";
 import type { Policy, PolicyInput } from "../policy/policy.ts";
-import type { Store } from "../store/store.ts";
 import type { Streams } from "./terminal.ts";
 
 /** What the command line is given. Everything that touches a home, a log or a network comes in here. */
@@ -93,7 +93,7 @@ export interface LogTools {
     },
   ): Promise<LogReport>;
   /** The receipt of one request, as text. */
-  buildReceipt(store: Store, request: RequestId): Promise<string>;
+  buildReceipt(home: Pick<Home, "store" | "adoption">, request: RequestId): Promise<string>;
   /** Checks a receipt offline; without `key`, against the one it carries. */
   verifyReceipt(text: string, options: { readonly key?: string }): Promise<ReceiptReport>;
 }
@@ -128,4 +128,6 @@ export interface ReceiptReport {
   /** The verifier key that it was checked against. */
   readonly key: string | null;
   readonly findings: readonly Finding[];
+  /** What it proves, in the reader's order; null where it could not be read far enough. */
+  readonly summary: ReceiptSummary | null;
 }

@@ -42,7 +42,7 @@ export function createTerminal(
     (noColor === undefined || noColor === "") &&
     wish.env["TERM"] !== "dumb";
   return {
-    width: Math.min(MAX_WIDTH, Math.max(MIN_WIDTH, stdout.columns ?? 80)),
+    width: Math.min(MAX_WIDTH, Math.max(MIN_WIDTH, stdout.columns || 80)),
     paint: createPaint(colour),
     interactive: stdin.isTTY === true && stderr.isTTY === true,
     out: (text) => void stdout.write(`${text}\n`),

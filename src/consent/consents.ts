@@ -111,7 +111,8 @@ function record(consent: Consent, entry: Entry<"decision.recorded">): void {
   const { statement, statement_digest, person, assurance, counted, why_not } = entry.data;
   if (statement.decision === "take_back" && counted) {
     for (const decision of consent.decisions) {
-      if (decision.statementDigest === statement.takes_back && decision.person === person) decision.takenBack = true;
+      if (decision.statementDigest === statement.takes_back && decision.person === person)
+        decision.takenBack = true;
     }
   }
   consent.decisions.push({

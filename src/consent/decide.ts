@@ -21,7 +21,8 @@ import { SSHSIG_NAMESPACE, statementBytes, type Statement } from "./statement.ts
 //   L1. Decision, settlement and grant are one durable batch before the decider is answered.
 //   Two deciders at once: the batch expects the request's newest entry, so one of them folds again and decides again.
 
-export const statementDigest = (statement: Statement): Digest => digestBytes("statement", statementBytes(statement));
+export const statementDigest = (statement: Statement): Digest =>
+  digestBytes("statement", statementBytes(statement));
 
 /** What a counted decision brings about. */
 type Fate = "granted" | "denied" | "noted";
@@ -111,7 +112,8 @@ async function prepare(
         outcome: fate,
         by: fate === "denied" ? [attested.value.person] : [...new Set(approvers)].sort(),
         reason: fate === "denied" ? statement.reason : null,
-        solo: statement.solo || consent.decisions.some((d) => d.counted && d.person === consent.requirement.solo),
+        solo:
+          statement.solo || consent.decisions.some((d) => d.counted && d.person === consent.requirement.solo),
       },
     });
   }
@@ -200,4 +202,3 @@ function answerOf(
 /** A refusal in the words of the catalogue. */
 export const refusal = (code: DecisionRefusalCode): { readonly ok: false; readonly error: DecisionRefusal } =>
   err({ code, message: DECISION_REFUSALS[code] });
-

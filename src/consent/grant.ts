@@ -10,8 +10,7 @@ import type { EntryDraft } from "../log/entry.ts";
 
 /** What a grant rests on (G2). */
 export type GrantBasis =
-  | { readonly kind: "verdict" }
-  | { readonly kind: "consent"; readonly question: Digest };
+  { readonly kind: "verdict" } | { readonly kind: "consent"; readonly question: Digest };
 
 export function mintGrant(parts: {
   readonly request: RequestId;

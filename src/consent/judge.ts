@@ -37,7 +37,13 @@ export interface Attested {
   readonly assurance: Assurance;
 }
 
-export function judge(consent: Consent, attested: Attested, policy: Policy, viewComplete: boolean, now: number): Judgement {
+export function judge(
+  consent: Consent,
+  attested: Attested,
+  policy: Policy,
+  viewComplete: boolean,
+  now: number,
+): Judgement {
   const { statement, person } = attested;
   const { question, requirement } = consent;
   if (statement.approver !== person) return refused("wrong_person");
@@ -62,7 +68,11 @@ export function judge(consent: Consent, attested: Attested, policy: Policy, view
   }
   if (statement.decision === "deny") return { result: "counts" };
   if (!viewComplete) return refused("partial_view");
-  if (consent.decisions.some((d) => d.person === person && d.decision === "approve" && d.counted && !d.takenBack)) {
+  if (
+    consent.decisions.some(
+      (d) => d.person === person && d.decision === "approve" && d.counted && !d.takenBack,
+    )
+  ) {
     return refused("duplicate");
   }
   return eligibleFor.some((clause) => meets(attested.assurance, clause.assurance))

@@ -8,7 +8,9 @@ import type { Statement } from "./statement.ts";
 export const MAX_REASON_CHARS = 2_000;
 
 const digest = z.custom<Digest>(isDigest, "expected sha256: and 64 hex digits");
-const time = z.string().refine((text) => !Number.isNaN(parseTimestamp(text)), "expected a UTC timestamp with milliseconds");
+const time = z
+  .string()
+  .refine((text) => !Number.isNaN(parseTimestamp(text)), "expected a UTC timestamp with milliseconds");
 
 const schema = z.strictObject({
   typ: z.literal("countersign.decision"),

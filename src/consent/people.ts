@@ -20,7 +20,8 @@ export function resolveRequester(policy: Policy, caller: Caller): Result<Request
   if (caller.agent === null) {
     return err({
       message: "the call names no agent",
-      lines: 'countersign.yaml:\n  stdio: { agent: <name> }\npolicy.yaml:\n  agents: { <name>: { owners: [<person>] } }',
+      lines:
+        "countersign.yaml:\n  stdio: { agent: <name> }\npolicy.yaml:\n  agents: { <name>: { owners: [<person>] } }",
     });
   }
   const agent = policy.agents.get(caller.agent);
@@ -48,7 +49,8 @@ function resolvePrincipal(policy: Policy, caller: Caller): Result<Requester["pri
   if (person !== undefined && !person.disabled) return ok({ kind: "person", id: claim.id });
   if (policy.services.has(claim.id)) return ok({ kind: "service", id: claim.id });
   return err({
-    message: person === undefined ? `the principal "${claim.id}" is not in the policy` : `"${claim.id}" is disabled`,
+    message:
+      person === undefined ? `the principal "${claim.id}" is not in the policy` : `"${claim.id}" is disabled`,
     lines: `policy.yaml:\n  people: { ${claim.id}: { name: <name> } }   # or\n  services: { ${claim.id}: {} }`,
   });
 }

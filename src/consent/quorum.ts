@@ -44,7 +44,11 @@ export function quorumOf(
 }
 
 /** The first clause that nobody could meet, or null (C7). */
-export function unmeetableClause(policy: Policy, requirement: Requirement, requester: Requester): Clause | null {
+export function unmeetableClause(
+  policy: Policy,
+  requirement: Requirement,
+  requester: Requester,
+): Clause | null {
   for (const clause of requirement.clauses) {
     let able = 0;
     for (const person of membersOf(policy, clause.from)) {

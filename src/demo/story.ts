@@ -49,14 +49,22 @@ export async function playDemo(parts: StoryParts): Promise<number> {
     version: parts.version,
   });
   try {
-    scene(`The first release, so that there is something to change: ${DEMO.agent} asks, the demo approver signs`);
-    const first = await ask(parts, home, agent, workspace, "The shop has to go online.", true);
+    scene(
+      `The first release, so that there is something to change: ${DEMO.agent} asks, the demo approver signs`,
+    );
+    const first = await ask(parts, home, agent, workspace, "The shop has to go online.", {
+      auto: true,
+      show: false,
+    });
     if (first === null) return 1;
 
     const commit = await commitNextVersion(workspace.repository, parts.around);
     scene(`A developer commits a change (${commit.slice(0, 12)}) and ${DEMO.agent} wants it live`);
     say(paint.dim(`   tools/call deploy_service { service: "${DEMO.service}", ref: "main" } over MCP`));
-    const outcome = await ask(parts, home, agent, workspace, "The winter sale starts today.", parts.auto);
+    const outcome = await ask(parts, home, agent, workspace, "The winter sale starts today.", {
+      auto: parts.auto,
+      show: true,
+    });
     if (outcome === null) return 1;
 
     scene("What is live now");
@@ -81,7 +89,7 @@ async function ask(
   agent: Awaited<ReturnType<typeof connectAgent>>,
   workspace: DemoWorkspace,
   justification: string,
-  auto: boolean,
+  { auto, show }: { readonly auto: boolean; readonly show: boolean },
 ): Promise<string | null> {
   const { say, paint } = parts;
   const before = new Set(home.desk.pending().map((item) => item.request));
@@ -90,18 +98,15 @@ async function ask(
     { service: DEMO.service, ref: "main", justification },
     (message) => say(paint.dim(`   agent hears: ${neutralise(message, { lines: false }).text}`)),
   );
-  const request = await Promise.race([
-    waitForQuestion(home, before),
-    // An answer before any question is a refusal: nobody will be asked.
-    call.then((answer) => {
-      say(`   ${neutralise(answer.text).text}`);
-      return null;
-    }),
-  ]);
-  if (request === null) return null;
+  // An answer before any question is a refusal: nobody will be asked.
+  const request = await Promise.race([waitForQuestion(home, before), call.then(() => null)]);
+  if (request === null) {
+    say(`   ${neutralise((await call).text).text}`);
+    return null;
+  }
   const open = await home.desk.open(request);
-  if (auto) say(`   held: ${neutralise(open.view.effectLine, { lines: false }).text} · code ${open.code}`);
-  const decided = await decide(parts, home, workspace, open, auto);
+  say(`   held: ${neutralise(open.view.effectLine, { lines: false }).text} · code ${open.code}`);
+  const decided = await decide(parts, home, workspace, open, { auto, show });
   const answer = await call;
   say("");
   for (const line of neutralise(answer.text).text.split("\n")) say(paint.cyan(`   agent gets: ${line}`));
@@ -126,10 +131,10 @@ async function decide(
   home: OpenedHome,
   workspace: DemoWorkspace,
   open: OpenQuestion,
-  auto: boolean,
+  { auto, show }: { readonly auto: boolean; readonly show: boolean },
 ): Promise<Statement["decision"]> {
   const { say, paint } = parts;
-  if (!auto || parts.auto) {
+  if (show) {
     const { text } = renderQuestion(open, {
       width: parts.width,
       paint,
@@ -144,7 +149,11 @@ async function decide(
   let decision: Statement["decision"] = "approve";
   if (auto) say(paint.yellow("   signing as the demo approver, because nobody was asked to"));
   else if (!offersApproval(open)) decision = "deny";
-  else decision = (await parts.ask("   Approve this, as the demo approver? [y/N] "))?.trim().toLowerCase() === "y" ? "approve" : "deny";
+  else
+    decision =
+      (await parts.ask("   Approve this, as the demo approver? [y/N] "))?.trim().toLowerCase() === "y"
+        ? "approve"
+        : "deny";
   const statement = await home.desk.draft(open.request, {
     decision,
     person: DEMO.person,
@@ -158,7 +167,11 @@ async function decide(
     fingerprint: workspace.approver.fingerprint,
     channel: "cli",
   });
-  say(answered.ok ? paint.green(`   ${decision} signed: ${answered.value.state}`) : `   ${answered.error.message}`);
+  say(
+    answered.ok
+      ? paint.green(`   ${decision} signed: ${answered.value.state}`)
+      : `   ${answered.error.message}`,
+  );
   return decision;
 }
 
@@ -171,19 +184,26 @@ async function prove(
   const { say, paint, logTools } = parts;
   await home.store.catchUp();
   const history = await home.requests.history(request as OpenQuestion["request"]);
-  for (const entry of history) say(paint.dim(`   #${String(entry.seq).padEnd(3)} ${entry.time}  ${entry.kind}`));
-  const report = await logTools.verifyLog(home, () => undefined);
+  for (const entry of history)
+    say(paint.dim(`   #${String(entry.seq).padEnd(3)} ${entry.time}  ${entry.kind}`));
+  const report = await logTools.verifyLog(join(home.settings.dataDir, "log"), {});
   say(
     report.ok
-      ? paint.green(`   log verify: ok, ${report.size} entries, root ${report.root.slice(0, 23)}…`)
+      ? paint.green(
+          `   log verify: ok, ${report.entries} entries, root ${report.checkpoint?.root.slice(0, 23) ?? ""}…`,
+        )
       : paint.red("   log verify: FAILED"),
   );
-  const text = await logTools.buildReceipt(home.store, request as OpenQuestion["request"]);
+  const text = await logTools.buildReceipt(home, request as OpenQuestion["request"]);
   const file = join(workspace.home, "receipts", `${request}.json`);
   await mkdir(join(workspace.home, "receipts"), { recursive: true });
   await writeFile(file, text);
-  const receipt = await logTools.verifyReceipt(text, null);
-  say(receipt.ok ? paint.green("   receipt: ok, it verifies without this machine") : paint.red("   receipt: FAILED"));
+  const receipt = await logTools.verifyReceipt(text, {});
+  say(
+    receipt.ok
+      ? paint.green("   receipt: ok, it verifies without this machine")
+      : paint.red("   receipt: FAILED"),
+  );
   say(paint.dim(`   ${file}`));
   say("");
   const self = parts.self.join(" ");

@@ -25,7 +25,11 @@ export const claimEntry = (of: DispatchOf, owner: ClaimOwner): EntryDraft<"execu
 });
 
 /** Stores what the lease needs to undo; null where countersign has nothing to end. */
-export async function storeLease(blobs: BlobStore, sealed: SealedPlan, request: RequestId): Promise<BlobRef | null> {
+export async function storeLease(
+  blobs: BlobStore,
+  sealed: SealedPlan,
+  request: RequestId,
+): Promise<BlobRef | null> {
   if (sealed.lease === null || sealed.lease.endsBy !== "countersign") return null;
   const bytes = canonicalBytes(sealed.lease.undo);
   const [ref] = await blobs.put([{ tag: "undo", bytes, type: "application/json", sealFor: request }]);

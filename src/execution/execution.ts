@@ -74,12 +74,18 @@ export interface Executor {
   run(
     request: RequestId,
     progress: (message: string) => void,
-    options?: { /** The steward may claim again what a dead process had claimed and not dispatched. */ takeOver: boolean },
+    options?: {
+      /** The steward may claim again what a dead process had claimed and not dispatched. */ takeOver: boolean;
+    },
   ): Promise<Ran | null>;
   /** Runs a request that this process has claimed and dispatched already. */
   runDispatched(request: RequestId, progress: (message: string) => void): Promise<Ran | null>;
   /** A tool context for this request, for recovery. */
-  contextFor(record: RequestRecord, grant: string, mode: ContextParts["mode"]): ReturnType<ExecutorParts["context"]>;
+  contextFor(
+    record: RequestRecord,
+    grant: string,
+    mode: ContextParts["mode"],
+  ): ReturnType<ExecutorParts["context"]>;
 }
 
 export function createExecutor(parts: ExecutorParts): Executor {
@@ -100,7 +106,11 @@ export function createExecutor(parts: ExecutorParts): Executor {
       progress,
     });
 
-  const append = (record: RequestRecord, newest: number, entries: readonly EntryDraft[]): Promise<AppendResult> =>
+  const append = (
+    record: RequestRecord,
+    newest: number,
+    entries: readonly EntryDraft[],
+  ): Promise<AppendResult> =>
     parts.append({
       expect: [
         { subject: record.id, newest },
@@ -148,7 +158,9 @@ export function createExecutor(parts: ExecutorParts): Executor {
     const { revision } = parts.policy();
     if (guard !== record.planned.guard) {
       const message =
-        guard === null ? "the world could not be read again" : "the world is no longer the one that was shown";
+        guard === null
+          ? "the world could not be read again"
+          : "the world is no longer the one that was shown";
       await append(record, claimedSeq, [staleEntry(record, revision, message, clock.now())]);
       return false;
     }
@@ -210,13 +222,16 @@ export function createExecutor(parts: ExecutorParts): Executor {
     dispatchedSeq: number,
     result: Ran & { readonly undo: Json | null },
   ): Promise<void> => {
-    const output = result.output === null ? null : await putJson(parts.blobs, "result", parts.mask(result.output));
+    const output =
+      result.output === null ? null : await putJson(parts.blobs, "result", parts.mask(result.output));
     const undo = result.undo === null ? null : await putJson(parts.blobs, "undo", result.undo);
     const { revision } = parts.policy();
     const appended = await parts.append({
       expect: [{ subject: record.id, newest: dispatchedSeq }],
       newKeys: [],
-      entries: [settledEntry(record, execution.grant, revision, result.outcome, { output, undo }, clock.now())],
+      entries: [
+        settledEntry(record, execution.grant, revision, result.outcome, { output, undo }, clock.now()),
+      ],
     });
     if (appended.ok) return;
     // Somebody took us for dead and settled it as unknown: our result is evidence and changes no state (X2).

@@ -36,14 +36,19 @@ export function createLeaseKeeper(parts: LeaseParts): LeaseKeeper {
     } catch (error) {
       const wait = Math.min(FIRST_RETRY_MS * 2 ** (attempts - 1), LONGEST_RETRY_MS);
       retries.set(lease.id, { attempts, notBefore: parts.clock.monotonic() + wait });
-      parts.log.error({ leaseId: lease.id, requestId: lease.opened.request, attempts, err: error }, "lease not ended");
+      parts.log.error(
+        { leaseId: lease.id, requestId: lease.opened.request, attempts, err: error },
+        "lease not ended",
+      );
       return;
     }
     retries.delete(lease.id);
     await parts.append({
       expect: [],
       newKeys: [],
-      entries: [{ kind: "lease.ended", subject: lease.id, policy: null, data: { lease: lease.id, attempts } }],
+      entries: [
+        { kind: "lease.ended", subject: lease.id, policy: null, data: { lease: lease.id, attempts } },
+      ],
     });
   };
 

@@ -23,7 +23,8 @@ export async function outcomeOfError(
   message: string,
   reconcile: () => Promise<Reconciled>,
 ): Promise<Outcome> {
-  if (error instanceof NoEffect) return { kind: "failed", summary: message, error: { code: error.code, message } };
+  if (error instanceof NoEffect)
+    return { kind: "failed", summary: message, error: { code: error.code, message } };
   const found = await reconcile().catch((): Reconciled => "unknown");
   switch (found) {
     case "done":
@@ -55,7 +56,8 @@ export function settledEntry(
       summary: outcome.summary.slice(0, 1_000),
       output: blobs.output,
       undo: blobs.undo,
-      error: outcome.error === null ? null : { ...outcome.error, message: outcome.error.message.slice(0, 1_000) },
+      error:
+        outcome.error === null ? null : { ...outcome.error, message: outcome.error.message.slice(0, 1_000) },
     },
   };
 }

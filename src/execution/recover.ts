@@ -78,7 +78,8 @@ export function createRecovery(
     const record = state.requests.open.get(request);
     const execution = state.executions.open.get(request);
     const tool = record === undefined ? null : parts.tool(record.received.tool);
-    if (record?.phase !== "unknown" || execution === undefined || tool === null || !tool.canReconcile) return false;
+    if (record?.phase !== "unknown" || execution === undefined || tool === null || !tool.canReconcile)
+      return false;
     const { ctx, dispose } = await executor.contextFor(record, execution.grant, "preview");
     try {
       const sealed = await readPlan(parts.blobs, record);

@@ -99,12 +99,21 @@ export function createAdoption(parts: AdoptionParts): AdoptionDesk {
       { tag: "policy", bytes: new TextEncoder().encode(text), type: "application/yaml" },
       { tag: "registry", bytes: canonicalBytes(registrations), type: "application/json" },
     ]);
-    if (textRef === undefined || registryRef === undefined) throw new Error("the blob store gave no reference");
+    if (textRef === undefined || registryRef === undefined)
+      throw new Error("the blob store gave no reference");
     const entry: EntryDraft<"policy.adopted"> = {
       kind: "policy.adopted",
       subject: "policy",
       policy: policy.revision,
-      data: { revision: policy.revision, registry, from, mode, text: textRef, registrations: registryRef, statements },
+      data: {
+        revision: policy.revision,
+        registry,
+        from,
+        mode,
+        text: textRef,
+        registrations: registryRef,
+        statements,
+      },
     };
     const appended = await parts.store.append({
       expect: [{ subject: "policy", newest: expected }],
@@ -120,7 +129,11 @@ export function createAdoption(parts: AdoptionParts): AdoptionDesk {
     return policy.revision;
   };
 
-  const report = async (content: string, revision: Digest | null, errors: readonly string[]): Promise<void> => {
+  const report = async (
+    content: string,
+    revision: Digest | null,
+    errors: readonly string[],
+  ): Promise<void> => {
     await parts.store.append({
       expect: [{ subject: "policy", newest: parts.state.newestSeq }],
       newKeys: [],
@@ -153,16 +166,26 @@ export function createAdoption(parts: AdoptionParts): AdoptionDesk {
       const facts = parts.verifySignature(proof.signature, adoptionBytes(statement), ADOPTION_NAMESPACE);
       const owner = facts === null ? null : personOfKey(policy, facts.fingerprint);
       if (facts === null || owner === null || owner.person.id !== statement.approver) {
-        throw new CountersignError("SIGNATURE_INVALID", `the adoption statement of "${statement.approver}" does not verify`, {
-          hint: "sign it with a key that the running policy lists for that person",
-        });
+        throw new CountersignError(
+          "SIGNATURE_INVALID",
+          `the adoption statement of "${statement.approver}" does not verify`,
+          {
+            hint: "sign it with a key that the running policy lists for that person",
+          },
+        );
       }
       const fits =
-        statement.log === parts.store.logId && isSame(statement.from, bound.from) && isSame(statement.to, bound.to);
+        statement.log === parts.store.logId &&
+        isSame(statement.from, bound.from) &&
+        isSame(statement.to, bound.to);
       if (!fits) {
-        throw new CountersignError("ADOPTION_REFUSED", `the statement of "${statement.approver}" is about other revisions`, {
-          hint: "the file or the running policy changed since it was signed; sign again: countersign policy adopt",
-        });
+        throw new CountersignError(
+          "ADOPTION_REFUSED",
+          `the statement of "${statement.approver}" is about other revisions`,
+          {
+            hint: "the file or the running policy changed since it was signed; sign again: countersign policy adopt",
+          },
+        );
       }
       if (eligible.has(owner.person.id) && meets(assuranceOf(facts, owner.userVerified), need.assurance)) {
         people.add(owner.person.id);
@@ -174,12 +197,21 @@ export function createAdoption(parts: AdoptionParts): AdoptionDesk {
   return {
     current: () => parts.regime.current().policy,
 
+    sequence: () => parts.state.adoptions,
+
     async proposal() {
       await parts.catchUp();
       const { policy } = parts.regime.current();
       const loaded = candidateOf(await parts.readFiles());
       if (!loaded.ok) {
-        return { revision: null, registry: running().registry, errors: loaded.error, changed: true, diff: [], needs: null };
+        return {
+          revision: null,
+          registry: running().registry,
+          errors: loaded.error,
+          changed: true,
+          diff: [],
+          needs: null,
+        };
       }
       const to = loaded.value;
       const registryChanged = to.registry !== running().registry;
@@ -216,7 +248,10 @@ export function createAdoption(parts: AdoptionParts): AdoptionDesk {
       const from = running();
       if (isSame(from, boundOf(to))) return from.policy;
       const expected = parts.state.newestSeq;
-      const proved = statements.map(({ statement, proof }) => ({ statement, proof: withKey(proof, statement) }));
+      const proved = statements.map(({ statement, proof }) => ({
+        statement,
+        proof: withKey(proof, statement),
+      }));
       if (policy.adopt !== "on_save") {
         const need = needOf(policy);
         const people = signers(policy, need, { from, to: boundOf(to) }, proved);
@@ -228,7 +263,13 @@ export function createAdoption(parts: AdoptionParts): AdoptionDesk {
           );
         }
       }
-      return write(to, from, policy.adopt === "on_save" && proved.length === 0 ? "on_save" : "signed", proved, expected);
+      return write(
+        to,
+        from,
+        policy.adopt === "on_save" && proved.length === 0 ? "on_save" : "signed",
+        proved,
+        expected,
+      );
     },
 
     async adoptFirst() {
@@ -288,7 +329,8 @@ function registryDiff(from: JsonObject, to: JsonObject): Proposal["diff"] {
       else if (b === undefined) lines.push({ text: `${kind} ${name}: removed`, weaker: false });
       else {
         const fields = changedFields(a as JsonObject, b as JsonObject);
-        if (fields.length > 0) lines.push({ text: `${kind} ${name}: ${fields.join(", ")} changed`, weaker: true });
+        if (fields.length > 0)
+          lines.push({ text: `${kind} ${name}: ${fields.join(", ")} changed`, weaker: true });
       }
     }
   }

@@ -5,7 +5,7 @@ import { createExpire } from "./expire.ts";
 import { historyOf } from "./history.ts";
 import type { GateParts } from "./parts.ts";
 import type { Attachment, Reply } from "./reply.ts";
-import { pendingReply, refused, replyFromHistory, waitingFor } from "./resume.ts";
+import { pendingReply, refused, replyFromHistory } from "./resume.ts";
 
 // Stays with a request while its caller is attached: until it ends, the hold time is over, or the caller is gone.
 // A caller that goes away withdraws nothing; whether the action runs never depends on the life of a socket.
@@ -34,7 +34,9 @@ export function createAttend(parts: GateParts): Attend {
       .then((ran) => {
         if (ran !== null && ran.output !== null && progressOf.has(request)) outputs.set(request, ran.output);
       })
-      .catch((error: unknown) => parts.log.error({ requestId: request, err: error }, "execution could not be recorded"))
+      .catch((error: unknown) =>
+        parts.log.error({ requestId: request, err: error }, "execution could not be recorded"),
+      )
       .finally(() => {
         running.delete(request);
         parts.wakeups.wake(request);
@@ -52,8 +54,10 @@ export function createAttend(parts: GateParts): Attend {
 
   const answer = async (request: RequestId): Promise<Reply> => {
     await running.get(request);
-    const reply = await replyFromHistory(request, await historyOf(parts.store, request), async (ref) =>
-      JSON.parse(new TextDecoder().decode(await parts.store.blobs.get("result", ref))) as Json,
+    const reply = await replyFromHistory(
+      request,
+      await historyOf(parts.store, request),
+      async (ref) => JSON.parse(new TextDecoder().decode(await parts.store.blobs.get("result", ref))) as Json,
     );
     const output = outputs.get(request);
     if (reply === null) {
@@ -96,8 +100,7 @@ export function createAttend(parts: GateParts): Attend {
         const waiting = pending(request);
         if ((left <= 0 || attachment.signal.aborted) && waiting !== null) return waiting;
         if (record.phase === "granted") start(request);
-        const quorumLine = waiting?.status === "pending" ? waiting.waitingFor : waitingFor(record, null);
-        tell(quorumLine);
+        if (record.phase === "held" && waiting?.status === "pending") tell(waiting.waitingFor);
         await parts.wakeups.changed(
           request,
           record.phase === "held" ? Math.min(left, untilDeadline(request)) : Math.min(left, RETRY_MS),

@@ -13,7 +13,14 @@ import { requesterKey } from "../request/requests.ts";
 import type { AppendResult } from "../store/store.ts";
 import type { Preview } from "../preview/preview.ts";
 import type { Attend } from "./attend.ts";
-import { becauseOf, makeQuestion, maskKeysOf, policyInput, storeEvidence, type StoredEvidence } from "./evidence.ts";
+import {
+  becauseOf,
+  makeQuestion,
+  maskKeysOf,
+  policyInput,
+  storeEvidence,
+  type StoredEvidence,
+} from "./evidence.ts";
 import type { Intake, IntakeRefusal } from "./intake.ts";
 import type { GateParts } from "./parts.ts";
 import type { Attachment, Call, Reply } from "./reply.ts";
@@ -44,7 +51,11 @@ export interface Commit {
 export function createCommit(parts: GateParts, attend: Attend): Commit {
   const { clock, store } = parts;
 
-  const received = ({ received, keys }: Intake, policy: Policy, stored: StoredEvidence): EntryDraft<"request.received"> => ({
+  const received = (
+    { received, keys }: Intake,
+    policy: Policy,
+    stored: StoredEvidence,
+  ): EntryDraft<"request.received"> => ({
     kind: "request.received",
     subject: received.id,
     policy: policy.revision,
@@ -140,7 +151,12 @@ export function createCommit(parts: GateParts, attend: Attend): Commit {
     const previewed = await parts.preview(request, (message) => attachment.progress?.(message));
     if (!previewed.ok) {
       parts.log.warn(
-        { requestId: request.id, tool: request.tool.name, code: previewed.error.code, detail: previewed.error.detail },
+        {
+          requestId: request.id,
+          tool: request.tool.name,
+          code: previewed.error.code,
+          detail: previewed.error.detail,
+        },
         "preview failed",
       );
       return fail(previewed.error.code, previewed.error.message);
@@ -148,7 +164,10 @@ export function createCommit(parts: GateParts, attend: Attend): Commit {
     const preview = previewed.value;
     const { lease } = preview;
     if (lease?.endsBy === "countersign" && !(await parts.hasSteward())) {
-      return fail("needs_service", "this action has an end that the gateway must bring about, and no steward runs");
+      return fail(
+        "needs_service",
+        "this action has an end that the gateway must bring about, and no steward runs",
+      );
     }
     return decide(intake, policy, preview, attachment);
   };
@@ -166,7 +185,8 @@ export function createCommit(parts: GateParts, attend: Attend): Commit {
     const verdict = policy.evaluate(input);
     const maskKeys = maskKeysOf(policy, verdict);
     const view = parts.view({ received: request, toolView, rules: verdict.rules, maskKeys });
-    const bytes = preview.files.reduce((sum, file) => sum + file.bytes.length, 0) + JSON.stringify(view).length;
+    const bytes =
+      preview.files.reduce((sum, file) => sum + file.bytes.length, 0) + JSON.stringify(view).length;
     if (!parts.limiter.take(who, "blobBytesPerDay", bytes).ok) {
       return { reply: () => Promise.resolve(tooMuch(parts.limits.blobBytesPerDay)) };
     }
@@ -197,9 +217,24 @@ export function createCommit(parts: GateParts, attend: Attend): Commit {
       case "deny":
         return refuseWith(intake, policy, stored, [plannedEntry], ofVerdict(verdict));
       case "hold":
-        return hold(intake, policy, verdict, preview, { ...stored, planned: stored.planned }, plannedEntry, attachment);
+        return hold(
+          intake,
+          policy,
+          verdict,
+          preview,
+          { ...stored, planned: stored.planned },
+          plannedEntry,
+          attachment,
+        );
       case "allow":
-        return allow(intake, policy, [plannedEntry], { ...stored, planned: stored.planned }, preview.expiresAt, attachment);
+        return allow(
+          intake,
+          policy,
+          [plannedEntry],
+          { ...stored, planned: stored.planned },
+          preview.expiresAt,
+          attachment,
+        );
     }
   };
 
@@ -243,7 +278,10 @@ export function createCommit(parts: GateParts, attend: Attend): Commit {
       },
     ]);
     if (!appended.ok) return "again";
-    parts.log.info({ requestId: intake.received.id, verdict: "hold", code: requestCode(digest) }, "request held");
+    parts.log.info(
+      { requestId: intake.received.id, verdict: "hold", code: requestCode(digest) },
+      "request held",
+    );
     return attended(intake, attachment);
   };
 
@@ -277,7 +315,10 @@ export function createCommit(parts: GateParts, attend: Attend): Commit {
     ]);
     if (!appended.ok) return "again";
     parts.log.info({ requestId: id, verdict: "allow" }, "request allowed");
-    attend.adopt(id, parts.executor.runDispatched(id, (message) => attachment.progress?.(message)));
+    attend.adopt(
+      id,
+      parts.executor.runDispatched(id, (message) => attachment.progress?.(message)),
+    );
     return attended(intake, attachment);
   };
 

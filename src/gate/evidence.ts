@@ -194,13 +194,12 @@ export function makeQuestion(parts: {
 }
 
 /** Names of members that the policy wants masked for a request that its rules matched. */
-export function maskKeysOf(policy: Policy, verdict: Verdict): readonly string[] {
-  const sets = policy.document["masks"] as Readonly<Record<string, { readonly keys: readonly string[] }>> | undefined;
-  return (verdict.requirement?.masks ?? []).flatMap((name) => sets?.[name]?.keys ?? []);
-}
+export const maskKeysOf = (policy: Policy, verdict: Verdict): readonly string[] =>
+  verdict.masks.flatMap((name) => policy.masks.get(name) ?? []);
 
 /** What rules said, short enough for an entry. */
-export const becauseOf = (verdict: Verdict): readonly string[] => verdict.because.map((text) => text.slice(0, 500));
+export const becauseOf = (verdict: Verdict): readonly string[] =>
+  verdict.because.map((text) => text.slice(0, 500));
 
 /** Masked reasoning as the view shows it. */
 export const reasoningForView = (mask: Masker, reasoning: Reasoning): View["reasoning"] => ({

@@ -66,9 +66,13 @@ export function createGate(parts: GateParts, attend: Attend): Gate {
       const known = await recognise(intake, attachment);
       if (known !== null) return known;
     }
-    throw new CountersignError("POLICY_NOT_ADOPTED", "the policy changed faster than the call could be decided", {
-      hint: "call again",
-    });
+    throw new CountersignError(
+      "POLICY_NOT_ADOPTED",
+      "the policy changed faster than the call could be decided",
+      {
+        hint: "call again",
+      },
+    );
   };
 
   const passOnce = (intake: Intake, policy: Policy, first: Verdict, attachment: Attachment) => {
@@ -90,15 +94,19 @@ export function createGate(parts: GateParts, attend: Attend): Gate {
     if ((await parts.freeBytes()) < parts.limits.minFreeBytes) {
       return { code: "disk_low", message: "the gateway's disk is nearly full; new calls are refused" };
     }
-    if (parts.clockIsBehind()) return { code: "clock_behind", message: "the gateway's clock is behind its own log" };
+    if (parts.clockIsBehind())
+      return { code: "clock_behind", message: "the gateway's clock is behind its own log" };
     return null;
   };
 
   /** A call that never became a request: an entry where a person would look for it, within the limits. */
   const turnAway = async (call: Call, refusal: IntakeRefusal, intake?: Intake): Promise<Reply> => {
-    const principal = call.caller.principal.kind === "os" ? call.caller.principal.account : call.caller.principal.id;
+    const principal =
+      call.caller.principal.kind === "os" ? call.caller.principal.account : call.caller.principal.id;
     const agent = call.caller.agent ?? "";
-    const logged = refusal.code !== "rate_limited" && (intake !== undefined || parts.limiter.take(requesterKey(principal, agent), "heldPerMinute").ok);
+    const logged =
+      refusal.code !== "rate_limited" &&
+      (intake !== undefined || parts.limiter.take(requesterKey(principal, agent), "heldPerMinute").ok);
     const request = logged ? await commit.attempt(call, refusal, principal, agent) : null;
     return refused({ request, code: refusal.code, deniedBy: "gate", message: refusal.message });
   };

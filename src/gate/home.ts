@@ -51,6 +51,8 @@ export interface RequestReader {
 /** The running policy is the last adopted revision; the file is a proposal (P6). */
 export interface Adoption {
   current(): Policy;
+  /** Sequence numbers of all adoptions, ascending: whose key it was when is found there. */
+  sequence(): readonly number[];
   /** The file as it stands now, against what runs. */
   proposal(): Promise<Proposal>;
   /** The statement `person` would sign to adopt the proposal. */

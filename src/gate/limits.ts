@@ -18,7 +18,11 @@ const WINDOW_MS: Record<LimitName, number> = {
 
 export interface Limiter {
   /** Takes `amount`; false where the window has no room, with the time until it has. */
-  take(who: string, limit: LimitName, amount?: number): { readonly ok: boolean; readonly retryAfterMs: number };
+  take(
+    who: string,
+    limit: LimitName,
+    amount?: number,
+  ): { readonly ok: boolean; readonly retryAfterMs: number };
   /** Calls turned away since the last asking, by requester and limit. */
   drain(): readonly { readonly who: string; readonly limit: string; readonly count: number }[];
 }

@@ -36,7 +36,9 @@ export interface GateParts {
   preview(
     received: Received,
     progress: (message: string) => void,
-  ): Promise<Result<Preview, { readonly code: RefusalCode; readonly message: string; readonly detail: string }>>;
+  ): Promise<
+    Result<Preview, { readonly code: RefusalCode; readonly message: string; readonly detail: string }>
+  >;
   /** The document people are shown, effect line first. */
   view(parts: {
     readonly received: Received;

@@ -3,7 +3,8 @@ import { justificationName } from "../request/arguments.ts";
 import type { Tool } from "../tool.ts";
 import type { PublishedTool } from "./reply.ts";
 
-const ASK = "Why you are doing this, in one or two sentences, for the people who decide. It is shown to them as unverified.";
+const ASK =
+  "Why you are doing this, in one or two sentences, for the people who decide. It is shown to them as unverified.";
 
 /** A tool as MCP clients see it: our `justification` added, annotations derived from the effect and never hand-written. */
 export function publish(tool: Tool): PublishedTool {
@@ -18,7 +19,10 @@ export function publish(tool: Tool): PublishedTool {
     inputSchema: gated
       ? {
           ...tool.inputSchema,
-          properties: { ...properties, [justification]: { type: "string", maxLength: 8_000, description: ASK } },
+          properties: {
+            ...properties,
+            [justification]: { type: "string", maxLength: 8_000, description: ASK },
+          },
           required: [...required, justification],
         }
       : tool.inputSchema,
@@ -26,7 +30,8 @@ export function publish(tool: Tool): PublishedTool {
     annotations: {
       title: tool.title,
       readOnlyHint: tool.fixedEffect === "read",
-      destructiveHint: tool.fixedEffect === "destructive" || tool.fixedEffect === "privilege" || tool.fixedEffect === null,
+      destructiveHint:
+        tool.fixedEffect === "destructive" || tool.fixedEffect === "privilege" || tool.fixedEffect === null,
       idempotentHint: tool.idempotent,
       openWorldHint: true,
     },

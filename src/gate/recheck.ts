@@ -37,7 +37,9 @@ export async function whyStale(
     return { why: "tool_changed", message: "the tool's definition is not the one that was asked about" };
   }
   const inputs = canonicalCopy(
-    JSON.parse(new TextDecoder().decode(await parts.store.blobs.get("inputs", planned.inputs, record.id))) as JsonObject,
+    JSON.parse(
+      new TextDecoder().decode(await parts.store.blobs.get("inputs", planned.inputs, record.id)),
+    ) as JsonObject,
   ) as unknown as PolicyInput;
   const registration = currentRegistration(() => registrationDigest(tool.registration(inputs.args)));
   if (registration !== inputs.registration) {
@@ -74,11 +76,20 @@ function lostApproval(
   const consent = parts.state.consents.byRequest.get(record.id);
   const met =
     consent !== undefined &&
-    quorumOf(parts.regime.current().policy, consent.requirement, consent.question.requester, consent.decisions).met;
-  return met ? null : { why: "approver_changed", message: "a person whose approval counted may no longer approve" };
+    quorumOf(
+      parts.regime.current().policy,
+      consent.requirement,
+      consent.question.requester,
+      consent.decisions,
+    ).met;
+  return met
+    ? null
+    : { why: "approver_changed", message: "a person whose approval counted may no longer approve" };
 }
 
-function currentRegistration(read: () => ReturnType<typeof registrationDigest>): ReturnType<typeof registrationDigest> {
+function currentRegistration(
+  read: () => ReturnType<typeof registrationDigest>,
+): ReturnType<typeof registrationDigest> {
   try {
     return read();
   } catch (error) {

@@ -21,7 +21,8 @@ export interface Recognise {
 
 export function createRecognise(parts: GateParts, attend: Attend): Recognise {
   const actionKeyOf = async (id: RequestId): Promise<string | null> => {
-    const taken = parts.state.requests.open.get(id)?.keys ?? firstEntry(await historyOf(parts.store, id))?.keys;
+    const taken =
+      parts.state.requests.open.get(id)?.keys ?? firstEntry(await historyOf(parts.store, id))?.keys;
     return taken?.find((hold) => hold.key.startsWith("act:"))?.key ?? null;
   };
 
@@ -71,7 +72,12 @@ export async function isOwn(parts: GateParts, ticket: RequestId, caller: Caller)
 }
 
 export const unknownTicket = (): Reply =>
-  refused({ request: null, code: "unknown_ticket", deniedBy: "gate", message: "no request of yours has this ticket" });
+  refused({
+    request: null,
+    code: "unknown_ticket",
+    deniedBy: "gate",
+    message: "no request of yours has this ticket",
+  });
 
 const firstEntry = (entries: readonly Entry[]): Entry<"request.received"> | undefined =>
   entries.find((entry) => entry.kind === "request.received");

@@ -52,10 +52,14 @@ export function createRegimeHolder(parts: RegimeParts): RegimeHolder {
       const tools = parts.makeTools(registrations);
       const policy = parts.loadPolicy(text, toolFacts(tools));
       if (!policy.ok) {
-        throw new CountersignError("POLICY_INVALID", `the adopted policy does not load here: ${policy.error[0] ?? ""}`, {
-          hint: "an older countersign may be reading a newer policy; run the version that adopted it",
-          details: { errors: policy.error },
-        });
+        throw new CountersignError(
+          "POLICY_INVALID",
+          `the adopted policy does not load here: ${policy.error[0] ?? ""}`,
+          {
+            hint: "an older countersign may be reading a newer policy; run the version that adopted it",
+            details: { errors: policy.error },
+          },
+        );
       }
       if (policy.value.revision !== adopted.revision) {
         throw new CountersignError("POLICY_INVALID", "the adopted policy resolves to another revision here", {

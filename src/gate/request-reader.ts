@@ -8,7 +8,10 @@ import type { RequestReader } from "./home.ts";
 import type { HomeState } from "./state.ts";
 
 /** Requests as listings and `show` need them: from memory where they are fresh, from the log where they are old. */
-export function createRequestReader(parts: { readonly state: HomeState; readonly store: Store }): RequestReader {
+export function createRequestReader(parts: {
+  readonly state: HomeState;
+  readonly store: Store;
+}): RequestReader {
   const { requests } = parts.state;
 
   const inMemory = (): RequestSummary[] => [
@@ -41,7 +44,10 @@ export function createRequestReader(parts: { readonly state: HomeState; readonly
       const [first, ...others] = preferOpen(fits);
       if (others.length > 0) {
         throw new CountersignError("REQUEST_AMBIGUOUS", `"${reference}" fits ${others.length + 1} requests`, {
-          hint: `use the request id: ${fits.slice(0, 5).map((summary) => summary.id).join(", ")}`,
+          hint: `use the request id: ${fits
+            .slice(0, 5)
+            .map((summary) => summary.id)
+            .join(", ")}`,
         });
       }
       if (first !== undefined) return first;
@@ -56,7 +62,8 @@ export function createRequestReader(parts: { readonly state: HomeState; readonly
   };
 }
 
-const isPrefix = (reference: string, id: string): boolean => reference.length >= 8 && id.startsWith(reference);
+const isPrefix = (reference: string, id: string): boolean =>
+  reference.length >= 8 && id.startsWith(reference);
 
 /** A code that an open and some ended requests share means the open one. */
 function preferOpen(fits: readonly RequestSummary[]): readonly RequestSummary[] {

@@ -16,7 +16,11 @@ import type { Reply } from "./reply.ts";
 export const RETRY_AFTER_MS = 5_000;
 
 /** The answer for an open request. */
-export function pendingReply(record: RequestRecord, consent: Consent | undefined, quorum: Quorum | null): Reply {
+export function pendingReply(
+  record: RequestRecord,
+  consent: Consent | undefined,
+  quorum: Quorum | null,
+): Reply {
   return {
     status: "pending",
     ticket: record.id,
@@ -100,7 +104,12 @@ export async function replyFromHistory(
           because: entry.data.because,
         });
       case "request.withdrawn":
-        return refused({ request: id, code: "withdrawn", deniedBy: "gate", message: "the caller withdrew the request" });
+        return refused({
+          request: id,
+          code: "withdrawn",
+          deniedBy: "gate",
+          message: "the caller withdrew the request",
+        });
       case "request.stale":
         return refused({ request: id, code: "stale", deniedBy: "gate", message: entry.data.message });
       case "request.expired":
@@ -139,4 +148,3 @@ async function settledReply(
       return { status: "unknown", request: id, message: data.summary };
   }
 }
-

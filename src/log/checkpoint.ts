@@ -2,7 +2,7 @@ import { generateKeyPairSync } from "node:crypto";
 import { err, ok, type Result } from "../base/result.ts";
 import type { Digest } from "../base/digest.ts";
 import type { LogId } from "../base/id.ts";
-import { createNoteSigner, openNote, parseNote, type VerifierKey } from "./note.ts";
+import { createNoteSigner, openNote, parseNote, parseVerifierKey, type VerifierKey } from "./note.ts";
 
 // C2SP checkpoints (c2sp.org/tlog-checkpoint): origin, size and root of the log, in a signed note.
 //
@@ -83,7 +83,9 @@ export function readCheckpointUnverified(note: string): Result<Checkpoint, strin
 export interface CheckpointSigner {
   /** Verifier key; it stands in entry 0. */
   readonly vkey: string;
-  readonly signCheckpoint: (size: number, root: Digest) => string;
+  signCheckpoint(size: number, root: Digest): string;
+  /** Size and root of a note that this key signed; null for anything else. */
+  openCheckpoint(note: string): { readonly size: number; readonly root: Digest } | null;
 }
 
 /** A new private key for a log: Ed25519, PKCS#8 PEM. To be stored 0600. */
@@ -101,8 +103,13 @@ export function createCheckpointSigner(parts: {
 }): CheckpointSigner {
   const origin = originOf(parts.logId);
   const signer = createNoteSigner({ name: origin, privateKeyPem: parts.key });
+  const own = parseVerifierKey(signer.vkey);
   return {
     vkey: signer.vkey,
+    openCheckpoint(note) {
+      const opened = own.ok ? openCheckpoint(note, own.value) : own;
+      return opened.ok ? { size: opened.value.size, root: opened.value.root } : null;
+    },
     signCheckpoint: (size, root) =>
       signer.sign(formatCheckpoint({ origin, size, root, isolation: parts.isolation })),
   };

@@ -27,9 +27,8 @@ export function readPolicyPeople(document: JsonObject): PolicyPeople {
         const fields = objectOf(entry);
         if (fields["disabled"] === true) continue;
         for (const key of listOf(fields["ssh"])) {
-          const enrolled = typeof key === "string" ? { fingerprint: key } : objectOf(key);
-          if (enrolled["fingerprint"] !== fingerprint) continue;
-          return { person, userVerified: saysVerified(enrolled) };
+          const { fingerprint: enrolled, user_verified: verified } = objectOf(key);
+          if (enrolled === fingerprint) return { person, userVerified: verified === true };
         }
       }
       return null;
@@ -46,9 +45,6 @@ export function readPolicyPeople(document: JsonObject): PolicyPeople {
     },
   };
 }
-
-const saysVerified = (key: Record<string, unknown>): boolean =>
-  key["userVerified"] === true || key["user_verified"] === true || key["verifies_user"] === true;
 
 const objectOf = (value: unknown): Record<string, unknown> =>
   typeof value === "object" && value !== null && !Array.isArray(value)

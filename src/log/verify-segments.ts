@@ -36,10 +36,14 @@ export async function segmentNames(directory: string): Promise<readonly string[]
   return names.sort((a, b) => Number.parseInt(a, 10) - Number.parseInt(b, 10));
 }
 
-/** The newest checkpoint beside the segments, or null. */
+/**
+ * The newest checkpoint beside the segments; null where none was written yet. The file is written in place: power that
+ * fails at the wrong moment leaves a NUL too many or a newline too few, which changes nothing of what was signed.
+ */
 export async function readCheckpointFile(directory: string): Promise<string | null> {
   try {
-    return await readFile(join(directory, "checkpoint"), "utf8");
+    const text = (await readFile(join(directory, "checkpoint"), "utf8")).replace(/[\0\n]+$/, "");
+    return text === "" ? null : `${text}\n`;
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === "ENOENT") return null;
     throw error;

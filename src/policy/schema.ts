@@ -101,36 +101,39 @@ const testTarget = z.strictObject({
   environment: z.string().default(""),
 });
 
+/** A call as `tests:` and `countersign policy explain` write it. */
+export const testCall = z
+  .strictObject({
+    tool: z.string().min(1),
+    effect: z.enum(EFFECTS).optional().describe("Default: the tool's own, else write."),
+    environment: z.string().optional().describe("Short for one target in that environment."),
+    targets: z.array(testTarget).optional(),
+    agent: id.optional(),
+    principal: id.optional(),
+    args: z.record(z.string(), z.json()).default({}),
+    preview: z
+      .strictObject({
+        counts: z.record(z.string(), z.number().int().nonnegative()).default({}),
+        facts: z.record(z.string(), scalar).default({}),
+        warnings: z.array(z.string()).default([]),
+        fidelity: z.enum(FIDELITIES).default("exact"),
+        complete: z.boolean().default(true),
+      })
+      .optional(),
+    claims: z
+      .strictObject({
+        justification: z.string().optional(),
+        reasoning: z.boolean().default(false),
+        client: z.string().optional(),
+      })
+      .optional(),
+    isolation: z.enum(["service", "none"]).default("service"),
+  })
+  .describe("The call, and the preview it would get.");
+
 const policyTest = z.strictObject({
   it: words.describe("What the policy must do, as a sentence: it needs two people for a prod delete."),
-  call: z
-    .strictObject({
-      tool: z.string().min(1),
-      effect: z.enum(EFFECTS).optional().describe("Default: the tool's own, else write."),
-      environment: z.string().optional().describe("Short for one target in that environment."),
-      targets: z.array(testTarget).optional(),
-      agent: id.optional(),
-      principal: id.optional(),
-      args: z.record(z.string(), z.json()).default({}),
-      preview: z
-        .strictObject({
-          counts: z.record(z.string(), z.number().int().nonnegative()).default({}),
-          facts: z.record(z.string(), scalar).default({}),
-          warnings: z.array(z.string()).default([]),
-          fidelity: z.enum(FIDELITIES).default("exact"),
-          complete: z.boolean().default(true),
-        })
-        .optional(),
-      claims: z
-        .strictObject({
-          justification: z.string().optional(),
-          reasoning: z.boolean().default(false),
-          client: z.string().optional(),
-        })
-        .optional(),
-      isolation: z.enum(["service", "none"]).default("service"),
-    })
-    .describe("The call, and the preview it would get."),
+  call: testCall,
   expect: z.strictObject({
     verdict: z.enum(["allow", "deny", "hold"]),
     rule: id.optional().describe("The one rule that decides."),

@@ -1,6 +1,7 @@
 import type { JsonObject } from "../base/canonical-json.ts";
+import { err, ok, type Result } from "../base/result.ts";
 import type { Policy, PolicyInput, ToolFacts, Verdict } from "./policy.ts";
-import type { PolicyTest } from "./schema.ts";
+import { testCall, type PolicyTest } from "./schema.ts";
 import { ASSURANCES } from "./verdict.ts";
 
 export interface TestReport {
@@ -62,6 +63,17 @@ export function testInput(
     gate: { isolation: call.isolation },
     registration: null,
   };
+}
+
+/** A call from outside, as `tests:` write it; messages name the path. */
+export function readTestCall(
+  call: unknown,
+  policy: Pick<Policy, "services">,
+  tools: readonly ToolFacts[] | null,
+): Result<PolicyInput, readonly string[]> {
+  const parsed = testCall.safeParse(call);
+  if (parsed.success) return ok(testInput({ call: parsed.data }, policy, tools));
+  return err(parsed.error.issues.map((issue) => `/${issue.path.map(String).join("/")}: ${issue.message}`));
 }
 
 function compare(expect: PolicyTest["expect"], verdict: Verdict): string[] {

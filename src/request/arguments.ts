@@ -25,7 +25,10 @@ export const justificationName = (properties: Readonly<Record<string, unknown>>)
 export function readCall(raw: unknown, reasoning: unknown, justifiedAs: string): Result<ReadCall, BadCall> {
   const value = raw ?? {};
   if (typeof value !== "object" || Array.isArray(value)) {
-    return err({ code: "invalid_arguments", message: `expected an object of arguments, got ${kindOf(value)}` });
+    return err({
+      code: "invalid_arguments",
+      message: `expected an object of arguments, got ${kindOf(value)}`,
+    });
   }
   try {
     const { [justifiedAs]: justification, ...rest } = value as Record<string, unknown>;

@@ -48,7 +48,12 @@ export const takenKeys = (keys: RecognitionKeys): readonly KeyHold[] => [
 ];
 
 /** How long each key of a request goes on answering once it is in this phase (R2, R3). `now` in epoch ms. */
-export function keysAfter(taken: readonly KeyHold[], phase: Phase, final: boolean, now: number): readonly KeyHold[] {
+export function keysAfter(
+  taken: readonly KeyHold[],
+  phase: Phase,
+  final: boolean,
+  now: number,
+): readonly KeyHold[] {
   const hasCallId = taken.some((hold) => hold.key.startsWith(CALL));
   return taken.map(({ key }) => ({
     key,

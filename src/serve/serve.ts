@@ -1,4 +1,5 @@
 import type { Serving } from "../cli/parts.ts";
+import type { ListenAddress } from "../config/config-file.ts";
 import type { Surroundings } from "../config/environment.ts";
 import type { Settings } from "../config/settings.ts";
 import type { Caller } from "../request/principal.ts";
@@ -34,13 +35,16 @@ export async function serve(parts: ServeParts, what: Exclude<Serving, { kind: "d
       return serveUntilStopped(parts, what.settings, null);
     case "start_demo": {
       const workspace = await prepareDemo(parts, {
-        mcp: what.mcp ?? "127.0.0.1:7331",
-        api: what.api ?? "localhost:7332",
+        mcp: addressText(what.mcp ?? { host: "127.0.0.1", port: 7331 }),
+        api: addressText(what.api ?? { host: "localhost", port: 7332 }),
       });
       return serveUntilStopped(parts, await parts.settingsOf(workspace.home), workspace);
     }
   }
 }
+
+const addressText = ({ host, port }: ListenAddress): string =>
+  `${host.includes(":") ? `[${host}]` : host}:${port}`;
 
 /** A demo home, made and with its policy adopted. */
 export async function prepareDemo(

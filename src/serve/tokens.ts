@@ -26,23 +26,22 @@ export async function localToken(dataDir: string, kind: TokenKind): Promise<stri
 
 /** Everyone who may call the MCP listener: the configured clients, and whoever can read the local token. */
 export function mcpClients(settings: Settings, localMcpToken: string, account: string): readonly McpClient[] {
-  const local: PrincipalClaim =
+  const digest = tokenSha256(localMcpToken);
+  const principal: PrincipalClaim =
     settings.stdio.principal === null
       ? { kind: "os", account }
       : { kind: "named", id: settings.stdio.principal };
+  const configured = settings.clients.map((client) => ({
+    name: client.name,
+    tokenSha256: client.tokenSha256,
+    principal: { kind: "named" as const, id: client.principal },
+    agent: client.agent,
+    // Whoever can read the home's own token is the gateway's own user, and may name the agent as the stdio flag does.
+    namesItsAgent: client.tokenSha256 === digest,
+  }));
+  if (configured.some((client) => client.namesItsAgent)) return configured;
   return [
-    {
-      name: "local",
-      tokenSha256: tokenSha256(localMcpToken),
-      principal: local,
-      agent: settings.stdio.agent,
-      namesItsAgent: true,
-    },
-    ...settings.clients.map((client) => ({
-      name: client.name,
-      tokenSha256: client.tokenSha256,
-      principal: { kind: "named" as const, id: client.principal },
-      agent: client.agent,
-    })),
+    ...configured,
+    { name: "local", tokenSha256: digest, principal, agent: settings.stdio.agent, namesItsAgent: true },
   ];
 }

@@ -294,7 +294,7 @@ describe("the log", () => {
         };
       },
       buildReceipt: async () => "receipt",
-      verifyReceipt: async () => ({ ok: true, request: "req_1", key: "k", findings: [] }),
+      verifyReceipt: async () => ({ ok: true, request: "req_1", key: "k", findings: [], summary: null }),
     };
     const { exitCode, stdout } = await run(["log", "verify", "--key", "K", "--against", join(root, "note")], {
       parts: { logTools },

@@ -182,9 +182,9 @@ test("an approval taken back is dead, also for the same statement again (C3)", a
   });
   expect(world.notes.runs).toEqual([]);
   // A new approval of the same person is a new statement.
-  expect(
-    await decide(world, world.home, ticket, "ben", "approve", { reason: "looked again" }),
-  ).toMatchObject({ ok: true, value: { state: "granted" } });
+  expect(await decide(world, world.home, ticket, "ben", "approve", { reason: "looked again" })).toMatchObject(
+    { ok: true, value: { state: "granted" } },
+  );
 });
 
 test("a statement is bound to its question, its person and its summary (D1, D3)", async () => {
@@ -195,9 +195,9 @@ test("a statement is bound to its question, its person and its summary (D1, D3)"
   expect(await decide(world, world.home, one, "ben", "approve", { approver: "chi" })).toMatchObject(
     refusedAs("wrong_person"),
   );
-  expect(
-    await decide(world, world.home, one, "ben", "approve", { summary: "harmless" }),
-  ).toMatchObject(refusedAs("summary_mismatch"));
+  expect(await decide(world, world.home, one, "ben", "approve", { summary: "harmless" })).toMatchObject(
+    refusedAs("summary_mismatch"),
+  );
   // A signature over the statement for `one` says nothing about `two`.
   const { request } = world.home.desk.find(one);
   const statement = await world.home.desk.draft(request, {

@@ -136,6 +136,14 @@ describe("the docs", () => {
   });
 });
 
+test("the command that the README gives for testing is what .ci/run runs", async () => {
+  const readme = pages.get("README.md")?.text ?? "";
+  const ci = await readFile(join(root, ".ci/run"), "utf8");
+  expect(readme).toContain("`npm ci && npm test`");
+  expect(ci).toMatch(/^step \w+ \d+ npm ci$/m);
+  expect(ci).toMatch(/^step \w+ \d+ npm test$/m);
+});
+
 const PLAIN = [
   "init",
   "start",

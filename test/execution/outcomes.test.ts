@@ -81,18 +81,24 @@ test("a rule that says when_attached waits for the caller (design §11)", async 
   await decide(world, world.home, ticket, "ben");
   await new Promise((resolve) => setTimeout(resolve, 1_500));
   expect(world.notes.runs).toEqual([]);
-  expect(await world.home.gate.wait(ticket, CALLER, { ...noWait, holdMs: 5_000 })).toMatchObject({ status: "done" });
+  expect(await world.home.gate.wait(ticket, CALLER, { ...noWait, holdMs: 5_000 })).toMatchObject({
+    status: "done",
+  });
 });
 
 test("a lease is opened with its dispatch and ended when its time is up (X3)", async () => {
   await start({ steward: true });
   const door = join(world.notes.dir, "door-front");
-  expect(await callTool(world.home, "open_door", { door: "front", ms: 700 }, { holdMs: 5_000 })).toMatchObject({
+  expect(
+    await callTool(world.home, "open_door", { door: "front", ms: 700 }, { holdMs: 5_000 }),
+  ).toMatchObject({
     status: "done",
   });
   expect(existsSync(door)).toBe(true);
   const { id } = world.home.requests.list(1)[0]!;
-  const lines = (await readFile(join(world.settings.dataDir, "log", "000001.jsonl"), "utf8")).trim().split("\n");
+  const lines = (await readFile(join(world.settings.dataDir, "log", "000001.jsonl"), "utf8"))
+    .trim()
+    .split("\n");
   const batch = lines.map((line) => JSON.parse(line) as { kind: string; more?: number });
   const dispatched = batch.findIndex((entry) => entry.kind === "execution.dispatched");
   // `more` says that the lease is in the very batch of the dispatch.
@@ -109,7 +115,9 @@ test("a lease that can't be ended is tried again until it is, also after a resta
     if (fail) throw new Error("backend away");
   };
   await callTool(world.home, "open_door", { door: "side", ms: 100 }, { holdMs: 5_000 });
-  await expect.poll(() => world.notes.runs.filter((run) => run === "close side").length, { timeout: 8_000 }).toBeGreaterThan(0);
+  await expect
+    .poll(() => world.notes.runs.filter((run) => run === "close side").length, { timeout: 8_000 })
+    .toBeGreaterThan(0);
   await world.home.close();
   world.home = await world.open();
   await world.home.startSteward();
@@ -144,7 +152,14 @@ test("a result that comes after the outcome was settled as unknown is evidence o
         kind: "execution.settled",
         subject: ticket,
         policy: null,
-        data: { grant: execution.grant, outcome: "unknown", summary: "?", output: null, undo: null, error: null },
+        data: {
+          grant: execution.grant,
+          outcome: "unknown",
+          summary: "?",
+          output: null,
+          undo: null,
+          error: null,
+        },
       },
     ],
   });
@@ -175,6 +190,8 @@ test("state survives a restart: open questions, grants and recognition", async (
   await world.home.close();
   await writeFile(join(world.settings.dataDir, "state.json"), "torn");
   world.home = await world.open();
-  expect(await world.home.gate.wait(ticket, CALLER, { ...noWait, holdMs: 5_000 })).toMatchObject({ status: "done" });
+  expect(await world.home.gate.wait(ticket, CALLER, { ...noWait, holdMs: 5_000 })).toMatchObject({
+    status: "done",
+  });
   expect(world.notes.runs).toEqual(["ledger"]);
 });

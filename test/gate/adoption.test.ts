@@ -18,7 +18,8 @@ const signed = async (person: string) => {
   const signature = world.keys[person]!.sign(adoptionBytes(statement), ADOPTION_NAMESPACE);
   return { statement, proof: { kind: "sshsig", signature, fingerprint: "", channel: "cli" } as const };
 };
-const looser = (text: string): string => text.replace("quorum: 2, assurance: A2, within: 10m", "quorum: 1, assurance: A2, within: 10m");
+const looser = (text: string): string =>
+  text.replace("quorum: 2, assurance: A2, within: 10m", "quorum: 1, assurance: A2, within: 10m");
 
 test("an edited file changes nothing until the people whom the old revision names have signed (P6)", async () => {
   await start({ steward: true });
@@ -32,7 +33,9 @@ test("an edited file changes nothing until the people whom the old revision name
   expect(proposal.changed).toBe(true);
   expect(proposal.diff.some((line) => line.weaker && line.text.includes("vault-notes-need-two"))).toBe(true);
   expect(proposal.needs).toMatchObject({ quorum: 2 });
-  await expect(world.home.adoption.adopt([await signed("ben")])).rejects.toMatchObject({ code: "ADOPTION_REFUSED" });
+  await expect(world.home.adoption.adopt([await signed("ben")])).rejects.toMatchObject({
+    code: "ADOPTION_REFUSED",
+  });
   await expect(world.home.adoption.adopt([await signed("ben"), await signed("ben")])).rejects.toMatchObject({
     code: "ADOPTION_REFUSED",
   });
@@ -95,9 +98,15 @@ test("a person disabled between two approvals loses that approval and nothing el
   const before = world.home.adoption.current().revision;
   await edit((text) => text.replace("ben: { name: ben,", "ben: { name: ben, disabled: true,"));
   await expect.poll(() => world.home.adoption.current().revision, { timeout: 5_000 }).not.toBe(before);
-  expect(await decide(world, world.home, ticket, "dee")).toMatchObject({ ok: true, value: { state: "recorded" } });
+  expect(await decide(world, world.home, ticket, "dee")).toMatchObject({
+    ok: true,
+    value: { state: "recorded" },
+  });
   expect(world.notes.runs).toEqual([]);
-  expect(await decide(world, world.home, ticket, "chi")).toMatchObject({ ok: true, value: { state: "granted" } });
+  expect(await decide(world, world.home, ticket, "chi")).toMatchObject({
+    ok: true,
+    value: { state: "granted" },
+  });
 });
 
 test("an approver disabled after the grant makes it stale before the claim (C2)", async () => {
@@ -106,7 +115,9 @@ test("an approver disabled after the grant makes it stale before the claim (C2)"
   await decide(world, world.home, ticket, "ben");
   await edit((text) => text.replace("ben: { name: ben,", "ben: { name: ben, disabled: true,"));
   await world.home.adoption.checkFiles();
-  expect(await world.home.gate.wait(ticket, CALLER, { ...noWait, holdMs: 3_000 })).toMatchObject({ code: "stale" });
+  expect(await world.home.gate.wait(ticket, CALLER, { ...noWait, holdMs: 3_000 })).toMatchObject({
+    code: "stale",
+  });
   expect(world.notes.runs).toEqual([]);
 });
 

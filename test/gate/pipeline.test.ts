@@ -28,7 +28,11 @@ test("an allowed write takes the full path and runs once (G1, G2, X1)", async ()
 
 test("a held call changes nothing until a person approves, then exactly the plan is there, once (G1, D2)", async () => {
   const { home, notes } = await start();
-  const held = await callTool(home, "write_note", { book: "ledger", text: "pay 10", justification: "asked to" });
+  const held = await callTool(home, "write_note", {
+    book: "ledger",
+    text: "pay 10",
+    justification: "asked to",
+  });
   const ticket = ticketOf(held);
   expect(await book("ledger")).toBe("");
   const waiting = home.gate.wait(

@@ -16,7 +16,9 @@ const ledger = { book: "ledger", text: "x" };
 test("the same call while it is pending returns the same ticket; another principal gets its own", async () => {
   await start();
   const ticket = ticketOf(await callTool(world.home, "write_note", ledger));
-  expect(ticketOf(await callTool(world.home, "write_note", { ...ledger, justification: "again" }))).toBe(ticket);
+  expect(ticketOf(await callTool(world.home, "write_note", { ...ledger, justification: "again" }))).toBe(
+    ticket,
+  );
   const asBen = { ...CALLER, principal: { kind: "named", id: "ben" } as const };
   expect(ticketOf(await callTool(world.home, "write_note", ledger, { caller: asBen }))).not.toBe(ticket);
   // And nobody can look at or withdraw another's ticket.
@@ -99,7 +101,12 @@ test("a world that moved between approval and execution makes the request stale,
 
 test("execute gets the sealed plan, not the agent's arguments (D2)", async () => {
   await start();
-  const reply = await callTool(world.home, "write_note", { book: "log", text: "loud", loud: true }, { holdMs: 5_000 });
+  const reply = await callTool(
+    world.home,
+    "write_note",
+    { book: "log", text: "loud", loud: true },
+    { holdMs: 5_000 },
+  );
   expect(reply).toMatchObject({ status: "done" });
   expect(await readFile(join(world.notes.dir, "log"), "utf8")).toBe("LOUD");
 });
@@ -110,7 +117,9 @@ test("an unknown requester is denied and told which lines to add (C1)", async ()
   const reply = await callTool(world.home, "write_note", ledger, { caller: nobody });
   expect(reply).toMatchObject({ status: "refused", code: "unknown_requester", class: "denied_final" });
   expect(JSON.stringify(reply)).toContain('os: [\\"1000@laptop\\"]');
-  expect(await callTool(world.home, "write_note", ledger, { caller: { ...CALLER, agent: null } })).toMatchObject({
+  expect(
+    await callTool(world.home, "write_note", ledger, { caller: { ...CALLER, agent: null } }),
+  ).toMatchObject({
     code: "unknown_requester",
   });
   expect(
@@ -166,7 +175,9 @@ test("oversized arguments and reasoning are refused whole, not cut", async () =>
     await callTool(world.home, "write_note", { book: "ledger", text: "x", pad: "y".repeat(1024 * 1024) }),
   ).toMatchObject({ code: "call_too_large" });
   expect(
-    await callTool(world.home, "write_note", ledger, { reasoning: { blocks: ["z".repeat(MAX_REASONING_BYTES)] } }),
+    await callTool(world.home, "write_note", ledger, {
+      reasoning: { blocks: ["z".repeat(MAX_REASONING_BYTES)] },
+    }),
   ).toMatchObject({ code: "call_too_large" });
 });
 
@@ -206,7 +217,8 @@ test("a flood is limited, and is one throttled entry and not one a call", async 
 
 test("open requests of one agent are capped", async () => {
   await start({ limits: { openRequests: 3 } });
-  for (let i = 0; i < 3; i += 1) ticketOf(await callTool(world.home, "write_note", { book: "ledger", text: `${i}` }));
+  for (let i = 0; i < 3; i += 1)
+    ticketOf(await callTool(world.home, "write_note", { book: "ledger", text: `${i}` }));
   expect(await callTool(world.home, "write_note", { book: "ledger", text: "one more" })).toMatchObject({
     code: "rate_limited",
   });
@@ -220,7 +232,10 @@ test("a clock behind the log grants and claims nothing, and says so; denies stil
   expect(await callTool(world.home, "write_note", { book: "log", text: "y" })).toMatchObject({
     code: "clock_behind",
   });
-  expect(await decide(world, world.home, ticket, "ben")).toMatchObject({ ok: false, error: { code: "clock_behind" } });
+  expect(await decide(world, world.home, ticket, "ben")).toMatchObject({
+    ok: false,
+    error: { code: "clock_behind" },
+  });
   expect(await decide(world, world.home, ticket, "ben", "deny")).toMatchObject({ ok: true });
   expect(world.notes.runs).toEqual([]);
 });

@@ -251,13 +251,17 @@ describe("signature and key", () => {
     );
   });
 
-  test("no checkpoint, another log's checkpoint, and a checkpoint with a changed byte prove nothing", async () => {
+  test("no checkpoint, a blank one, another log's checkpoint, and a checkpoint with a changed byte prove nothing", async () => {
     expect(codes(await verifyLines(lines, { note: null }))).toEqual(["no_checkpoint"]);
     const note = story.log.checkpoint();
     expect(codes(await verifyLines(lines, { note: note.replace(`\n${lines.length}\n`, "\n12\n") }))).toEqual([
       "checkpoint_invalid",
     ]);
-    expect(codes(await verifyLines(lines, { note: "" }))).toEqual(["checkpoint_invalid"]);
+    expect(codes(await verifyLines(lines, { note: "" }))).toEqual(["no_checkpoint"]);
+    expect(
+      codes(await verifyLines(lines, { note: `${note}\0\n` })),
+      "power failed while it was written",
+    ).toEqual([]);
   });
 
   test("entries after the checkpoint are counted as uncovered", async () => {

@@ -34,20 +34,30 @@ export const KEYS: Readonly<Record<string, Approver>> = Object.fromEntries(
   ["ana", "ben", "chi", "eve"].map((name) => [name, createSoftwareKey(seedOf(name))]),
 );
 
-export const policyDocument = (keys: Readonly<Record<string, Approver>> = KEYS): JsonObject => ({
-  version: 1,
-  people: {
-    ana: { name: "Ana Ruiz", ssh: [(keys["ana"] as Approver).fingerprint] },
-    ben: { name: "Ben Ode", ssh: [(keys["ben"] as Approver).fingerprint] },
-    chi: {
-      name: "Chi Wu",
-      ssh: [{ fingerprint: (keys["chi"] as Approver).fingerprint, userVerified: true }],
+/** A resolved policy as `policy.adopted` has it digested: what is not about people is left out. */
+export const policyDocument = (
+  keys: Readonly<Record<string, Approver>> = KEYS,
+  change: JsonObject = {},
+): JsonObject => {
+  const person = (id: string, name: string, verified = false): JsonObject => ({
+    name,
+    disabled: false,
+    os: [],
+    ssh: [{ fingerprint: (keys[id] as Approver).fingerprint, user_verified: verified }],
+  });
+  return {
+    version: 1,
+    people: {
+      ana: person("ana", "Ana Ruiz"),
+      ben: person("ben", "Ben Ode"),
+      chi: person("chi", "Chi Wu", true),
+      eve: person("eve", "Eve Low"),
     },
-    eve: { name: "Eve Low", ssh: [(keys["eve"] as Approver).fingerprint] },
-  },
-  groups: { sre: ["ana", "ben", "chi"] },
-  agents: { "claude-desktop": { owners: ["ana"] } },
-});
+    groups: { sre: ["ana", "ben", "chi"] },
+    agents: { "claude-desktop": { owners: ["ana"], description: null } },
+    ...change,
+  };
+};
 
 export interface Story {
   readonly log: WrittenLog;
@@ -194,6 +204,7 @@ export function createStory(
           fidelity: "exact",
           expires_at: null,
           inputs: log.putBlob("inputs", json({})),
+          masked_inputs: log.putBlob("inputs", json({})),
           verdict,
           rules: [],
           requirement: verdict === "hold" ? requirement : null,

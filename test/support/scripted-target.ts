@@ -5,6 +5,7 @@ import { mkdtemp, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
+import type { Call } from "../../src/gate/reply.ts";
 import { eventually, type MatrixTarget } from "./client-matrix.ts";
 
 /** Bundles the gateway of `scripted-gateway.ts` once; starting it through tsx would cost a second each time. */
@@ -40,7 +41,7 @@ export const control = (dir: string) => {
     approve: (ticket: string) => ask(`approve/${ticket}`),
     deny: (ticket: string, words: string) => ask(`deny/${ticket}`, words),
     effects: (key: string) => ask(`effects/${encodeURIComponent(key)}`) as Promise<number>,
-    calls: () => ask("calls") as Promise<Record<string, unknown>[]>,
+    calls: () => ask("calls") as Promise<Call[]>,
   };
 };
 
@@ -50,8 +51,13 @@ export interface ScriptedTargetOptions {
   readonly shim: boolean;
 }
 
+/** A matrix target that also tells what reached its gate. */
+export interface ScriptedTarget extends MatrixTarget {
+  calls(): Promise<readonly Call[]>;
+}
+
 /** One gateway over HTTP; stdio clients reach it through the shim, or get a gateway process of their own. */
-export async function openScriptedTarget({ holdMs, shim }: ScriptedTargetOptions): Promise<MatrixTarget> {
+export async function openScriptedTarget({ holdMs, shim }: ScriptedTargetOptions): Promise<ScriptedTarget> {
   const dir = await mkdtemp(join(tmpdir(), "countersign-matrix-"));
   const program = await bundleScriptedGateway(dir);
   const token = "csm_test-token-for-the-client-matrix";
@@ -92,6 +98,7 @@ export async function openScriptedTarget({ holdMs, shim }: ScriptedTargetOptions
     deny: async (ticket, words) => void (await (await ownerOf(ticket)).deny(ticket, words)),
     effects: async (args) =>
       (await each((side) => side.effects(keyOf(args)).catch(() => 0))).reduce((a, b) => a + b, 0),
+    calls: async () => (await each((side) => side.calls())).flat(),
     async close() {
       gateway.kill("SIGTERM");
       if (gateway.exitCode === null) await once(gateway, "exit");

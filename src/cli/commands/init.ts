@@ -1,7 +1,9 @@
 import { neutralLine } from "../../base/text.ts";
+import type { Settings } from "../../config/settings.ts";
 import { flagsOf, type Cli } from "../context.ts";
 import { initAnswers, type InitAnswers, type InitFlags } from "../init-answers.ts";
-import { demandEmpty, makeHome, type MadeHome } from "../make-home.ts";
+import { finishHome, stateOf, writeHome } from "../make-home.ts";
+import type { NewHome } from "../parts.ts";
 import type { AddCommand } from "../program.ts";
 
 export const addInit: AddCommand = (parent, cli, run) => {
@@ -15,6 +17,7 @@ export const addInit: AddCommand = (parent, cli, run) => {
     .option("--agent <id>", "the agent's id")
     .option("--solo", "you are alone with the agent, and may approve what it asks")
     .option("--team", "you are not: others approve what your agent asks")
+    .option("--approver <id=key>", "who does: their id, and a .pub file or SHA256:... of theirs")
     .option("--service <name>", "register a service that agents may deploy")
     .option("--repository <url>", "its git repository")
     .option("--environment <name>", "its environment, such as prod")
@@ -33,43 +36,47 @@ Example:
       run(async (command) => {
         const flags = flagsOf<InitFlags>(command);
         const { home } = await cli.settings(flags, { exists: false });
-        await demandEmpty(home);
-        if (cli.terminal.interactive && flags.yes !== true) cli.terminal.note(`a new home at ${home}`);
+        const settings = (): Promise<Settings> => cli.settings({ home }, { exists: false });
+        if ((await stateOf(home)) === "begun") {
+          cli.terminal.note(`finishing the home that was begun at ${neutralLine(home)}`);
+          reportMade(cli, home, await finishHome(cli, await settings()));
+          return 0;
+        }
+        if (cli.terminal.interactive && flags.yes !== true)
+          cli.terminal.note(`a new home at ${neutralLine(home)}`);
         const answers = await initAnswers(cli, flags);
-        const made = await makeHome(cli, home, answers, () => cli.settings({ home }, { exists: false }));
-        report(cli, home, answers, made);
+        await writeHome(cli, home, answers);
+        reportMade(cli, home, await finishHome(cli, await settings()));
+        reportNext(cli, home, answers);
         return 0;
       }),
     );
 };
 
-function report(cli: Cli, home: string, answers: InitAnswers, made: MadeHome): void {
+function reportMade(cli: Cli, home: string, made: NewHome): void {
   const { terminal } = cli;
-  const shown = neutralLine(home);
-  terminal.out(`${terminal.paint.green("made")} ${shown}`);
-  terminal.out(
-    `  ${answers.person} approves with ${answers.key.fingerprint}${answers.solo ? ", alone (solo)" : ""}`,
-  );
+  terminal.out(`${terminal.paint.green("made")} ${neutralLine(home)}`);
   terminal.out(`  log ${made.log}, policy revision ${made.revision}`);
   terminal.out("");
   terminal.out("keep this key somewhere else; receipts are checked against it:");
   terminal.out(`  ${made.key}`);
+}
+
+function reportNext(cli: Cli, home: string, answers: InitAnswers): void {
+  const { terminal } = cli;
+  const shown = neutralLine(home);
   terminal.out("");
+  terminal.out(
+    `${answers.person} approves with ${answers.key.fingerprint}${answers.solo ? ", alone (solo)" : ""}`,
+  );
   terminal.out("next:");
   terminal.out(`  countersign start --home ${shown}`);
   terminal.out(`  in your host: countersign mcp --home ${shown} --agent ${answers.agent}`);
-  terminal.out(`  agents over HTTP: the bearer token in ${neutralLine(made.mcpTokenFile)}`);
-  if (!answers.solo) {
-    terminal.out(
-      terminal.paint.yellow(
-        `  add a second approver to ${shown}/policy.yaml: nobody approves their own agent`,
-      ),
-    );
-  }
+  terminal.out(`  agents over HTTP: the bearer token in ${shown}/data/keys/mcp.token`);
   if (answers.solo && !answers.userVerified) {
     terminal.out(
       terminal.paint.yellow(
-        "  your key needs a passphrase, or approving alone is refused: ssh-keygen -p -f KEY",
+        "your key needs a passphrase, or approving alone is refused: ssh-keygen -p -f KEY",
       ),
     );
   }

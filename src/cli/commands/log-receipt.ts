@@ -19,7 +19,7 @@ export const addLogReceipt: AddCommand = (parent, cli, run) => {
         cli.withHome(command, async (home) => {
           const { output } = flagsOf<{ output?: string }>(command);
           const request = await home.requests.find(String(command.processedArgs[0]));
-          const receipt = await cli.parts.logTools.buildReceipt(home.store, request.id);
+          const receipt = await cli.parts.logTools.buildReceipt(home, request.id);
           if (output === undefined) {
             // A receipt holds documents that people were shown. On a screen they would act; in a file they do not.
             if (cli.parts.streams.stdout.isTTY === true)

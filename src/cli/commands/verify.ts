@@ -3,6 +3,7 @@ import { neutralLine } from "../../base/text.ts";
 import { flagsOf } from "../context.ts";
 import { usage } from "../failure.ts";
 import { printFindings } from "../print-findings.ts";
+import { renderReceipt } from "../render-receipt.ts";
 import type { AddCommand } from "../program.ts";
 
 export const addVerify: AddCommand = (parent, cli, run) => {
@@ -36,6 +37,9 @@ export const addVerify: AddCommand = (parent, cli, run) => {
           return report.ok ? 0 : 1;
         }
         printFindings(terminal, report.findings);
+        if (report.summary !== null) {
+          for (const line of renderReceipt(report.summary)) terminal.out(line);
+        }
         const subject = `the receipt of ${neutralLine(report.request ?? "an unknown request")}`;
         terminal.out(
           report.ok

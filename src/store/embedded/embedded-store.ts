@@ -122,6 +122,15 @@ export async function openEmbeddedStore(parts: EmbeddedStoreParts): Promise<Embe
       await snapshot.write(now);
     };
 
+    const close = async (): Promise<void> => {
+      watch.close();
+      await committer.close();
+      // Losing the snapshot, on a full disk for one, costs the next start some time and nothing else.
+      if (committer.fault() === null) await writeSnapshot().catch(() => undefined);
+      for (const part of [journal, checkpoint, tiles, lock]) part.close();
+    };
+    let closing: Promise<void> | undefined;
+
     return {
       logId: key.logId,
       head: committer.head,
@@ -150,15 +159,7 @@ export async function openEmbeddedStore(parts: EmbeddedStoreParts): Promise<Embe
       blobs: createBlobStore({ files, blobsDir, keysDir }),
       writeSnapshot,
       freeBytes: () => freeBytes(logDir),
-      async close() {
-        watch.close();
-        await committer.close();
-        if (committer.fault() === null) await writeSnapshot();
-        journal.close();
-        checkpoint.close();
-        tiles.close();
-        lock.close();
-      },
+      close: () => (closing ??= close()),
     };
   } catch (error) {
     tiles.close();

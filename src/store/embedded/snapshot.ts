@@ -1,7 +1,7 @@
 import { createHmac, timingSafeEqual } from "node:crypto";
 import { Low } from "lowdb";
 import { MAX_ENTRY_BYTES } from "../../log/entry.ts";
-import { fromHex, leafHash, toHex, type TreeHash } from "../../log/merkle.ts";
+import { fromHex, leafHash, type TreeHash } from "../../log/merkle.ts";
 import { createDurableFile } from "./durable-file.ts";
 import type { Files } from "./files.ts";
 import type { JournalState } from "./journal.ts";

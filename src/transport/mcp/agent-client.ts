@@ -1,5 +1,8 @@
+import { randomUUID } from "node:crypto";
 import { Client } from "@modelcontextprotocol/client";
 import { StdioClientTransport } from "@modelcontextprotocol/client/stdio";
+
+import { CALL_ID_META } from "./tool-call.ts";
 
 /** A real MCP client on a gateway spawned over stdio, as a host would: what the demo's agent speaks through. */
 export interface AgentClient {
@@ -29,7 +32,8 @@ export async function connectAgent(command: {
   return {
     async call(tool, args, onProgress) {
       const result = await client.callTool(
-        { name: tool, arguments: { ...args } },
+        // Each wish is a new one: without an id of its own, the same call within ten minutes is answered, not run.
+        { name: tool, arguments: { ...args }, _meta: { [CALL_ID_META]: randomUUID() } },
         {
           timeout: LONGEST_CALL_MS,
           onprogress: ({ message }) => {

@@ -21,10 +21,17 @@ export function renderReply(reply: Reply): CallToolResult {
   const text = textOf(reply);
   return {
     content: [{ type: "text", text }],
-    structuredContent: dataOf(reply),
+    structuredContent: withoutNulls(dataOf(reply)),
     isError: reply.status === "refused" || reply.status === "failed" || reply.status === "unknown",
   };
 }
+
+/**
+ * A field that has nothing to say is left out: nullable fields cost portability, because some clients map tool schemas
+ * onto dialects without a null type.
+ */
+const withoutNulls = (data: { readonly [key: string]: Json }): { [key: string]: Json } =>
+  Object.fromEntries(Object.entries(data).filter(([, value]) => value !== null));
 
 function dataOf(reply: Reply): { [key: string]: Json } {
   switch (reply.status) {
@@ -125,7 +132,7 @@ export function renderFault(): CallToolResult {
         ]),
       },
     ],
-    structuredContent: { status: "unknown", requestId: null, message },
+    structuredContent: { status: "unknown", message },
     isError: true,
   };
 }

@@ -12,8 +12,12 @@ type JsonSchema = Readonly<Record<string, Json>>;
 /** Longest ticket that is looked at. */
 export const MAX_TICKET_LENGTH = 64;
 
-/** The result schema of every tool: a pending or refused reply validates, and so does the tool's own output. */
-export function widenedOutputSchema(tool: string, output: JsonSchema): JsonSchema {
+/**
+ * The result schema of every tool: a pending or refused reply validates, and so does the tool's own output. `output`
+ * is null for our own tools, whose result is that of whatever tool the ticket is about. No type here is nullable:
+ * what has no value is left out.
+ */
+export function widenedOutputSchema(tool: string, output: JsonSchema | null): JsonSchema {
   return {
     type: "object",
     description:
@@ -21,23 +25,23 @@ export function widenedOutputSchema(tool: string, output: JsonSchema): JsonSchem
       "refused, failed (nothing changed), unknown (it may have taken effect).",
     properties: {
       status: { type: "string", enum: ["done", "pending", "refused", "failed", "unknown"] },
-      requestId: { type: ["string", "null"] },
+      requestId: { type: "string" },
       summary: { type: "string" },
-      result: nested(tool, output),
+      ...(output === null ? {} : { result: nested(tool, output) }),
       ticket: { type: "string" },
-      requestCode: { type: ["string", "null"] },
+      requestCode: { type: "string" },
       because: { type: "array", items: { type: "string" } },
-      deadline: { type: ["string", "null"] },
+      deadline: { type: "string" },
       waitingFor: { type: "string" },
-      retryAfterMs: { type: ["number", "null"] },
+      retryAfterMs: { type: "number" },
       code: { type: "string" },
       class: { type: "string" },
       deniedBy: { type: "string", enum: ["policy", "person", "gate"] },
       message: { type: "string" },
-      reason: { type: ["string", "null"] },
+      reason: { type: "string" },
       advice: { type: "string" },
     },
-    required: ["status", "requestId"],
+    required: ["status"],
   };
 }
 
@@ -68,7 +72,7 @@ const COMPANIONS: readonly Tool[] = [
       required: ["ticket"],
       additionalProperties: false,
     },
-    outputSchema: widenedOutputSchema(WAIT_TOOL, {}) as Tool["outputSchema"],
+    outputSchema: widenedOutputSchema(WAIT_TOOL, null) as Tool["outputSchema"],
     // Not a read: a request whose rule says when_attached runs while its caller waits here.
     annotations: {
       title: "Wait for people",
@@ -93,7 +97,7 @@ const COMPANIONS: readonly Tool[] = [
       required: ["ticket"],
       additionalProperties: false,
     },
-    outputSchema: widenedOutputSchema(WITHDRAW_TOOL, {}) as Tool["outputSchema"],
+    outputSchema: widenedOutputSchema(WITHDRAW_TOOL, null) as Tool["outputSchema"],
     annotations: {
       title: "Take a request back",
       readOnlyHint: false,

@@ -1,0 +1,171 @@
+#!/usr/bin/env node
+import { readFile } from "node:fs/promises";
+import { join, resolve } from "node:path";
+import { fileURLToPath } from "node:url";
+import { z } from "zod";
+import {
+  createDeployService,
+  SERVICE_NAME,
+  serviceRegistration,
+  type ServiceRegistration,
+} from "../tools/deploy_service/tool.ts";
+import { canonicalCopy, type JsonObject } from "./base/canonical-json.ts";
+import { systemClock } from "./base/clock.ts";
+import { formatSourceError } from "./base/yaml.ts";
+import type { CliParts, Serving } from "./cli/parts.ts";
+import { runCli } from "./cli/run-cli.ts";
+import { createTerminal } from "./cli/terminal.ts";
+import { openHome, type OpenedHome } from "./compose.ts";
+import { parseConfig } from "./config/config-file.ts";
+import { CountersignError } from "./errors.ts";
+import { readSurroundings } from "./config/environment.ts";
+import { loadSettings } from "./config/load-settings.ts";
+import type { Settings } from "./config/settings.ts";
+import { toolFacts } from "./gate/regime.ts";
+import { decodeEntry } from "./log/encode.ts";
+import { fromHex } from "./log/merkle.ts";
+import { verifyConsistency } from "./log/merkle-proof.ts";
+import { buildReceipt, formatReceipt, parseReceipt } from "./log/receipt.ts";
+import { verifyLog, verifyReceipt } from "./log/verify.ts";
+import { loadPolicy } from "./policy/load.ts";
+import { readTestCall, runPolicyTests } from "./policy/suite.ts";
+import type { ServeParts } from "./serve/serve.ts";
+import type { Tool } from "./tool.ts";
+import { VERSION } from "./version.ts";
+
+// The command `countersign`: gathers what the process is given and hands it to the command line.
+
+const around = readSurroundings();
+const streams = { stdin: process.stdin, stdout: process.stdout, stderr: process.stderr };
+const interrupted = new AbortController();
+process.once("SIGINT", () => interrupted.abort());
+
+const servicesSchema = z.record(
+  z.string().regex(SERVICE_NAME, "a service name in lower case is expected, such as web"),
+  serviceRegistration,
+);
+
+/** The built-in tools over adopted registrations. */
+const makeTools = (registrations: JsonObject, dataDir: string): readonly Tool[] => [
+  createDeployService({
+    services: (registrations["services"] ?? {}) as unknown as Readonly<Record<string, ServiceRegistration>>,
+    stateDir: join(dataDir, "tools", "deploy_service"),
+    env: around.env,
+  }),
+];
+const builtinFacts = toolFacts(makeTools({}, around.cwd));
+
+const open = (settings: Settings, create = false): Promise<OpenedHome> =>
+  openHome(settings, {
+    version: VERSION,
+    create,
+    makeTools,
+    async readRegistrations({ configFile }) {
+      if (configFile === null) return { ok: true, value: { services: {} } };
+      const parsed = parseConfig(await readFile(configFile, "utf8"), configFile, servicesSchema);
+      if (!parsed.ok) return { ok: false, error: parsed.error.map(formatSourceError) };
+      const services = (parsed.value.config.services ?? {}) as JsonObject;
+      return { ok: true, value: canonicalCopy<JsonObject>({ services }) };
+    },
+    onFault: () => process.exit(70),
+  });
+
+const initHome: CliParts["initHome"] = async (settings) => {
+  const home = await open(settings, true);
+  try {
+    const revision = await home.adoption.adoptFirst();
+    return { log: home.store.logId, key: await verifierKeyOf(home), revision };
+  } finally {
+    await home.close();
+  }
+};
+
+/** The log's public key, as its first entry has it. */
+async function verifierKeyOf(home: OpenedHome): Promise<string> {
+  for await (const { bytes } of home.store.lines(0)) {
+    const opened = decodeEntry(new TextDecoder().decode(bytes), 0);
+    if (opened.ok && opened.value.kind === "log.opened") return opened.value.data.key;
+    break;
+  }
+  throw new CountersignError("LOG_CORRUPT", "the first entry does not open the log");
+}
+
+/** RFC 6962 consistency over roots and proofs as they stand in checkpoints: hex. */
+const extendsHead: CliParts["verifyConsistency"] = (older, newer, proof) => {
+  const hashes = proof.map(fromHex);
+  const [from, to] = [fromHex(older.root.slice(7)), fromHex(newer.root.slice(7))];
+  if (from === undefined || to === undefined || hashes.includes(undefined)) return false;
+  return verifyConsistency(older.size, newer.size, from, to, hashes as string[]);
+};
+
+const serveParts: ServeParts = {
+  version: VERSION,
+  around,
+  say: (line) => void process.stdout.write(`${line}\n`),
+  now: () => systemClock.now(),
+  openHome: (settings) => open(settings),
+  settingsOf: (home) => loadSettings({ flags: { home }, around, interactive: false }, { servicesSchema }),
+  initHome,
+  self: [process.execPath, resolve(fileURLToPath(import.meta.url))],
+};
+
+async function serve(what: Serving): Promise<number> {
+  if (what.kind !== "demo") return (await import("./serve/serve.ts")).serve(serveParts, what);
+  const terminal = createTerminal(streams, { colour: true, env: around.env });
+  const { playDemo } = await import("./demo/story.ts");
+  return playDemo({
+    ...serveParts,
+    auto: what.auto,
+    width: terminal.width,
+    paint: terminal.paint,
+    ask: (question) => terminal.ask(question),
+    logTools,
+  });
+}
+
+const logTools: CliParts["logTools"] = {
+  verifyLog,
+  async buildReceipt(home, requestId) {
+    const receipt = await buildReceipt({
+      store: home.store,
+      requestId,
+      withBlobs: true,
+      adoptions: home.adoption.sequence(),
+      resolvePolicy(text) {
+        const loaded = loadPolicy(new TextDecoder().decode(text), { file: "policy.yaml", tools: null });
+        return loaded.ok ? loaded.value.document : null;
+      },
+    });
+    return formatReceipt(receipt);
+  },
+  verifyReceipt(text, { key }) {
+    const parsed = parseReceipt(text);
+    const own = parsed.ok ? parsed.value.log.key : null;
+    // Without a key from elsewhere a receipt is checked against the one it carries, and the command says so.
+    const trusted = key ?? own;
+    const { ok, findings, summary } = verifyReceipt(text, { trustedKeys: trusted === null ? [] : [trusted] });
+    return Promise.resolve({ ok, findings, summary, request: summary?.request ?? null, key: trusted });
+  },
+};
+
+process.exitCode = await runCli(process.argv.slice(2), {
+  version: VERSION,
+  around,
+  streams,
+  clock: systemClock,
+  interrupted: interrupted.signal,
+  servicesSchema,
+  openHome: (settings) => open(settings),
+  initHome,
+  serve,
+  verifyConsistency: extendsHead,
+  policyTools: {
+    load(text, file) {
+      const loaded = loadPolicy(text, { file, tools: builtinFacts });
+      return loaded.ok ? { ok: true, value: { policy: loaded.value, notes: loaded.value.warnings } } : loaded;
+    },
+    test: (policy) => runPolicyTests(policy, builtinFacts),
+    readCall: (call, policy) => readTestCall(call, policy, builtinFacts),
+  },
+  logTools,
+});

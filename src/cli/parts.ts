@@ -8,7 +8,7 @@ import type { ListenAddress } from "../config/config-file.ts";
 import type { Surroundings } from "../config/environment.ts";
 import type { Settings } from "../config/settings.ts";
 import type { VerifyConsistency } from "../consent/channels/cli/witness.ts";
-import type { ReceiptSummary } from "../log/receipt-summary.ts";
+import type { ReceiptSummary } from "../log/verify-summary.ts";
 import type { Home } from "../gate/home.ts";
 import type { Policy, PolicyInput } from "../policy/policy.ts";
 import type { Streams } from "./terminal.ts";

@@ -321,6 +321,7 @@ describe("the log", () => {
         request: "req_1",
         key: options.key ?? "own",
         findings: [],
+        summary: null,
       }),
     };
     const file = join(root, "r.json");

@@ -98,7 +98,9 @@ export async function readCurrent(root: string, maxEntries: number): Promise<Cur
   const drifted = [...(listed?.values() ?? [])]
     .filter((file) => !isSame(files.get(file.path), file))
     .map((file) => file.path);
-  const found = [...files].map(([path, file]) => [path, file.mode, file.sha256]).sort();
+  const found = [...files]
+    .map(([path, file]) => [path, file.mode, file.sha256] as const)
+    .sort(([a], [b]) => (a < b ? -1 : 1));
   return {
     id,
     link,

@@ -90,7 +90,7 @@ export function openJournal(parts: JournalParts, state?: JournalState): Journal 
       throw new CountersignError(
         "LOG_ROLLED_BACK",
         `${segmentName(cursor.segment)} is ${size} bytes long and was ${cursor.offset}`,
-        { hint: "somebody cut the log while it was open; run countersign doctor" },
+        { hint: "somebody cut the log while it was open; to see what is left: countersign log verify" },
       );
     }
     return size;

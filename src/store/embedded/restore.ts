@@ -105,5 +105,5 @@ async function fromSnapshot(parts: RestoreParts): Promise<Journal | null> {
 
 const rolledBack = (what: string): CountersignError =>
   new CountersignError("LOG_ROLLED_BACK", what, {
-    hint: "restore the log from a copy that is at least as long; run countersign doctor",
+    hint: "restore the log from a copy that is at least as long; to see what is missing: countersign log verify",
   });

@@ -2,6 +2,7 @@ import type { CallToolResult } from "@modelcontextprotocol/server";
 import type { Json } from "../../base/canonical-json.ts";
 import type { Reply } from "../../gate/reply.ts";
 import { plainLine, plainText, quoted } from "./plain-text.ts";
+import { CALL_ID_META } from "./tool-call.ts";
 
 // How a reply looks to a model: once as text, once as data. Both say the same.
 //
@@ -36,7 +37,13 @@ const withoutNulls = (data: { readonly [key: string]: Json }): { [key: string]: 
 function dataOf(reply: Reply): { [key: string]: Json } {
   switch (reply.status) {
     case "done":
-      return { status: "done", requestId: reply.request, summary: reply.summary, result: reply.output };
+      return {
+        status: "done",
+        requestId: reply.request,
+        summary: reply.summary,
+        result: reply.output,
+        repeats: reply.repeats ?? null,
+      };
     case "pending":
       return {
         status: "pending",
@@ -74,6 +81,10 @@ function textOf(reply: Reply): string {
       return lines([
         `Done: ${plainLine(reply.summary)}`,
         `Request: ${reply.request}`,
+        reply.repeats === undefined
+          ? null
+          : `This call repeats one that was done at ${reply.repeats}; it did not run again. To run it again, send it ` +
+            `with another _meta["${CALL_ID_META}"], or ten minutes later.`,
         `Result: ${JSON.stringify(reply.output)}`,
       ]);
     case "pending":

@@ -27,6 +27,10 @@ export function widenedOutputSchema(tool: string, output: JsonSchema | null): Js
       status: { type: "string", enum: ["done", "pending", "refused", "failed", "unknown"] },
       requestId: { type: "string" },
       summary: { type: "string" },
+      repeats: {
+        type: "string",
+        description: "when it was done, if this call repeats an earlier one and did not run",
+      },
       ...(output === null ? {} : { result: nested(tool, output) }),
       ticket: { type: "string" },
       requestCode: { type: "string" },

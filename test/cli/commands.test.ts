@@ -320,7 +320,7 @@ describe("the log", () => {
         ok: text.startsWith("receipt"),
         request: "req_1",
         key: options.key ?? "own",
-        summary: null,
+
         findings: [],
         summary: null,
       }),

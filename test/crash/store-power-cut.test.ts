@@ -19,7 +19,7 @@ function seeded(seed: number): () => number {
   };
 }
 
-const CUTS_PER_CALL = 4;
+const CUTS_PER_CALL = 3;
 
 test("no acknowledged entry is lost and none is half there, wherever power fails (L1, S1)", async () => {
   const root = mkdtempSync(join(tmpdir(), "countersign-power-"));
@@ -45,15 +45,15 @@ test("no acknowledged entry is lost and none is half there, wherever power fails
     const result = await store.append(batchOf(drafts));
     if (result.ok) acknowledged.push(`w:${batch}`);
   };
-  const store = await openAt(live, { create: true, files, segmentBytes: 1_200 });
+  const store = await openAt(live, { create: true, files, segmentBytes: 2_400 });
   isMade = true;
-  for (let batch = 0; batch < 12; batch += 3) {
+  for (let batch = 0; batch < 18; batch += 3) {
     await Promise.all([append(store, batch), append(store, batch + 1), append(store, batch + 2)]);
     if (batch === 3) await store.writeSnapshot();
   }
   await store.close();
-  expect(acknowledged).toHaveLength(12);
-  expect(states.length).toBeGreaterThan(150);
+  expect(acknowledged).toHaveLength(18);
+  expect(states.length).toBeGreaterThan(120);
 
   for (const [i, { state, acknowledged: count, isMade: wasMade, at }] of states.entries()) {
     const dir = join(root, `cut-${i}`);

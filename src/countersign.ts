@@ -98,31 +98,6 @@ const extendsHead: CliParts["verifyConsistency"] = (older, newer, proof) => {
   return verifyConsistency(older.size, newer.size, from, to, hashes as string[]);
 };
 
-const serveParts: ServeParts = {
-  version: VERSION,
-  around,
-  say: (line) => void process.stdout.write(`${line}\n`),
-  now: () => systemClock.now(),
-  openHome: (settings) => open(settings),
-  settingsOf: (home) => loadSettings({ flags: { home }, around, interactive: false }, { servicesSchema }),
-  initHome,
-  self: [process.execPath, resolve(fileURLToPath(import.meta.url))],
-};
-
-async function serve(what: Serving): Promise<number> {
-  if (what.kind !== "demo") return (await import("./serve/serve.ts")).serve(serveParts, what);
-  const terminal = createTerminal(streams, { colour: true, env: around.env });
-  const { playDemo } = await import("./demo/story.ts");
-  return playDemo({
-    ...serveParts,
-    auto: what.auto,
-    width: terminal.width,
-    paint: terminal.paint,
-    ask: (question) => terminal.ask(question),
-    logTools,
-  });
-}
-
 const logTools: CliParts["logTools"] = {
   verifyLog,
   async buildReceipt(home, requestId) {
@@ -147,6 +122,32 @@ const logTools: CliParts["logTools"] = {
     return Promise.resolve({ ok, findings, summary, request: summary?.request ?? null, key: trusted });
   },
 };
+
+const serveParts: ServeParts = {
+  version: VERSION,
+  around,
+  say: (line) => void process.stdout.write(`${line}\n`),
+  now: () => systemClock.now(),
+  openHome: (settings) => open(settings),
+  settingsOf: (home) => loadSettings({ flags: { home }, around, interactive: false }, { servicesSchema }),
+  initHome,
+  receipt: (home, request) => logTools.buildReceipt(home, request),
+  self: [process.execPath, resolve(fileURLToPath(import.meta.url))],
+};
+
+async function serve(what: Serving): Promise<number> {
+  if (what.kind !== "demo") return (await import("./serve/serve.ts")).serve(serveParts, what);
+  const terminal = createTerminal(streams, { colour: true, env: around.env });
+  const { playDemo } = await import("./demo/story.ts");
+  return playDemo({
+    ...serveParts,
+    auto: what.auto,
+    width: terminal.width,
+    paint: terminal.paint,
+    ask: (question) => terminal.ask(question),
+    logTools,
+  });
+}
 
 process.exitCode = await runCli(process.argv.slice(2), {
   version: VERSION,

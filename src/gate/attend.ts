@@ -54,9 +54,10 @@ export function createAttend(parts: GateParts): Attend {
 
   const answer = async (request: RequestId): Promise<Reply> => {
     await running.get(request);
+    const ending = parts.state.requests.endings.get(request);
     const reply = await replyFromHistory(
       request,
-      await historyOf(parts.store, request),
+      ending === undefined ? await historyOf(parts.store, request) : [ending.last],
       async (ref) => JSON.parse(new TextDecoder().decode(await parts.store.blobs.get("result", ref))) as Json,
     );
     const output = outputs.get(request);

@@ -2,6 +2,7 @@ import type { Surroundings } from "../config/environment.ts";
 import type { Settings } from "../config/settings.ts";
 import { CountersignError } from "../errors.ts";
 import { thisOwner } from "../execution/owner.ts";
+import type { RequestId } from "../base/id.ts";
 import type { Home } from "../gate/home.ts";
 import { startApi } from "../transport/http/api.ts";
 import { createBearer, tokenSha256 } from "../transport/http/bearer.ts";
@@ -22,6 +23,8 @@ export interface GatewayParts {
   readonly around: Pick<Surroundings, "account">;
   readonly version: string;
   readonly now: () => number;
+  /** The text of what proves one request offline. */
+  readonly receipt: (home: Home, request: RequestId) => Promise<string>;
 }
 
 /** How often a process that is not the steward looks whether it can become it. */
@@ -56,6 +59,7 @@ export async function startGateway(parts: GatewayParts): Promise<Gateway> {
   });
   const api = await startApi({
     home,
+    receipt: (request) => parts.receipt(home, request),
     listener: listeners.api,
     authenticate: createBearer([{ name: "local", tokenSha256: tokenSha256(apiToken) }]),
     log: home.log,

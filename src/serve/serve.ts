@@ -1,6 +1,8 @@
 import type { Serving } from "../cli/parts.ts";
 import type { ListenAddress } from "../config/config-file.ts";
 import type { Surroundings } from "../config/environment.ts";
+import type { RequestId } from "../base/id.ts";
+import type { Home } from "../gate/home.ts";
 import type { Settings } from "../config/settings.ts";
 import type { Caller } from "../request/principal.ts";
 import { operationsLog, type OpenedHome } from "../compose.ts";
@@ -23,6 +25,8 @@ export interface ServeParts {
   /** Settings of a home by its directory alone. */
   readonly settingsOf: (home: string) => Promise<Settings>;
   readonly initHome: (settings: Settings) => Promise<unknown>;
+  /** The text of what proves one request offline. */
+  readonly receipt: (home: Home, request: RequestId) => Promise<string>;
   /** How this program is started again: `["node", "/…/countersign.js"]`. */
   readonly self: readonly string[];
 }

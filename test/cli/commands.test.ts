@@ -320,6 +320,7 @@ describe("the log", () => {
         ok: text.startsWith("receipt"),
         request: "req_1",
         key: options.key ?? "own",
+
         findings: [],
         summary: null,
       }),

@@ -211,7 +211,7 @@ describe.skipIf(missing !== null)(`init ${missing ?? ""}`, () => {
     fails = null;
     const { exitCode, stderr } = await run([]);
     expect(exitCode).toBe(0);
-    expect(stderr).toContain("finishing the home that was begun");
+    expect(stderr).toContain("finished the home that was begun");
     expect(await read("countersign.yaml")).toBe(before);
     expect(made).toHaveLength(1);
   });

@@ -41,7 +41,10 @@ test("a re-sent call after done does not run again, by call id and, without one,
   const log = { book: "log", text: "once" };
   const first = await callTool(world.home, "write_note", log, { callId: "toolu_1", holdMs: 5_000 });
   expect(first).toMatchObject({ status: "done" });
-  expect(await callTool(world.home, "write_note", log, { callId: "toolu_1" })).toEqual(first);
+  expect(await callTool(world.home, "write_note", log, { callId: "toolu_1" })).toEqual({
+    ...first,
+    repeats: expect.stringMatching(/^\d{4}-/) as string,
+  });
   expect(world.notes.runs).toHaveLength(1);
   expect(
     await callTool(world.home, "write_note", { ...log, text: "other" }, { callId: "toolu_1" }),

@@ -69,7 +69,7 @@ export async function restoreLog(parts: RestoreParts): Promise<Journal> {
     if (known.root !== null && known.root !== `sha256:${await parts.rootAt(journal, known.size)}`) {
       throw rolledBack(`the first ${known.size} entries are not those that were signed`);
     }
-    journal.cutTorn();
+    await journal.cutTorn();
     if (journal.cursor.size > before) await journal.settleRead();
     const root = journal.rootDigest();
     if (!checkpoint.covers(journal.cursor.size, root))

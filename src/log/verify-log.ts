@@ -49,6 +49,8 @@ export interface LogReport {
 export async function verifyLog(source: LogSource, options: VerifyLogOptions = {}): Promise<LogReport> {
   const reading = createReading();
   const onChunk = options.onProgress ?? (() => undefined);
+  // Before the lines: a gateway that goes on writing signs what comes after, and never less than what stood here.
+  const note = options.checkpoint ?? (typeof source === "string" ? await readCheckpointFile(source) : null);
   const names = typeof source === "string" ? await segmentNames(source) : [];
   const read =
     typeof source === "string"
@@ -62,7 +64,6 @@ export async function verifyLog(source: LogSource, options: VerifyLogOptions = {
   for (const each of sequence.finish()) found(each);
 
   const key = trustedKey(reading.opened, options.key, found);
-  const note = options.checkpoint ?? (typeof source === "string" ? await readCheckpointFile(source) : null);
   const checkpoint = checkCheckpoint(note, key, reading, found);
   if (checkpoint !== null && checkpoint.size <= tree.size && typeof source === "string" && !sequence.broken) {
     const root = rootHash(checkpoint.root);

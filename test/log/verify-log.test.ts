@@ -69,6 +69,13 @@ test("progress is told in bytes, up to the whole", async () => {
   expect([...seen].sort((a, b) => a - b)).toEqual(seen);
 });
 
+test("a log that a gateway goes on writing while it is read is not taken for truncated", async () => {
+  const path = directory();
+  story.log.writeTo(path, { lines: lines.slice(0, 50), checkpoint: story.log.checkpoint(50) });
+  const onProgress = (): void => writeFileSync(join(path, "checkpoint"), story.log.checkpoint());
+  expect(await verifyLog(path, { key, onProgress })).toMatchObject({ ok: true, findings: [], entries: 50 });
+});
+
 describe("damage to lines", () => {
   test("a dropped entry is named, with the place where it should stand", async () => {
     const report = await verifyLines(lines.toSpliced(20, 1));

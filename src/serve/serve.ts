@@ -35,6 +35,14 @@ export async function serve(parts: ServeParts, what: Exclude<Serving, { kind: "d
   switch (what.kind) {
     case "mcp":
       return serveMcp(parts, what.settings);
+    case "shim":
+      await runShim({
+        url: mcpEndpoint(what.url),
+        token: what.token,
+        ...(what.agent === null ? {} : { agent: what.agent }),
+        log: operationsLog({ logLevel: "info" }),
+      });
+      return 0;
     case "start":
       return serveUntilStopped(parts, what.settings, null);
     case "start_demo": {
@@ -46,6 +54,10 @@ export async function serve(parts: ServeParts, what: Exclude<Serving, { kind: "d
     }
   }
 }
+
+/** `http://host:port` means its MCP endpoint. */
+const mcpEndpoint = (url: string): string =>
+  /^https?:\/\/[^/]+\/?$/.test(url) ? new URL("/mcp", url).href : url;
 
 const addressText = ({ host, port }: ListenAddress): string =>
   `${host.includes(":") ? `[${host}]` : host}:${port}`;

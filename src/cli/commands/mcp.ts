@@ -17,8 +17,10 @@ export const addMcp: AddCommand = (parent, cli, run) => {
       `
 Where a gateway serves the home already, this is a shim to it and holds no key
 and no credential. With --url it needs no home at all: the safer set-up, where
-the gateway runs as an account of its own. Name the home in full: a host's working directory is not to
-be trusted, so no countersign.yaml is looked for there.
+the gateway runs as an account of its own.
+
+Name the home in full: a host's working directory is not to be trusted, so no
+countersign.yaml is looked for there.
 
 Example (in a host's configuration):
   "countersign": {

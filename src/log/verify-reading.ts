@@ -1,6 +1,5 @@
-import type { EntryData, EntryKind } from "./entry.ts";
+import { MAX_ENTRY_BYTES, type EntryData, type EntryKind } from "./entry.ts";
 import { finding, type Finding, type Place } from "./finding.ts";
-import { leafHashInPlace } from "./merkle.ts";
 import { createHeadReader, type HeadReader } from "./verify-head.ts";
 import { createOrderCheck, NEEDS_DATA, type Step } from "./verify-order.ts";
 import { placeOf, type Cursor, type OnLine } from "./verify-segments.ts";
@@ -72,6 +71,10 @@ export function createReading(): Reading {
 
   const judge = (buffer: Buffer, start: number, end: number, at: Cursor): void => {
     const { seq, kind } = head;
+    if (end - start > MAX_ENTRY_BYTES) {
+      const message = `an entry of ${end - start} bytes; at most ${MAX_ENTRY_BYTES} fit`;
+      found(finding("malformed_entry", { seq, place: placeOf(at), message }));
+    }
     if (head.comparedWithRemembered() < 0) {
       const message = `${head.time()}, before the entry in front of it`;
       found(finding("time_back", { seq, place: placeOf(at), message }));
@@ -108,10 +111,9 @@ export function createReading(): Reading {
     sequence,
     findings,
     found,
-    onLine(buffer, start, end, at) {
+    onLine(buffer, start, end, at, leaf) {
       const isEntry = head.read(buffer, start, end);
-      buffer[start - 1] = 0;
-      tree.push(leafHashInPlace(buffer.subarray(start - 1, end)));
+      tree.push(leaf);
       last.segment = at.segment;
       last.line = at.line;
       last.offset = at.offset;

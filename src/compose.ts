@@ -242,7 +242,7 @@ export async function openHome(settings: Settings, options: OpenOptions): Promis
       clock,
       state,
       policy: () => regime.current().policy,
-      policySeq: () => state.adopted.newestSeq,
+      policySeq: () => regime.expects(regime.current()),
       catchUp,
       append: store.append,
       view: (request) => readView(state, store, request),

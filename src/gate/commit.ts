@@ -311,7 +311,7 @@ export function createCommit(parts: GateParts, attend: Attend): Commit {
     parts.log.info({ requestId: id, verdict: "allow" }, "request allowed");
     attend.adopt(
       id,
-      parts.executor.runDispatched(id, (message) => attachment.progress?.(message)),
+      parts.executor.runDispatched(id, tool, (message) => attachment.progress?.(message)),
     );
     return attended(intake, attachment);
   };

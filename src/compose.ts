@@ -141,10 +141,12 @@ export async function openHome(settings: Settings, options: OpenOptions): Promis
 
   const workRoot = join(dataDir, "work");
   const previewer = createPreviewer({ clock, limits, workRoot, creds: noCredentials, log });
-  const context = createWorkContexts({ clock, workRoot, creds: noCredentials, ...limits });
+  const context = createWorkContexts({ clock, workRoot, creds: noCredentials, log, ...limits });
 
   const owner = thisOwner(clock.now());
   const toolOf = (name: string): Tool | null => regime.current().tools.get(name) ?? null;
+  let steward: { readonly running: Steward; release(): void } | null = null;
+  const hasSteward = async (): Promise<boolean> => steward !== null || (await isStewardAlive(dataDir));
   const executorParts: ExecutorParts = {
     clock,
     owner,
@@ -153,14 +155,16 @@ export async function openHome(settings: Settings, options: OpenOptions): Promis
     log,
     catchUp,
     append: store.append,
-    policy: () => ({ revision: regime.current().policy.revision, newestSeq: state.adopted.newestSeq }),
+    policy: () => ({ revision: regime.current().policy.revision }),
     async recheck(execution) {
       await catchUp();
+      // Before anything is looked at: what moves from here on makes the claim conflict.
+      const policySeq = regime.expects(regime.current());
       const record = state.requests.open.get(execution.request);
-      return record === undefined
-        ? { verdict: "not_now" }
-        : recheck({ clock, state, store, regime, clockIsBehind }, record);
+      if (record === undefined) return { verdict: "not_now", policySeq };
+      return { ...(await recheck({ clock, state, store, regime, clockIsBehind }, record)), policySeq };
     },
+    hasSteward,
     tool: toolOf,
     context,
     mask: (value) => mask.json(value),
@@ -178,7 +182,6 @@ export async function openHome(settings: Settings, options: OpenOptions): Promis
     context,
   });
 
-  let steward: { readonly running: Steward; release(): void } | null = null;
   const gateParts: GateParts = {
     clock,
     store,
@@ -215,7 +218,7 @@ export async function openHome(settings: Settings, options: OpenOptions): Promis
       }),
     freeBytes: cachedFor(1_000, clock, () => store.freeBytes()),
     clockIsBehind,
-    hasSteward: async () => steward !== null || (await isStewardAlive(dataDir)),
+    hasSteward,
   };
   const attend = createAttend(gateParts);
   const gate = createGate(gateParts, attend);
@@ -223,6 +226,8 @@ export async function openHome(settings: Settings, options: OpenOptions): Promis
   let closing: Promise<void> | null = null;
   const close = async (): Promise<void> => {
     await steward?.running.stop();
+    // What was sent must not lose its outcome because we stop; it has its own deadline.
+    await attend.idle();
     unfollow();
     await store.close();
     steward?.release();
@@ -242,7 +247,7 @@ export async function openHome(settings: Settings, options: OpenOptions): Promis
       clock,
       state,
       policy: () => regime.current().policy,
-      policySeq: () => state.adopted.newestSeq,
+      policySeq: () => regime.expects(regime.current()),
       catchUp,
       append: store.append,
       view: (request) => readView(state, store, request),
@@ -254,6 +259,10 @@ export async function openHome(settings: Settings, options: OpenOptions): Promis
       if (steward !== null) return true;
       const lock = await tryStewardLock(dataDir);
       if (lock === null) return false;
+      if (closing !== null) {
+        lock.release();
+        return false;
+      }
       const running = startSteward({
         ...gateParts,
         recovery,

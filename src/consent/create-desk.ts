@@ -19,7 +19,7 @@ export interface DeskParts {
   readonly state: { readonly requests: RequestsState; readonly consents: ConsentsState };
   /** The policy that runs now. Current once `catchUp` has resolved. */
   policy(): Policy;
-  /** Newest entry about the policy: what a decision expects, so that an adoption in between is seen. */
+  /** What a decision that rests on `policy()` expects of the subject `policy`, so that an adoption is seen. */
   policySeq(): number | null;
   catchUp(): Promise<void>;
   append(batch: Batch): Promise<AppendResult>;

@@ -3,6 +3,7 @@ import { err, ok, type Result } from "../base/result.ts";
 import { CountersignError } from "../errors.ts";
 import type { EntryDraft } from "../log/entry.ts";
 import type { Policy } from "../policy/policy.ts";
+import type { Batch } from "../store/store.ts";
 import { keysAfter } from "../request/recognition.ts";
 import { assuranceOf } from "./assurance.ts";
 import type { Consent, DecisionRecord } from "./consents.ts";
@@ -33,18 +34,8 @@ export function createDecide(parts: DeskParts): Desk["decide"] {
       await parts.catchUp();
       const attempt = await prepare(parts, statement, proof);
       if (!attempt.ok) return err(attempt.error);
-      const { consent, attested, whyNot, fate, entries } = attempt.value;
-      const appended = await parts.append({
-        expect: [
-          {
-            subject: consent.request,
-            newest: parts.state.requests.open.get(consent.request)?.newestSeq ?? null,
-          },
-          { subject: "policy", newest: parts.policySeq() },
-        ],
-        newKeys: [],
-        entries,
-      });
+      const { consent, attested, whyNot, fate, expect, entries } = attempt.value;
+      const appended = await parts.append({ expect, newKeys: [], entries });
       if (appended.ok) return answerOf(parts.policy(), consent, attested, whyNot, fate, entries);
     }
   };
@@ -55,6 +46,8 @@ interface Attempt {
   readonly attested: Attested;
   readonly whyNot: DecisionRefusalCode | null;
   readonly fate: Fate;
+  /** What was judged: if any of it moved, it is judged again. */
+  readonly expect: Batch["expect"];
   readonly entries: readonly EntryDraft[];
 }
 
@@ -69,8 +62,12 @@ async function prepare(
   if (consent === undefined || record === undefined) return refusal("already_settled");
   const view = await parts.view(consent.request);
 
-  // No await from here to the append: what is judged is what the batch expects.
+  // No await from here on: what is judged is what the batch expects.
   const policy = parts.policy();
+  const expect = [
+    { subject: consent.request, newest: record.newestSeq },
+    { subject: "policy", newest: parts.policySeq() },
+  ];
   const attested = attest(parts, policy, statement, proof);
   if (!attested.ok) return refusal(attested.error);
   const now = parts.clock.now();
@@ -130,7 +127,7 @@ async function prepare(
       }),
     );
   }
-  return ok({ consent, attested: attested.value, whyNot, fate, entries });
+  return ok({ consent, attested: attested.value, whyNot, fate, expect, entries });
 }
 
 function attest(

@@ -2,7 +2,7 @@ import { mkdir, mkdtemp, rm } from "node:fs/promises";
 import { join } from "node:path";
 import type { Clock } from "../base/clock.ts";
 import { createToolContext, type Credentials } from "../preview/context.ts";
-import type { ExecutorParts } from "./execution.ts";
+import type { ExecutorParts, OperationsLog } from "./execution.ts";
 
 /** Contexts for guards, executions and revocations: a private directory, a deadline, the right kind of credentials. */
 export function createWorkContexts(parts: {
@@ -12,6 +12,7 @@ export function createWorkContexts(parts: {
   readonly creds: Credentials;
   readonly previewTimeoutMs: number;
   readonly executeTimeoutMs: number;
+  readonly log: OperationsLog;
 }): ExecutorParts["context"] {
   return async ({ request, idempotencyKey, mode, file, progress }) => {
     await mkdir(parts.workRoot, { recursive: true, mode: 0o700 });
@@ -26,8 +27,20 @@ export function createWorkContexts(parts: {
       access: mode === "preview" ? "read" : "write",
       creds: parts.creds,
       file,
-      progress,
+      progress(message) {
+        try {
+          progress(message);
+        } catch (error) {
+          // Whoever listens must not make the tool fail: what it throws would be read as an outcome.
+          parts.log.warn({ requestId: request, err: error }, "progress could not be told");
+        }
+      },
     });
-    return { ctx, dispose: () => rm(workdir, { recursive: true, force: true }) };
+    // A tool may leave what can't be removed. That is no reason to lose what it came to.
+    const dispose = (): Promise<void> =>
+      rm(workdir, { recursive: true, force: true }).catch((error: unknown) =>
+        parts.log.warn({ requestId: request, workdir, err: error }, "work directory not removed"),
+      );
+    return { ctx, dispose };
   };
 }

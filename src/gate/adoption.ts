@@ -16,7 +16,7 @@ import { meets } from "../policy/verdict.ts";
 import type { Store } from "../store/store.ts";
 import type { Tool } from "../tool.ts";
 import type { Adoption, Proposal } from "./home.ts";
-import { toolFacts, type RegimeHolder } from "./regime.ts";
+import { toolFacts, type Regime, type RegimeHolder } from "./regime.ts";
 
 // P6. The policy that runs is the last *adopted* revision, its text a blob of the log; the file is a proposal. What
 // the old revision names under `policy_change` decides about the new one: distinct enabled people, with that proof,
@@ -81,10 +81,8 @@ export function createAdoption(parts: AdoptionParts): AdoptionDesk {
     });
   };
 
-  const running = (): Bound => {
-    const { policy, registry } = parts.regime.current();
-    return { policy: policy.revision, registry };
-  };
+  const boundOfRegime = ({ policy, registry }: Regime): Bound => ({ policy: policy.revision, registry });
+  const running = (): Bound => boundOfRegime(parts.regime.current());
   const boundOf = ({ policy, registry }: Candidate): Bound => ({ policy: policy.revision, registry });
   const isSame = (a: Bound, b: Bound): boolean => a.policy === b.policy && a.registry === b.registry;
 
@@ -244,10 +242,11 @@ export function createAdoption(parts: AdoptionParts): AdoptionDesk {
     async adopt(statements) {
       await parts.catchUp();
       const to = await candidate();
-      const { policy } = parts.regime.current();
-      const from = running();
+      const regime = parts.regime.current();
+      const { policy } = regime;
+      const from = boundOfRegime(regime);
       if (isSame(from, boundOf(to))) return from.policy;
-      const expected = parts.state.newestSeq;
+      const expected = parts.regime.expects(regime);
       const proved = statements.map(({ statement, proof }) => ({
         statement,
         proof: withKey(proof, statement),
@@ -265,13 +264,9 @@ export function createAdoption(parts: AdoptionParts): AdoptionDesk {
           );
         }
       }
-      return write(
-        to,
-        from,
-        policy.adopt === "on_save" && proved.length === 0 ? "on_save" : "signed",
-        proved,
-        expected,
-      );
+      // Nobody has to sign for on_save, so nothing was verified, and the entry must not say that somebody did.
+      if (policy.adopt === "on_save") return write(to, from, "on_save", [], expected);
+      return write(to, from, "signed", proved, expected);
     },
 
     async adoptFirst() {
@@ -294,7 +289,7 @@ export function createAdoption(parts: AdoptionParts): AdoptionDesk {
         return "unchanged";
       }
       if (loaded.ok && regime.policy.adopt === "on_save") {
-        await write(loaded.value, running(), "on_save", [], parts.state.newestSeq);
+        await write(loaded.value, boundOfRegime(regime), "on_save", [], parts.regime.expects(regime));
         lastContent = content;
         return "adopted";
       }

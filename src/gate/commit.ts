@@ -6,7 +6,7 @@ import { requestCode } from "../base/digest.ts";
 import { unmeetableClause } from "../consent/quorum.ts";
 import { claimEntry, dispatchEntries, storeLease } from "../execution/dispatch.ts";
 import type { EntryDraft } from "../log/entry.ts";
-import type { Policy, Verdict } from "../policy/policy.ts";
+import type { Verdict } from "../policy/policy.ts";
 import { keysAfter, takenKeys } from "../request/recognition.ts";
 import { REFUSALS, type RefusalCode } from "../request/refusal.ts";
 import { requesterKey } from "../request/requests.ts";
@@ -42,23 +42,23 @@ export interface Committed {
 
 export interface Commit {
   attempt(call: Call, refusal: IntakeRefusal, principal: string, agent: string): Promise<RequestId>;
-  refuse(intake: Intake, policy: Policy, verdict: Verdict): Promise<Committed | "again">;
-  planned(intake: Intake, policy: Policy, attachment: Attachment): Promise<Committed | "again">;
+  /** "again": the policy or the keys moved meanwhile, and nothing was written. */
+  refuse(intake: Intake, verdict: Verdict): Promise<Committed | "again">;
+  planned(intake: Intake, attachment: Attachment): Promise<Committed | "again">;
   /** An allowed read: its plan is its arguments. */
-  read(intake: Intake, policy: Policy, attachment: Attachment): Promise<Committed | "again">;
+  read(intake: Intake, attachment: Attachment): Promise<Committed | "again">;
 }
 
 export function createCommit(parts: GateParts, attend: Attend): Commit {
   const { clock, store } = parts;
 
   const received = (
-    { received, keys }: Intake,
-    policy: Policy,
+    { received, keys, regime }: Intake,
     stored: StoredEvidence,
   ): EntryDraft<"request.received"> => ({
     kind: "request.received",
     subject: received.id,
-    policy: policy.revision,
+    policy: regime.policy.revision,
     keys: takenKeys(keys),
     data: {
       requester: received.requester,
@@ -77,12 +77,11 @@ export function createCommit(parts: GateParts, attend: Attend): Commit {
 
   const refusedEntry = (
     intake: Intake,
-    policy: Policy,
     refusal: IntakeRefusal & { readonly deniedBy: "policy" | "gate" },
   ): EntryDraft<"request.refused"> => ({
     kind: "request.refused",
     subject: intake.received.id,
-    policy: policy.revision,
+    policy: intake.regime.policy.revision,
     keys: keysAfter(
       takenKeys(intake.keys),
       "refused",
@@ -103,7 +102,7 @@ export function createCommit(parts: GateParts, attend: Attend): Commit {
     store.append({
       expect: [
         { subject: intake.received.id, newest: null },
-        { subject: "policy", newest: parts.state.adopted.newestSeq },
+        { subject: "policy", newest: parts.regime.expects(intake.regime) },
       ],
       newKeys: takenKeys(intake.keys).map((hold) => hold.key),
       entries,
@@ -112,15 +111,14 @@ export function createCommit(parts: GateParts, attend: Attend): Commit {
   /** Writes a refusal of a request that got as far as being received. */
   const refuseWith = async (
     intake: Intake,
-    policy: Policy,
     stored: StoredEvidence,
     between: readonly EntryDraft[],
     refusal: IntakeRefusal & { readonly deniedBy: "policy" | "gate" },
   ): Promise<Committed | "again"> => {
     const appended = await append(intake, [
-      received(intake, policy, stored),
+      received(intake, stored),
       ...between,
-      refusedEntry(intake, policy, refusal),
+      refusedEntry(intake, refusal),
     ]);
     if (!appended.ok) return "again";
     const { code, deniedBy, message, because } = refusal;
@@ -140,10 +138,10 @@ export function createCommit(parts: GateParts, attend: Attend): Commit {
     deniedBy: "policy",
   });
 
-  const planned: Commit["planned"] = async (intake, policy, attachment) => {
+  const planned: Commit["planned"] = async (intake, attachment) => {
     const request = intake.received;
     const fail = async (code: RefusalCode, message: string): Promise<Committed | "again"> =>
-      refuseWith(intake, policy, await storeEvidence(store.blobs, parts.mask, request, null), [], {
+      refuseWith(intake, await storeEvidence(store.blobs, parts.mask, request, null), [], {
         code,
         message,
         deniedBy: "gate",
@@ -169,16 +167,16 @@ export function createCommit(parts: GateParts, attend: Attend): Commit {
         "this action has an end that the gateway must bring about, and no steward runs",
       );
     }
-    return decide(intake, policy, preview, attachment);
+    return decide(intake, preview, attachment);
   };
 
   const decide = async (
     intake: Intake,
-    policy: Policy,
     preview: Preview,
     attachment: Attachment,
   ): Promise<Committed | "again"> => {
     const request = intake.received;
+    const { policy } = intake.regime;
     const who = requesterKey(request.requester.principal.id, request.requester.agent);
     const toolView = parts.mask.view(preview.view);
     const input = policyInput(request, preview.view, parts.isolation);
@@ -215,11 +213,10 @@ export function createCommit(parts: GateParts, attend: Attend): Commit {
     };
     switch (verdict.verdict) {
       case "deny":
-        return refuseWith(intake, policy, stored, [plannedEntry], ofVerdict(verdict));
+        return refuseWith(intake, stored, [plannedEntry], ofVerdict(verdict));
       case "hold":
         return hold(
           intake,
-          policy,
           verdict,
           preview,
           { ...stored, planned: stored.planned },
@@ -229,7 +226,6 @@ export function createCommit(parts: GateParts, attend: Attend): Commit {
       case "allow":
         return allow(
           intake,
-          policy,
           [plannedEntry],
           { ...stored, planned: stored.planned },
           preview.expiresAt,
@@ -240,7 +236,6 @@ export function createCommit(parts: GateParts, attend: Attend): Commit {
 
   const hold = async (
     intake: Intake,
-    policy: Policy,
     { requirement, requirementDigest, rules }: Verdict,
     preview: Preview,
     stored: StoredEvidence & { readonly planned: NonNullable<StoredEvidence["planned"]> },
@@ -248,9 +243,9 @@ export function createCommit(parts: GateParts, attend: Attend): Commit {
     attachment: Attachment,
   ): Promise<Committed | "again"> => {
     if (requirement === null || requirementDigest === null) throw new Error("a hold without a requirement");
-    const unmeetable = unmeetableClause(policy, requirement, intake.received.requester);
+    const unmeetable = unmeetableClause(intake.regime.policy, requirement, intake.received.requester);
     if (unmeetable !== null) {
-      return refuseWith(intake, policy, stored, [plannedEntry], {
+      return refuseWith(intake, stored, [plannedEntry], {
         code: "no_eligible_approver",
         message: `${unmeetable.count} of [${unmeetable.from.join(", ")}] would have to approve; without the requester and the agent's owners there are too few`,
         rules,
@@ -268,12 +263,12 @@ export function createCommit(parts: GateParts, attend: Attend): Commit {
     });
     const digest = questionDigest(question);
     const appended = await append(intake, [
-      received(intake, policy, stored),
+      received(intake, stored),
       plannedEntry,
       {
         kind: "consent.asked",
         subject: intake.received.id,
-        policy: policy.revision,
+        policy: intake.regime.policy.revision,
         data: { question, digest, code: requestCode(digest), requirement },
       },
     ]);
@@ -287,7 +282,6 @@ export function createCommit(parts: GateParts, attend: Attend): Commit {
 
   const allow = async (
     intake: Intake,
-    policy: Policy,
     before: readonly EntryDraft[],
     stored: StoredEvidence & { readonly planned: NonNullable<StoredEvidence["planned"]> },
     expiresAt: number | null,
@@ -297,17 +291,17 @@ export function createCommit(parts: GateParts, attend: Attend): Commit {
     const now = clock.now();
     const grant = mintGrant({
       request: id,
-      policy: policy.revision,
+      policy: intake.regime.policy.revision,
       basis: { kind: "verdict" },
       plan: stored.planned.plan.digest,
       executeWithinMs: EXECUTE_WITHIN_MS,
       expiresAt: expiresAt === null ? null : timestamp(expiresAt),
       now,
     });
-    const of = { request: id, grant: grant.data.grant, policy: policy.revision, fence: 1 };
+    const of = { request: id, grant: grant.data.grant, policy: intake.regime.policy.revision, fence: 1 };
     const undo = await storeLease(store.blobs, stored.planned.sealed, id);
     const appended = await append(intake, [
-      received(intake, policy, stored),
+      received(intake, stored),
       ...before,
       grant,
       claimEntry(of, parts.owner),
@@ -317,7 +311,7 @@ export function createCommit(parts: GateParts, attend: Attend): Commit {
     parts.log.info({ requestId: id, verdict: "allow" }, "request allowed");
     attend.adopt(
       id,
-      parts.executor.runDispatched(id, (message) => attachment.progress?.(message)),
+      parts.executor.runDispatched(id, tool, (message) => attachment.progress?.(message)),
     );
     return attended(intake, attachment);
   };
@@ -347,16 +341,16 @@ export function createCommit(parts: GateParts, attend: Attend): Commit {
       return id;
     },
 
-    async refuse(intake, policy, verdict) {
+    async refuse(intake, verdict) {
       const stored = await storeEvidence(store.blobs, parts.mask, intake.received, null);
-      return refuseWith(intake, policy, stored, [], ofVerdict(verdict));
+      return refuseWith(intake, stored, [], ofVerdict(verdict));
     },
 
     planned,
 
-    read(intake, policy, attachment) {
+    read(intake, attachment) {
       const preview = readPreview(intake);
-      return decide(intake, policy, preview, attachment);
+      return decide(intake, preview, attachment);
     },
   };
 }

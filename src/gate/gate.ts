@@ -1,6 +1,5 @@
 import type { RequestId } from "../base/id.ts";
 import { CountersignError, isFault } from "../errors.ts";
-import type { Policy, Verdict } from "../policy/policy.ts";
 import type { Caller } from "../request/principal.ts";
 import { requesterKey } from "../request/requests.ts";
 import type { Attend } from "./attend.ts";
@@ -32,12 +31,15 @@ export function createGate(parts: GateParts, attend: Attend): Gate {
 
   const take = async (call: Call, attachment: Attachment): Promise<Reply> => {
     await parts.regime.refresh();
-    const regime = parts.regime.current();
-    const intake = takeIn(parts, regime, call);
+    let intake = takeIn(parts, parts.regime.current(), call);
+    while (intake.ok && inFlight.has(intake.value.keys.action)) {
+      await inFlight.get(intake.value.keys.action);
+      // Minutes may have passed: who asks, and over which registrations, is read again.
+      intake = takeIn(parts, parts.regime.current(), call);
+    }
     if (!intake.ok) return turnAway(call, intake.error);
 
     const { action } = intake.value.keys;
-    while (inFlight.has(action)) await inFlight.get(action);
     // No await between looking and taking the place: of many that waited, one goes on.
     const work = settle(intake.value, call, attachment);
     const place = work.then(
@@ -49,22 +51,22 @@ export function createGate(parts: GateParts, attend: Attend): Gate {
   };
 
   /** The request this call is about: the one it repeats, or a new one. */
-  const settle = async (intake: Intake, call: Call, attachment: Attachment): Promise<Committed> =>
-    (await recognise(intake, attachment)) ?? pass(intake, call, attachment);
-
-  /** First pass, preview, second pass, commit. What comes back is ready to be waited for. */
-  const pass = async (intake: Intake, call: Call, attachment: Attachment): Promise<Committed> => {
-    const { received } = intake;
-    const room = await roomFor(received);
-    if (room !== null) return { reply: () => turnAway(call, room, intake) };
+  const settle = async (first: Intake, call: Call, attachment: Attachment): Promise<Committed> => {
+    const known = await recognise(first, attachment);
+    if (known !== null) return known;
+    const room = await roomFor(first.received);
+    if (room !== null) return { reply: () => turnAway(call, room, first) };
+    let intake = first;
     for (let attempt = 0; attempt < ATTEMPTS; attempt += 1) {
-      const { policy } = parts.regime.current();
-      const first = policy.evaluate(policyInput(received, null, parts.isolation));
-      const committed = await passOnce(intake, policy, first, attachment);
+      const committed = await pass(intake, attachment);
       if (committed !== "again") return committed;
       await parts.regime.refresh();
-      const known = await recognise(intake, attachment);
-      if (known !== null) return known;
+      // Under another policy the requester may be nobody, and the tool may act on another registration (C1, P6).
+      const again = takeIn(parts, parts.regime.current(), call);
+      if (!again.ok) return { reply: () => turnAway(call, again.error, intake) };
+      intake = again.value;
+      const taken = await recognise(intake, attachment);
+      if (taken !== null) return taken;
     }
     throw new CountersignError(
       "POLICY_NOT_ADOPTED",
@@ -75,12 +77,15 @@ export function createGate(parts: GateParts, attend: Attend): Gate {
     );
   };
 
-  const passOnce = (intake: Intake, policy: Policy, first: Verdict, attachment: Attachment) => {
-    if (first.verdict === "deny") return commit.refuse(intake, policy, first);
-    const isRead = intake.received.tool.effect(intake.received.input) === "read";
+  /** First pass, preview, second pass, commit. What comes back is ready to be waited for. */
+  const pass = (intake: Intake, attachment: Attachment): Promise<Committed | "again"> => {
+    const { received, regime } = intake;
+    const first = regime.policy.evaluate(policyInput(received, null, parts.isolation));
+    if (first.verdict === "deny") return commit.refuse(intake, first);
+    const isRead = received.tool.effect(received.input) === "read";
     return isRead && first.verdict === "allow" && !first.open
-      ? commit.read(intake, policy, attachment)
-      : commit.planned(intake, policy, attachment);
+      ? commit.read(intake, attachment)
+      : commit.planned(intake, attachment);
   };
 
   const roomFor = async (received: Intake["received"]): Promise<IntakeRefusal | null> => {

@@ -106,6 +106,7 @@ const serveParts: ServeParts = {
   openHome: (settings) => open(settings),
   settingsOf: (home) => loadSettings({ flags: { home }, around, interactive: false }, { servicesSchema }),
   initHome,
+  buildReceipt: (home, request) => logTools.buildReceipt(home, request),
   self: [process.execPath, resolve(fileURLToPath(import.meta.url))],
 };
 

@@ -2,6 +2,7 @@ import type { Surroundings } from "../config/environment.ts";
 import type { Settings } from "../config/settings.ts";
 import { CountersignError } from "../errors.ts";
 import { thisOwner } from "../execution/owner.ts";
+import type { RequestId } from "../base/id.ts";
 import type { Home } from "../gate/home.ts";
 import { startApi } from "../transport/http/api.ts";
 import { createBearer, tokenSha256 } from "../transport/http/bearer.ts";
@@ -22,6 +23,8 @@ export interface GatewayParts {
   readonly around: Pick<Surroundings, "account">;
   readonly version: string;
   readonly now: () => number;
+  /** What `GET /requests/:id/receipt` answers with. */
+  readonly buildReceipt: (home: Home, request: RequestId) => Promise<string>;
 }
 
 /** How often a process that is not the steward looks whether it can become it. */
@@ -58,6 +61,7 @@ export async function startGateway(parts: GatewayParts): Promise<Gateway> {
     home,
     listener: listeners.api,
     authenticate: createBearer([{ name: "local", tokenSha256: tokenSha256(apiToken) }]),
+    receipt: (request) => parts.buildReceipt(home, request),
     log: home.log,
   }).catch(async (error: unknown) => {
     await mcp.close();

@@ -1,4 +1,4 @@
-import type { Serving } from "../cli/parts.ts";
+import type { LogTools, Serving } from "../cli/parts.ts";
 import type { ListenAddress } from "../config/config-file.ts";
 import type { Surroundings } from "../config/environment.ts";
 import type { Settings } from "../config/settings.ts";
@@ -23,6 +23,7 @@ export interface ServeParts {
   /** Settings of a home by its directory alone. */
   readonly settingsOf: (home: string) => Promise<Settings>;
   readonly initHome: (settings: Settings) => Promise<unknown>;
+  readonly buildReceipt: LogTools["buildReceipt"];
   /** How this program is started again: `["node", "/…/countersign.js"]`. */
   readonly self: readonly string[];
 }

@@ -209,7 +209,7 @@ async function prove(
   const self = parts.self.join(" ");
   say("   Look around:");
   say(`     ${self} --home ${workspace.home} log list`);
-  say(`     ${self} --home ${workspace.home} log show ${request}`);
+  say(`     ${self} --home ${workspace.home} show ${request}`);
   say(`     ${self} verify ${file}`);
   return report.ok && receipt.ok;
 }

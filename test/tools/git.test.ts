@@ -56,7 +56,11 @@ describe("the program", () => {
     const names = lines
       .map((line) => line.split("=")[0])
       .filter((name) => name !== "" && !/^(PWD|_|SHLVL|OLDPWD)$/.test(name ?? ""));
-    expect(names.filter((name) => !/^GIT_CONFIG_(KEY|VALUE)_\d+$/.test(name ?? "")).sort()).toEqual([
+    expect(
+      names
+        .filter((name) => !/^GIT_CONFIG_(KEY|VALUE)_\d+$/.test(name ?? ""))
+        .sort((a, b) => ((a ?? "") < (b ?? "") ? -1 : 1)),
+    ).toEqual([
       "GIT_ALLOW_PROTOCOL",
       "GIT_ASKPASS",
       "GIT_ATTR_NOSYSTEM",

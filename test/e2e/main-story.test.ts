@@ -1,0 +1,212 @@
+import { join } from "node:path";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { eventually } from "../support/client-matrix.ts";
+import { inspect, missingInspector } from "../support/inspector.ts";
+import { CLIENT_KINDS, type Endpoint, type TestClient } from "../support/mcp-clients.ts";
+import {
+  missingForMain,
+  openRealHome,
+  treeOf,
+  treeOnDisk,
+  type RealHome,
+  type RunningGateway,
+} from "../support/real-gateway.ts";
+
+// The main job, once for each client: held, nothing touched, approved by a person, exactly what was shown is there,
+// once. A person sees the commit in the recorded question; the disk is compared with what git says that commit is.
+
+const missing = missingForMain();
+const inspector = missingInspector();
+if (inspector !== null && process.env["COUNTERSIGN_TARGETS"] === "required") throw new Error(inspector);
+
+interface Caller {
+  readonly name: string;
+  readonly over: "stdio" | "http";
+  call(at: Endpoint, tool: string, args: object): Promise<Record<string, unknown>>;
+  close?(): Promise<void>;
+}
+
+const sdkCallers = CLIENT_KINDS.map((kind): Caller => {
+  let client: Promise<TestClient> | undefined;
+  return {
+    name: kind.name,
+    over: kind.over,
+    async call(at, tool, args) {
+      client ??= kind.connect(at);
+      return (await (await client).call(tool, { ...args })).data;
+    },
+    close: async () => (await client)?.close(),
+  };
+});
+const inspectorCallers = (["stdio", "http"] as const).map((over): Caller => ({
+  name: `MCP Inspector over ${over}`,
+  over,
+  async call(at, tool, args) {
+    const options = ["--method", "tools/call", "--tool-name", tool, "--tool-args-json", JSON.stringify(args)];
+    const said = await inspect(
+      at.kind === "http"
+        ? [
+            at.url,
+            "--transport",
+            "http",
+            "--header",
+            `Authorization: Bearer ${at.token}`,
+            ...options,
+            "--format",
+            "json",
+          ]
+        : [...options, "--format", "json", at.command, ...at.args],
+    );
+    try {
+      return (JSON.parse(said.out) as { result: { structuredContent: Record<string, unknown> } }).result
+        .structuredContent;
+    } catch {
+      throw new Error(`the inspector gave no JSON: ${said.out}${said.err}`);
+    }
+  },
+}));
+
+describe.skipIf(missing !== null)(missing ?? "the main job", () => {
+  let home: RealHome;
+  let gateway: RunningGateway;
+  beforeAll(async () => {
+    home = await openRealHome({ hold: "8s" });
+    gateway = await home.start();
+  });
+  afterAll(async () => {
+    for (const caller of sdkCallers) await caller.close?.();
+    await gateway.stop();
+    const verified = await home.verify();
+    await home.close();
+    expect(verified.out).toContain("the log is what was signed");
+  });
+
+  let n = 0;
+  const change = (): { ref: string; commit: string } => {
+    n += 1;
+    const commit = home.source.commit(
+      {
+        "index.html": `<p>change ${n}</p>\n`,
+        [`pages/${n} with blank/é.txt`]: `page ${n}\n`,
+        "bin/serve": { script: `#!/bin/sh\necho ${n}\n` },
+      },
+      `change ${n}`,
+    );
+    // A ref of its own: the same arguments would be answered from the request before, for ten minutes.
+    home.source.git("branch", `change/${n}`);
+    return { ref: `change/${n}`, commit };
+  };
+  const heldNow = async (): Promise<string[]> =>
+    (await home.list(gateway)).filter((one) => one.phase === "held").map((one) => one.id);
+  const nextHeld = (): Promise<string> => eventually(async () => (await heldNow())[0]);
+  const at = (caller: Caller): Endpoint => (caller.over === "http" ? home.http(gateway) : home.stdio());
+  const finished = async (
+    caller: Caller,
+    first: Record<string, unknown>,
+  ): Promise<Record<string, unknown>> => {
+    let now = first;
+    for (let i = 0; i < 10 && now["status"] === "pending"; i += 1) {
+      now = await caller.call(at(caller), "countersign_wait", { ticket: now["ticket"] });
+    }
+    return now;
+  };
+
+  describe.each([...sdkCallers, ...(inspector === null ? inspectorCallers : [])])("$name", (caller) => {
+    test("is held, touches nothing before the approval, and brings out exactly what was shown, once", async () => {
+      const { ref, commit } = change();
+      const args = { service: "web", ref, justification: "the sale starts at noon" };
+      const before = home.outside();
+      const answer = caller.call(at(caller), "deploy_service", args);
+      answer.catch(() => undefined);
+      const request = await nextHeld();
+      expect(home.outside()).toBe(before);
+
+      const shown = await home.run(["--home", home.home, "show", request]);
+      expect(shown.out).toContain(`commit: ${commit}`);
+      expect(shown.out).toContain("the sale starts at noon");
+      expect(home.outside()).toBe(before);
+      const answered = await home.approveByApi(gateway, request);
+      expect([answered.status, await answered.json()]).toMatchObject([200, { state: "granted" }]);
+
+      expect(await finished(caller, await answer)).toMatchObject({
+        status: "done",
+        requestId: request,
+        result: { commit },
+      });
+      expect(home.current()).toBe(`releases/${home.releasesOf(commit)[0] ?? ""}`);
+      expect(treeOnDisk(join(home.releases, home.current() ?? ""))).toEqual(treeOf(home.source, commit));
+
+      // The same call again is answered from the request that exists, and so is its ticket.
+      const runs = home.commandRuns();
+      const after = home.outside();
+      expect(await caller.call(at(caller), "deploy_service", args)).toMatchObject({
+        status: "done",
+        requestId: request,
+      });
+      expect(await caller.call(at(caller), "countersign_wait", { ticket: request })).toMatchObject({
+        status: "done",
+        requestId: request,
+      });
+      expect(home.commandRuns()).toEqual(runs);
+      expect(home.outside()).toBe(after);
+      expect(home.releasesOf(commit)).toHaveLength(1);
+    });
+
+    test("takes its request back, and an approval comes too late", async () => {
+      const { ref } = change();
+      const before = home.outside();
+      const answer = caller.call(at(caller), "deploy_service", { service: "web", ref });
+      answer.catch(() => undefined);
+      const request = await nextHeld();
+      const withdrawn = await caller.call(at(caller), "countersign_withdraw", {
+        ticket: request,
+        reason: "wrong branch",
+      });
+      expect(withdrawn).toMatchObject({ status: "refused", code: "withdrawn" });
+      expect(await answer).toMatchObject({ status: "refused", code: "withdrawn" });
+      const late = await home.run(["--home", home.home, "approve", request, "--yes", "--code", "AAAAAA"]);
+      expect(late.code).not.toBe(0);
+      expect(home.outside()).toBe(before);
+    });
+  });
+  test.skipIf(inspector === null)(
+    `the MCP Inspector is here${inspector === null ? "" : `: ${inspector}`}`,
+    () => {
+      expect(inspectorCallers).toHaveLength(2);
+    },
+  );
+});
+
+describe.skipIf(missing !== null)(missing ?? "a client that gives up, with the hold that ships", () => {
+  test("gets a ticket after 40 s, and the result by it", { timeout: 90_000 }, async () => {
+    const home = await openRealHome();
+    const gateway = await home.start();
+    const kind = CLIENT_KINDS.find((one) => one.name === "v2 SDK, 2026-07-28, over stdio");
+    const client = await (kind as (typeof CLIENT_KINDS)[number]).connect(home.stdio());
+    try {
+      const before = home.outside();
+      const messages: string[] = [];
+      const asked = Date.now();
+      const call = await client.call(
+        "deploy_service",
+        { service: "web", ref: "main" },
+        { timeoutMs: 60_000, onProgress: ({ message }) => messages.push(message ?? "") },
+      );
+      const took = Date.now() - asked;
+      expect(call.data).toMatchObject({ status: "pending" });
+      expect(took).toBeGreaterThan(39_000);
+      expect(took).toBeLessThan(55_000);
+      // Progress every 10 to 15 s keeps hosts that reset their limit on it.
+      expect(messages.filter((line) => line.includes("waiting for people")).length).toBeGreaterThanOrEqual(3);
+      expect(home.outside()).toBe(before);
+      const ticket = String(call.data["ticket"]);
+      const waiting = client.call("countersign_wait", { ticket }, { timeoutMs: 60_000 });
+      expect((await home.approve(ticket)).code).toBe(0);
+      expect((await waiting).data).toMatchObject({ status: "done", requestId: ticket });
+    } finally {
+      await client.close();
+      await gateway.stop();
+      await home.close();
+    }
+  });
+});

@@ -359,13 +359,8 @@ ${options.config ?? "limits: { previews_per_hour: 100000, held_per_minute: 10000
     verify: (...args) => run([...at, "log", "verify", ...args]),
     async close() {
       for (const child of children) child.kill("SIGKILL");
-      await Promise.all(
-        [...children].map((child) =>
-          child.exitCode === null && child.signalCode === null
-            ? new Promise((resolve) => child.once("exit", resolve))
-            : null,
-        ),
-      );
+      const alive = [...children].filter((child) => child.exitCode === null && child.signalCode === null);
+      await Promise.all(alive.map((child) => new Promise((resolve) => child.once("exit", resolve))));
       rmSync(root, { recursive: true, force: true, maxRetries: 5, retryDelay: 100 });
     },
   };

@@ -20,6 +20,9 @@ import { statementSummary } from "./summary.ts";
 /** A person may answer this much ahead of our clock. */
 const SKEW_MS = 5 * 60_000;
 
+/** So many answers of one person to one question are recorded before a further approval is refused. */
+const MOST_CHANGES = 20;
+
 export type Judgement =
   /** Enters the quorum, settles by denying, or takes an approval back. */
   | { readonly result: "counts" }
@@ -75,6 +78,9 @@ export function judge(
   ) {
     return refused("duplicate");
   }
+  // Approving and taking back by turns would fill the log. A deny is always taken.
+  if (consent.decisions.filter((d) => d.person === person).length >= MOST_CHANGES)
+    return refused("duplicate");
   return eligibleFor.some((clause) => meets(attested.assurance, clause.assurance))
     ? { result: "counts" }
     : recorded("assurance_too_low");

@@ -161,6 +161,7 @@ function attest(
     fingerprint: facts.fingerprint,
     person: owner.person.id,
     assurance: assuranceOf(facts, owner.userVerified),
+    channel: proof.channel,
   });
 }
 

@@ -12,7 +12,7 @@ import type { DecisionAnswer, DecisionRefusal, Desk } from "./desk.ts";
 import { DECISION_REFUSALS, type DecisionRefusalCode, type Proof } from "./entries.ts";
 import { mintGrant } from "./grant.ts";
 import { judge, type Attested } from "./judge.ts";
-import { personOfKey } from "./people.ts";
+import { isInvolved, personOfKey } from "./people.ts";
 import { quorumOf } from "./quorum.ts";
 import { SSHSIG_NAMESPACE, statementBytes, type Statement } from "./statement.ts";
 
@@ -60,7 +60,8 @@ async function prepare(
   const consent = request === undefined ? undefined : parts.state.consents.byRequest.get(request);
   const record = request === undefined ? undefined : parts.state.requests.open.get(request);
   if (consent === undefined || record === undefined) return refusal("already_settled");
-  const view = await parts.view(consent.request);
+  // Only an approval rests on what was shown: a deny counts also where the document is lost.
+  const isComplete = statement.decision !== "approve" || (await parts.view(consent.request)).preview.complete;
 
   // No await from here on: what is judged is what the batch expects.
   const policy = parts.policy();
@@ -71,7 +72,7 @@ async function prepare(
   const attested = attest(parts, policy, statement, proof);
   if (!attested.ok) return refusal(attested.error);
   const now = parts.clock.now();
-  const judgement = judge(consent, attested.value, policy, view.preview.complete, now);
+  const judgement = judge(consent, attested.value, policy, isComplete, now);
   if (judgement.result === "refused") return refusal(judgement.code);
   const whyNot = judgement.result === "recorded" ? judgement.code : null;
   if (whyNot !== null && isNoted(consent, attested.value, whyNot)) return refusal(whyNot);
@@ -109,8 +110,7 @@ async function prepare(
         outcome: fate,
         by: fate === "denied" ? [attested.value.person] : [...new Set(approvers)].sort(),
         reason: fate === "denied" ? statement.reason : null,
-        solo:
-          statement.solo || consent.decisions.some((d) => d.counted && d.person === consent.requirement.solo),
+        solo: statement.solo || restsOnSolo(consent),
       },
     });
   }
@@ -129,6 +129,17 @@ async function prepare(
   }
   return ok({ consent, attested: attested.value, whyNot, fate, expect, entries });
 }
+
+/** An approval that stands is of the person of `solo:` on their own request; elsewhere they are one approver of many. */
+const restsOnSolo = ({ decisions, requirement, question }: Consent): boolean =>
+  decisions.some(
+    (d) =>
+      d.decision === "approve" &&
+      d.counted &&
+      !d.takenBack &&
+      d.person === requirement.solo &&
+      isInvolved(question.requester, d.person),
+  );
 
 function attest(
   parts: DeskParts,
@@ -150,6 +161,7 @@ function attest(
     fingerprint: facts.fingerprint,
     person: owner.person.id,
     assurance: assuranceOf(facts, owner.userVerified),
+    channel: proof.channel,
   });
 }
 

@@ -3,7 +3,7 @@ import { meets, type Assurance } from "../policy/verdict.ts";
 import type { PersonId } from "../request/principal.ts";
 import type { Digest } from "../base/digest.ts";
 import type { Consent } from "./consents.ts";
-import type { DecisionRefusalCode } from "./entries.ts";
+import type { DecisionRefusalCode, Proof } from "./entries.ts";
 import { isInvolved } from "./people.ts";
 import { isEligible } from "./quorum.ts";
 import type { Statement } from "./statement.ts";
@@ -20,6 +20,9 @@ import { statementSummary } from "./summary.ts";
 /** A person may answer this much ahead of our clock. */
 const SKEW_MS = 5 * 60_000;
 
+/** So many answers of one person to one question are recorded before a further approval is refused. */
+const MOST_CHANGES = 20;
+
 export type Judgement =
   /** Enters the quorum, settles by denying, or takes an approval back. */
   | { readonly result: "counts" }
@@ -35,6 +38,7 @@ export interface Attested {
   /** The person whose key it is. */
   readonly person: PersonId;
   readonly assurance: Assurance;
+  readonly channel: Proof["channel"];
 }
 
 export function judge(
@@ -75,6 +79,14 @@ export function judge(
   ) {
     return refused("duplicate");
   }
+  // C6: only the command line at a terminal asks for the passphrase. A key that an agent of the same person may reach
+  // through ssh-agent, or a signature made elsewhere, proves nothing about who is there.
+  if (solo && attested.channel !== "cli" && !meets(attested.assurance, "A3")) {
+    return recorded("assurance_too_low");
+  }
+  // Approving and taking back by turns would fill the log. A deny is always taken.
+  if (consent.decisions.filter((d) => d.person === person).length >= MOST_CHANGES)
+    return refused("duplicate");
   return eligibleFor.some((clause) => meets(attested.assurance, clause.assurance))
     ? { result: "counts" }
     : recorded("assurance_too_low");

@@ -49,6 +49,8 @@ export interface AdoptionDesk extends Adoption {
   checkFiles(): Promise<"adopted" | "reported" | "unchanged">;
 }
 
+const REPORT_EVERY_MS = 15_000;
+
 /** What of a proposal loads. */
 interface Candidate {
   readonly text: string;
@@ -62,6 +64,7 @@ type Bound = AdoptionStatement["from"];
 export function createAdoption(parts: AdoptionParts): AdoptionDesk {
   /** Content that was looked at last: an unchanged file costs one hash a look. */
   let lastContent = "";
+  let reportedAt = Number.NEGATIVE_INFINITY;
 
   const candidateOf = (files: ProposedFiles): Result<Candidate, readonly string[]> => {
     if (!files.registrations.ok) return files.registrations;
@@ -293,8 +296,15 @@ export function createAdoption(parts: AdoptionParts): AdoptionDesk {
         lastContent = content;
         return "adopted";
       }
+      if (parts.state.proposed === content) {
+        lastContent = content;
+        return "unchanged";
+      }
+      // Whoever may write the file must not be able to fill the log: one proposal in a while, the newest.
+      const now = parts.clock.monotonic();
+      if (now < reportedAt + REPORT_EVERY_MS) return "unchanged";
+      reportedAt = now;
       lastContent = content;
-      if (parts.state.proposed === content) return "unchanged";
       await report(content, loaded.ok ? loaded.value.policy.revision : null, loaded.ok ? [] : loaded.error);
       return "reported";
     },

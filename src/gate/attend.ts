@@ -1,5 +1,7 @@
 import type { Json } from "../base/canonical-json.ts";
 import type { RequestId } from "../base/id.ts";
+import { isFault } from "../errors.ts";
+import type { BlobRef } from "../request/action-request.ts";
 import { quorumOf } from "../consent/quorum.ts";
 import { createExpire } from "./expire.ts";
 import { historyOf } from "./history.ts";
@@ -69,14 +71,21 @@ export function createAttend(parts: GateParts): Attend {
     while (running.size > 0) await Promise.all(running.values());
   };
 
+  /** Results are kept for a while only; that it ran stays true. */
+  const readResult = async (ref: BlobRef): Promise<Json> => {
+    try {
+      return JSON.parse(new TextDecoder().decode(await parts.store.blobs.get("result", ref))) as Json;
+    } catch (error) {
+      if (!isFault(error, "BLOB_MISSING")) throw error;
+      return null;
+    }
+  };
+
   const answer = async (request: RequestId): Promise<Reply> => {
     await running.get(request);
     const ending = parts.state.requests.endings.get(request);
-    const reply = await replyFromHistory(
-      request,
-      ending === undefined ? await historyOf(parts.store, request) : [ending.last],
-      async (ref) => JSON.parse(new TextDecoder().decode(await parts.store.blobs.get("result", ref))) as Json,
-    );
+    const entries = ending === undefined ? await historyOf(parts.store, request) : [ending.last];
+    const reply = await replyFromHistory(request, entries, readResult);
     const output = outputs.get(request);
     if (reply === null) {
       return refused({ request: null, code: "unknown_ticket", deniedBy: "gate", message: "no such request" });

@@ -7,6 +7,7 @@ import { unmeetableClause } from "../consent/quorum.ts";
 import { claimEntry, dispatchEntries, storeLease } from "../execution/dispatch.ts";
 import type { EntryDraft } from "../log/entry.ts";
 import type { Verdict } from "../policy/policy.ts";
+import type { Caller } from "../request/principal.ts";
 import { keysAfter, takenKeys } from "../request/recognition.ts";
 import { REFUSALS, type RefusalCode } from "../request/refusal.ts";
 import { requesterKey } from "../request/requests.ts";
@@ -15,15 +16,18 @@ import type { Preview } from "../preview/preview.ts";
 import type { Attend } from "./attend.ts";
 import {
   becauseOf,
+  evidenceBytes,
   makeQuestion,
   maskKeysOf,
   policyInput,
   storeEvidence,
+  type Received,
   type StoredEvidence,
 } from "./evidence.ts";
 import type { Intake, IntakeRefusal } from "./intake.ts";
 import type { GateParts } from "./parts.ts";
 import type { Attachment, Call, Reply } from "./reply.ts";
+import { readPreview } from "./read-preview.ts";
 import { refused } from "./resume.ts";
 
 // Steps 4 to 6: preview, second pass, and the one durable batch in which a request comes to be.
@@ -70,7 +74,7 @@ export function createCommit(parts: GateParts, attend: Attend): Commit {
       targets: received.targets,
       reasoning: stored.reasoning,
       transport: received.caller.transport,
-      client: received.caller.client,
+      client: clientOf(received.caller),
       follows: null,
     },
   });
@@ -126,6 +130,20 @@ export function createCommit(parts: GateParts, attend: Attend): Commit {
     return { reply: () => Promise.resolve(reply) };
   };
 
+  /** The same for one that was never planned. Its documents count for the day as any others. */
+  const refuseUnplanned = async (
+    intake: Intake,
+    refusal: IntakeRefusal & { readonly deniedBy: "policy" | "gate" },
+  ): Promise<Committed | "again"> => {
+    if (!hasRoom(intake.received, evidenceBytes(intake.received, null))) return noRoom();
+    const stored = await storeEvidence(store.blobs, parts.mask, intake.received, null);
+    return refuseWith(intake, stored, [], refusal);
+  };
+
+  const hasRoom = ({ requester }: Received, bytes: number): boolean =>
+    parts.limiter.take(requesterKey(requester.principal.id, requester.agent), "blobBytesPerDay", bytes).ok;
+  const noRoom = (): Committed => ({ reply: () => Promise.resolve(tooMuch(parts.limits.blobBytesPerDay)) });
+
   const attended = (intake: Intake, attachment: Attachment): Committed => ({
     reply: () => attend(intake.received.id, attachment),
   });
@@ -140,12 +158,8 @@ export function createCommit(parts: GateParts, attend: Attend): Commit {
 
   const planned: Commit["planned"] = async (intake, attachment) => {
     const request = intake.received;
-    const fail = async (code: RefusalCode, message: string): Promise<Committed | "again"> =>
-      refuseWith(intake, await storeEvidence(store.blobs, parts.mask, request, null), [], {
-        code,
-        message,
-        deniedBy: "gate",
-      });
+    const fail = (code: RefusalCode, message: string): Promise<Committed | "again"> =>
+      refuseUnplanned(intake, { code, message, deniedBy: "gate" });
     const previewed = await parts.preview(request, (message) => attachment.progress?.(message));
     if (!previewed.ok) {
       parts.log.warn(
@@ -177,18 +191,14 @@ export function createCommit(parts: GateParts, attend: Attend): Commit {
   ): Promise<Committed | "again"> => {
     const request = intake.received;
     const { policy } = intake.regime;
-    const who = requesterKey(request.requester.principal.id, request.requester.agent);
     const toolView = parts.mask.view(preview.view);
     const input = policyInput(request, preview.view, parts.isolation);
     const verdict = policy.evaluate(input);
     const maskKeys = maskKeysOf(policy, verdict);
     const view = parts.view({ received: request, toolView, rules: verdict.rules, maskKeys });
-    const bytes =
-      preview.files.reduce((sum, file) => sum + file.bytes.length, 0) + JSON.stringify(view).length;
-    if (!parts.limiter.take(who, "blobBytesPerDay", bytes).ok) {
-      return { reply: () => Promise.resolve(tooMuch(parts.limits.blobBytesPerDay)) };
-    }
-    const stored = await storeEvidence(store.blobs, parts.mask, request, { preview, view, input, maskKeys });
+    const planned = { preview, view, input, maskKeys };
+    if (!hasRoom(request, evidenceBytes(request, planned))) return noRoom();
+    const stored = await storeEvidence(store.blobs, parts.mask, request, planned);
     if (stored.planned === null) throw new Error("evidence was stored without its plan");
     const plannedEntry: EntryDraft<"request.planned"> = {
       kind: "request.planned",
@@ -289,6 +299,13 @@ export function createCommit(parts: GateParts, attend: Attend): Commit {
   ): Promise<Committed | "again"> => {
     const { id, tool } = intake.received;
     const now = clock.now();
+    const refuseNow = (code: RefusalCode, message: string): Promise<Committed | "again"> =>
+      refuseWith(intake, stored, before, { code, message, deniedBy: "gate" });
+    // The preview may have taken minutes.
+    if (parts.clockIsBehind()) return refuseNow("clock_behind", "the gateway's clock is behind its own log");
+    if (expiresAt !== null && now >= expiresAt) {
+      return refuseNow("preview_failed", "the plan's own time was over before it could run");
+    }
     const grant = mintGrant({
       request: id,
       policy: intake.regime.policy.revision,
@@ -341,10 +358,7 @@ export function createCommit(parts: GateParts, attend: Attend): Commit {
       return id;
     },
 
-    async refuse(intake, verdict) {
-      const stored = await storeEvidence(store.blobs, parts.mask, intake.received, null);
-      return refuseWith(intake, stored, [], ofVerdict(verdict));
-    },
+    refuse: (intake, verdict) => refuseUnplanned(intake, ofVerdict(verdict)),
 
     planned,
 
@@ -355,6 +369,10 @@ export function createCommit(parts: GateParts, attend: Attend): Commit {
   };
 }
 
+/** A claim of any length; an entry has room for a name. */
+const clientOf = ({ client }: Caller): Caller["client"] =>
+  client === null ? null : { name: client.name.slice(0, 128), version: client.version.slice(0, 64) };
+
 const tooMuch = (limit: number): Reply =>
   refused({
     request: null,
@@ -362,26 +380,3 @@ const tooMuch = (limit: number): Reply =>
     deniedBy: "gate",
     message: `this agent's documents would exceed ${limit} bytes a day`,
   });
-
-/** An allowed read needs no preview: its plan is its arguments. */
-function readPreview({ received }: Intake): Preview {
-  return {
-    plan: received.input,
-    files: [],
-    lease: null,
-    guard: "read",
-    expiresAt: null,
-    view: {
-      summary: `read by ${received.tool.name}`,
-      verb: "READ",
-      changes: [],
-      counts: {},
-      facts: {},
-      warnings: [],
-      documents: [],
-      complete: true,
-      reversible: "nothing is changed",
-      fidelity: "exact",
-    },
-  };
-}

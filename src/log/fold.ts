@@ -125,7 +125,9 @@ export function createFold<R extends Readonly<Record<string, Reducer<unknown>>>>
         state: Record<string, unknown>;
       };
       if (from.v !== SNAPSHOT_VERSION) throw new Error(`snapshot version ${String(from.v)}`);
-      for (const name of names) state[name] = reducer(name).fromJSON(from.state[name] as never);
+      // All or nothing: what can't be read whole is replayed, onto a fold that has seen nothing.
+      const restored = names.map((name) => reducer(name).fromJSON(from.state[name] as never));
+      for (const [i, name] of names.entries()) state[name] = restored[i];
       size = from.size;
       newestTime = from.newestTime;
       open.clear();

@@ -49,6 +49,11 @@ export async function startGateway(parts: GatewayParts): Promise<Gateway> {
   }
   const [mcpToken, apiToken] = [await localToken(dataDir, "csm"), await localToken(dataDir, "csa")];
   const stopSteward = keepSteward(home);
+  const failed = async (error: unknown, ...opened: readonly { close(): Promise<void> }[]): Promise<never> => {
+    stopSteward();
+    for (const listener of opened) await listener.close();
+    throw error;
+  };
   const mcp = await startMcpHttp({
     gate: home.gate,
     listener: listeners.mcp,
@@ -56,18 +61,17 @@ export async function startGateway(parts: GatewayParts): Promise<Gateway> {
     holdMs: settings.holdMs,
     version,
     log: home.log,
-  });
+  }).catch((error: unknown) => failed(error));
   const api = await startApi({
     home,
     receipt: (request) => parts.receipt(home, request),
     listener: listeners.api,
     authenticate: createBearer([{ name: "local", tokenSha256: tokenSha256(apiToken) }]),
     log: home.log,
-  }).catch(async (error: unknown) => {
-    await mcp.close();
-    throw error;
-  });
-  await announce(dataDir, { owner: thisOwner(parts.now()), mcp: mcp.url, api: api.url });
+  }).catch((error: unknown) => failed(error, mcp));
+  await announce(dataDir, { owner: thisOwner(parts.now()), mcp: mcp.url, api: api.url }).catch(
+    (error: unknown) => failed(error, mcp, api),
+  );
   return {
     mcp: mcp.url,
     api: api.url,

@@ -24,11 +24,16 @@ export interface LeaseParts {
 }
 
 export interface LeaseKeeper {
-  /** Ends every lease that is due and not backing off. Only the steward calls it. */
+  /**
+   * Ends every lease that is due, not backing off and not being ended: it may be called again while a backend hangs.
+   * Only the steward calls it.
+   */
   endDue(): Promise<void>;
 }
 
 export function createLeaseKeeper(parts: LeaseParts): LeaseKeeper {
+  /** Leases being ended. A backend that hangs must not keep open what the others granted. */
+  const ending = new Set<string>();
   const retries = new Map<string, { attempts: number; notBefore: number }>();
 
   const end = async (lease: OpenLease): Promise<void> => {
@@ -75,16 +80,15 @@ export function createLeaseKeeper(parts: LeaseParts): LeaseKeeper {
 
   return {
     async endDue() {
-      const due = [...parts.state.leases.values()].filter(
-        (lease) =>
-          parts.clock.now() >= lease.endsAt &&
-          parts.clock.monotonic() >= (retries.get(lease.id)?.notBefore ?? 0),
-      );
-      // A few at once: one backend that hangs must not keep open what the others granted.
-      const worker = async (): Promise<void> => {
-        for (let lease = due.shift(); lease !== undefined; lease = due.shift()) await end(lease);
-      };
-      await Promise.all(Array.from({ length: AT_ONCE }, worker));
+      const started: Promise<void>[] = [];
+      for (const lease of [...parts.state.leases.values()]) {
+        if (ending.size >= AT_ONCE) break;
+        if (ending.has(lease.id) || parts.clock.now() < lease.endsAt) continue;
+        if (parts.clock.monotonic() < (retries.get(lease.id)?.notBefore ?? 0)) continue;
+        ending.add(lease.id);
+        started.push(end(lease).finally(() => ending.delete(lease.id)));
+      }
+      await Promise.all(started);
     },
   };
 }

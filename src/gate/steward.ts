@@ -181,7 +181,7 @@ export function startSteward(parts: StewardParts): Steward {
     await attempt("expire", expireDue);
     await attempt("re-evaluate", reevaluate);
     await attempt("run what was granted", runGranted);
-    await inBackground("end leases", () => parts.leases.endDue());
+    await attempt("end leases", () => orAfter(parts.leases.endDue(), BACKGROUND_WAIT_MS));
     await inBackground("recover", sweep);
     await attempt("tidy", tidy);
     await attempt("save the snapshot", snapshot);

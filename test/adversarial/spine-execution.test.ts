@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { afterEach, expect, test } from "vitest";
 import { NoEffect, type Tool } from "../../src/tool.ts";
 import { createFakeClock } from "../support/fake-clock.ts";
+import { verifyLog } from "../../src/log/verify.ts";
 import { holdTool } from "../support/held-tool.ts";
 import { openDoor, writeNote } from "../support/note-tools.ts";
 import { BOOKS, CALLER, callTool, decide, makeWorld, ticketOf, type World } from "../support/world.ts";
@@ -11,7 +12,12 @@ import { BOOKS, CALLER, callTool, decide, makeWorld, ticketOf, type World } from
 // Can a tool, a full disk, a clock or a lost file keep an outcome out of the log, or stop the steward?
 
 let world: World;
-afterEach(() => world.close());
+afterEach(async () => {
+  // Whatever was tried, the record of it verifies.
+  const report = await verifyLog(join(world.settings.dataDir, "log"));
+  await world.close();
+  if (!report.ok) throw new Error(JSON.stringify(report.findings));
+});
 
 const noWait = { signal: new AbortController().signal, holdMs: 0 };
 const kindsOf = async (ticket: string): Promise<string[]> => {

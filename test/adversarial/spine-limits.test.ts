@@ -3,6 +3,7 @@ import { join } from "node:path";
 import { afterEach, expect, test } from "vitest";
 import type { Tool } from "../../src/tool.ts";
 import { createFakeClock } from "../support/fake-clock.ts";
+import { verifyLog } from "../../src/log/verify.ts";
 import { holdTool } from "../support/held-tool.ts";
 import { writeNote } from "../support/note-tools.ts";
 import { BOOKS, CALLER, callTool, decide, makeWorld, ticketOf, type World } from "../support/world.ts";
@@ -10,7 +11,12 @@ import { BOOKS, CALLER, callTool, decide, makeWorld, ticketOf, type World } from
 // Can an agent, or a person with a valid key, fill the log or the disk, or make the gate fail instead of answer?
 
 let world: World;
-afterEach(() => world.close());
+afterEach(async () => {
+  // Whatever was tried, the record of it verifies.
+  const report = await verifyLog(join(world.settings.dataDir, "log"));
+  await world.close();
+  if (!report.ok) throw new Error(JSON.stringify(report.findings));
+});
 
 test("an agent that names itself anew with every call does not get around the limit", async () => {
   world = await makeWorld({ limits: { heldPerMinute: 5 } });

@@ -1,5 +1,7 @@
 import { readFile, writeFile } from "node:fs/promises";
+import { join } from "node:path";
 import { afterEach, expect, test } from "vitest";
+import { verifyLog } from "../../src/log/verify.ts";
 import { holdTool } from "../support/held-tool.ts";
 import { writeNote } from "../support/note-tools.ts";
 import { BOOKS, callTool, makeWorld, type World } from "../support/world.ts";
@@ -7,7 +9,12 @@ import { BOOKS, callTool, makeWorld, type World } from "../support/world.ts";
 // Can something be allowed, approved or run by a policy that was replaced while it was on its way?
 
 let world: World;
-afterEach(() => world.close());
+afterEach(async () => {
+  // Whatever was tried, the record of it verifies.
+  const report = await verifyLog(join(world.settings.dataDir, "log"));
+  await world.close();
+  if (!report.ok) throw new Error(JSON.stringify(report.findings));
+});
 
 const HEAD = { head: "adopt: on_save" };
 

@@ -14,6 +14,7 @@ import { afterAll, beforeAll, expect, test } from "vitest";
 import { isFault } from "../../src/errors.ts";
 import { batchOf, staleDraft } from "../support/drafts.ts";
 import { embeddedBed, openAt, type EmbeddedBed } from "../support/embedded-bed.ts";
+import { faultyFiles } from "../support/faulty-files.ts";
 import { auditLog, auditMessage } from "../support/store-audit.ts";
 
 // The end of the log is cut at every byte of its last batch of three entries.
@@ -123,6 +124,35 @@ test("another process's torn batch is cut off while running, and the next append
       expect(result).toMatchObject({ ok: true, entries: [{ seq: 7 }] });
       await store.close();
       expect((await auditLog(dir)).size).toBe(8);
+    },
+  );
+});
+
+test("lines that nobody is known to have flushed are flushed before they count (J2)", async () => {
+  await withCopy(
+    () => undefined,
+    async (dir) => {
+      const files = faultyFiles();
+      const store = await openAt(dir, { files });
+      const flushes = (): number => files.calls.filter((call) => call.startsWith("flush 0")).length;
+      const heard: number[] = [];
+      store.follow((entries) => heard.push(...entries.map(({ seq }) => seq), -flushes()));
+
+      // A living process flushes before its checkpoint, which says so.
+      const other = await openAt(dir);
+      await other.append(batchOf([staleDraft("policy", auditMessage("o", 0, 0, 1))]));
+      await store.catchUp();
+      expect(heard).toEqual([7, -0]);
+      await other.close();
+
+      const line = (readFileSync(segment(dir), "utf8").split("\n").at(-2) as string).replace(
+        '"seq":7',
+        '"seq":8',
+      );
+      writeFileSync(segment(dir), `${line.replace("o:0", "o:1")}\n`, { flag: "a" });
+      await store.catchUp();
+      expect(heard).toEqual([7, -0, 8, -1]);
+      await store.close();
     },
   );
 });

@@ -25,7 +25,7 @@ const lockFile = (whenChanged: "replace" | "refuse" = "refuse", files?: Files) =
     path,
     whenChanged,
     encode: (data) => `${JSON.stringify(data, null, 2)}\n`,
-    decode: (text) => JSON.parse(text) as Pins,
+    decode: (bytes) => JSON.parse(bytes.toString()) as Pins,
     ...(files === undefined ? {} : { files }),
   });
 

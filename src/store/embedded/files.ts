@@ -113,7 +113,7 @@ export function readWhole(files: Files, path: string): Buffer | null {
     throw error;
   }
   try {
-    const bytes = Buffer.alloc(files.size(fd));
+    const bytes = Buffer.allocUnsafe(files.size(fd));
     let done = 0;
     while (done < bytes.length) {
       const count = files.read(fd, bytes, done, bytes.length - done, done);

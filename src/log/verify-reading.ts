@@ -71,10 +71,6 @@ export function createReading(): Reading {
 
   const judge = (buffer: Buffer, start: number, end: number, at: Cursor): void => {
     const { seq, kind } = head;
-    if (end - start > MAX_ENTRY_BYTES) {
-      const message = `an entry of ${end - start} bytes; at most ${MAX_ENTRY_BYTES} fit`;
-      found(finding("malformed_entry", { seq, place: placeOf(at), message }));
-    }
     if (head.comparedWithRemembered() < 0) {
       const message = `${head.time()}, before the entry in front of it`;
       found(finding("time_back", { seq, place: placeOf(at), message }));
@@ -112,7 +108,7 @@ export function createReading(): Reading {
     findings,
     found,
     onLine(buffer, start, end, at, leaf) {
-      const isEntry = head.read(buffer, start, end);
+      const isEntry = end - start <= MAX_ENTRY_BYTES && head.read(buffer, start, end);
       tree.push(leaf);
       last.segment = at.segment;
       last.line = at.line;

@@ -29,6 +29,8 @@ export interface LinesRead {
 
 /** Small enough to stay in the processor's cache between reading and hashing. */
 const CHUNK = 512 * 1024;
+/** Big enough that telling the other thread of a chunk costs nothing. */
+const THREAD_CHUNK = 4 * 1024 * 1024;
 /** What is kept in front of a chunk for a line that began in the one before; an entry has at most 64 KiB. */
 const CARRY = 128 * 1024;
 /** How much is read before other work of the process gets its turn. */
@@ -66,9 +68,9 @@ export async function readSegments(
   onChunk: (bytes: number) => void,
 ): Promise<LinesRead> {
   const sizes = names.map((name) => statSync(join(directory, name)).size);
-  const room = Math.min(CHUNK, Math.max(1, ...sizes));
   const isBig = sizes.reduce((sum, size) => sum + size, 0) >= WORTH_A_THREAD && availableParallelism() > 1;
   const inThread = threads === "auto" ? isBig : threads === 2;
+  const room = Math.min(inThread ? THREAD_CHUNK : CHUNK, Math.max(1, ...sizes));
   const hasher = (inThread ? createThreadedLeafHasher : createLeafHasher)(CARRY + room);
   let [chunk, other] = hasher.chunks;
   let total = 0;

@@ -88,7 +88,10 @@ async function startDemo() {
     stop: () =>
       new Promise((resolve) => {
         gateway.removeAllListeners("exit");
-        gateway.once("exit", resolve);
+        gateway.once("exit", () => {
+          rmSync(home, { recursive: true, force: true });
+          resolve();
+        });
         gateway.kill("SIGTERM");
       }),
   };

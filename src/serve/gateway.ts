@@ -48,7 +48,6 @@ export async function startGateway(parts: GatewayParts): Promise<Gateway> {
     );
   }
   const [mcpToken, apiToken] = [await localToken(dataDir, "csm"), await localToken(dataDir, "csa")];
-  const stopSteward = keepSteward(home);
   const mcp = await startMcpHttp({
     gate: home.gate,
     listener: listeners.mcp,
@@ -67,6 +66,8 @@ export async function startGateway(parts: GatewayParts): Promise<Gateway> {
     await mcp.close();
     throw error;
   });
+  // Only now: a gateway that could not listen ends without having run or expired anything.
+  const stopSteward = keepSteward(home);
   await announce(dataDir, { owner: thisOwner(parts.now()), mcp: mcp.url, api: api.url });
   return {
     mcp: mcp.url,

@@ -261,9 +261,7 @@ export function createAdoption(parts: AdoptionParts): AdoptionDesk {
           throw new CountersignError(
             "ADOPTION_REFUSED",
             `${people.size} of ${need.quorum} people of [${need.by.join(", ")}] signed with ${need.assurance} or better`,
-            {
-              hint: "let the others sign too; countersign policy adopt --help tells how statements are collected",
-            },
+            { hint: "let the others sign too: countersign policy adopt --save FILE" },
           );
         }
       }

@@ -48,9 +48,7 @@ export async function startGateway(parts: GatewayParts): Promise<Gateway> {
     );
   }
   const [mcpToken, apiToken] = [await localToken(dataDir, "csm"), await localToken(dataDir, "csa")];
-  const stopSteward = keepSteward(home);
   const failed = async (error: unknown, ...opened: readonly { close(): Promise<void> }[]): Promise<never> => {
-    stopSteward();
     for (const listener of opened) await listener.close();
     throw error;
   };
@@ -61,7 +59,7 @@ export async function startGateway(parts: GatewayParts): Promise<Gateway> {
     holdMs: settings.holdMs,
     version,
     log: home.log,
-  }).catch((error: unknown) => failed(error));
+  });
   const api = await startApi({
     home,
     receipt: (request) => parts.receipt(home, request),
@@ -72,6 +70,8 @@ export async function startGateway(parts: GatewayParts): Promise<Gateway> {
   await announce(dataDir, { owner: thisOwner(parts.now()), mcp: mcp.url, api: api.url }).catch(
     (error: unknown) => failed(error, mcp, api),
   );
+  // Only now: a gateway that could not listen ends without having run or expired anything.
+  const stopSteward = keepSteward(home);
   return {
     mcp: mcp.url,
     api: api.url,

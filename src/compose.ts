@@ -1,16 +1,18 @@
-import { randomBytes } from "node:crypto";
+
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { pino, type Logger } from "pino";
 import { canonicalJson, type Json, type JsonObject } from "./base/canonical-json.ts";
 import { systemClock, type Clock } from "./base/clock.ts";
 import { isId } from "./base/id.ts";
+import { consentKey, createDeadlines, grantKey, watchDeadlines } from "./gate/deadlines.ts";
 import { mapErr, type Result } from "./base/result.ts";
 import { verifySshSignature } from "./base/sshsig.ts";
 import { formatSourceError } from "./base/yaml.ts";
 import { CountersignError } from "./errors.ts";
 import type { Settings } from "./config/settings.ts";
 import type { SignatureFacts } from "./consent/assurance.ts";
+import type { Consent } from "./consent/consents.ts";
 import { createDesk } from "./consent/create-desk.ts";
 import { createExecutor, type ExecutorParts } from "./execution/execution.ts";
 import { createLeaseKeeper } from "./execution/lease.ts";
@@ -42,9 +44,8 @@ import type { Policy, ToolFacts } from "./policy/policy.ts";
 import { assembleView } from "./preview/assemble.ts";
 import { createPreviewer } from "./preview/preview.ts";
 import type { CheckpointSigner } from "./store/embedded/checkpoint-file.ts";
-import { readWhole, systemFiles } from "./store/embedded/files.ts";
-import { writeKeyFile, type LogKey } from "./store/embedded/keys.ts";
-import { refuseReadableByOthers } from "./store/embedded/place.ts";
+import { maskKey } from "./store/embedded/mask-key.ts";
+import type { LogKey } from "./store/embedded/keys.ts";
 import { openEmbeddedStore, type EmbeddedStore } from "./store/embedded/embedded-store.ts";
 import { tryStewardLock } from "./store/embedded/lock.ts";
 import type { Tool } from "./tool.ts";
@@ -116,8 +117,21 @@ export async function openHome(settings: Settings, options: OpenOptions): Promis
     await regime.refresh();
   };
   const wakeups = createWakeups();
+  const deadlines = createDeadlines(clock);
+  const isPastDeadline = (consent: Consent): boolean =>
+    deadlines.isPast(consentKey(consent.request), consent.deadline);
+  for (const consent of state.consents.byRequest.values()) {
+    deadlines.watch(consentKey(consent.request), consent.deadline);
+  }
+  for (const execution of state.executions.open.values()) {
+    deadlines.watch(grantKey(execution.request), execution.executeBy);
+  }
   const unfollow = store.follow((entries) => {
-    for (const entry of entries) if (isId("req", entry.subject)) wakeups.wake(entry.subject);
+    for (const entry of entries) {
+      if (!isId("req", entry.subject)) continue;
+      watchDeadlines(deadlines, state, entry.subject);
+      wakeups.wake(entry.subject);
+    }
   });
   const clockIsBehind = (): boolean => clock.now() < fold.newestTime - CLOCK_BEHIND_MS;
 
@@ -154,6 +168,7 @@ export async function openHome(settings: Settings, options: OpenOptions): Promis
     blobs: store.blobs,
     log,
     catchUp,
+    isPastGrant: (execution) => deadlines.isPast(grantKey(execution.request), execution.executeBy),
     append: store.append,
     policy: () => ({ revision: regime.current().policy.revision }),
     async recheck(execution) {
@@ -162,7 +177,7 @@ export async function openHome(settings: Settings, options: OpenOptions): Promis
       const policySeq = regime.expects(regime.current());
       const record = state.requests.open.get(execution.request);
       if (record === undefined) return { verdict: "not_now", policySeq };
-      return { ...(await recheck({ clock, state, store, regime, clockIsBehind }, record)), policySeq };
+      return { ...(await recheck({ clock, state, store, regime, clockIsBehind, deadlines }, record)), policySeq };
     },
     hasSteward,
     tool: toolOf,
@@ -218,6 +233,7 @@ export async function openHome(settings: Settings, options: OpenOptions): Promis
       }),
     freeBytes: cachedFor(1_000, clock, () => store.freeBytes()),
     clockIsBehind,
+    deadlines,
     hasSteward,
   };
   const attend = createAttend(gateParts);
@@ -253,6 +269,7 @@ export async function openHome(settings: Settings, options: OpenOptions): Promis
       view: (request) => readView(state, store, request),
       verifySignature,
       clockIsBehind,
+      isPastDeadline,
     }),
     requests: createRequestReader({ state, store }),
     async startSteward() {
@@ -329,19 +346,6 @@ async function readText(file: string): Promise<string> {
       cause,
     });
   }
-}
-
-/** The home's `mask` key: keyed hashes in masks and recognition keys. Made once. */
-async function maskKey(keysDir: string): Promise<Uint8Array> {
-  const path = join(keysDir, "mask.key");
-  const existing = readWhole(systemFiles, path);
-  if (existing === null) await writeKeyFile(systemFiles, keysDir, "mask.key", randomBytes(32));
-  const key = existing ?? readWhole(systemFiles, path);
-  refuseReadableByOthers(systemFiles, path);
-  if (key?.length === 32) return key;
-  throw new CountersignError("HOME_INSECURE", `${path} is not a key of 32 bytes`, {
-    hint: "put it back from a backup; without it re-sent calls are no longer recognised",
-  });
 }
 
 async function isStewardAlive(dataDir: string): Promise<boolean> {

@@ -26,6 +26,8 @@ export interface DeskParts {
   view(request: RequestId): Promise<View>;
   /** Null where the signature does not verify over these bytes in this namespace. */
   verifySignature(armoured: string, message: Uint8Array, namespace: string): SignatureFacts | null;
+  /** True once the question's deadline has come by either clock. */
+  isPastDeadline(consent: Consent): boolean;
   /** True while the wall clock is behind the log: no new grant (design §11, Clock). */
   clockIsBehind(): boolean;
 }
@@ -47,7 +49,7 @@ export function createDesk(parts: DeskParts): Desk {
   return {
     pending: () =>
       [...state.consents.byRequest.values()]
-        .filter((consent) => consent.settled === null && clock.now() < consent.deadline)
+        .filter((consent) => consent.settled === null && !parts.isPastDeadline(consent))
         .sort((a, b) => a.deadline - b.deadline)
         .map(pendingOf),
 

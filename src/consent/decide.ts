@@ -72,7 +72,8 @@ async function prepare(
   const attested = attest(parts, policy, statement, proof);
   if (!attested.ok) return refusal(attested.error);
   const now = parts.clock.now();
-  const judgement = judge(consent, attested.value, policy, isComplete, now);
+  const isLate = parts.isPastDeadline(consent);
+  const judgement = judge(consent, attested.value, policy, { viewComplete: isComplete, isLate, now });
   if (judgement.result === "refused") return refusal(judgement.code);
   const whyNot = judgement.result === "recorded" ? judgement.code : null;
   if (whyNot !== null && isNoted(consent, attested.value, whyNot)) return refusal(whyNot);

@@ -30,6 +30,15 @@ export type Judgement =
   | { readonly result: "recorded"; readonly code: DecisionRefusalCode }
   | { readonly result: "refused"; readonly code: DecisionRefusalCode };
 
+/** What stands around a decision when it comes in. */
+export interface Circumstances {
+  readonly viewComplete: boolean;
+  /** The deadline has passed, by either clock. */
+  readonly isLate: boolean;
+  /** Epoch milliseconds. */
+  readonly now: number;
+}
+
 export interface Attested {
   readonly statement: Statement;
   readonly statementDigest: Digest;
@@ -45,8 +54,7 @@ export function judge(
   consent: Consent,
   attested: Attested,
   policy: Policy,
-  viewComplete: boolean,
-  now: number,
+  { viewComplete, isLate, now }: Circumstances,
 ): Judgement {
   const { statement, person } = attested;
   const { question, requirement } = consent;
@@ -55,7 +63,7 @@ export function judge(
   if (statement.summary !== statementSummary(question)) return refused("summary_mismatch");
   if (!(Date.parse(statement.issued_at) <= now + SKEW_MS)) return refused("clock_skew");
   if (consent.settled !== null && statement.decision !== "take_back") return refused("already_settled");
-  if (now >= consent.deadline && statement.decision !== "take_back") return refused("expired");
+  if (isLate && statement.decision !== "take_back") return refused("expired");
 
   const involved = isInvolved(question.requester, person);
   const solo = involved && requirement.solo === person;

@@ -40,6 +40,8 @@ export interface ExecutorParts {
   append(batch: Batch): Promise<AppendResult>;
   /** Revision that runs. */
   policy(): { readonly revision: Digest };
+  /** True once the grant's end has come by either clock. */
+  isPastGrant(execution: Execution): boolean;
   /** May the request still run under the policy, people and tools of now (design §3 step 8)? */
   recheck(execution: Execution): Promise<Recheck & { readonly policySeq: number | null }>;
   /** True where this process is the steward or one lives. */
@@ -175,7 +177,7 @@ export function createExecutor(parts: ExecutorParts): Executor {
     const undo = await storeLease(parts.blobs, sealed, record.id);
     // Where the grant ran out while the guard was read, or the policy moved, nothing was sent: the next look at the
     // request ends it, or claims it again.
-    if (clock.now() >= execution.executeBy) return null;
+    if (parts.isPastGrant(execution)) return null;
     const of = { request: record.id, grant: execution.grant, policy: revision, fence: execution.fence };
     const appended = await append(dispatchEntries(of, tool.name, sealed, undo, clock.now()));
     return appended.ok ? tool : null;

@@ -4,6 +4,7 @@ import type { Recovery } from "../execution/recover.ts";
 import { staleEntry } from "../execution/execution.ts";
 import type { EntryDraft } from "../log/entry.ts";
 import type { Attend } from "./attend.ts";
+import { consentKey, grantKey } from "./deadlines.ts";
 import { createExpire } from "./expire.ts";
 import type { GateParts } from "./parts.ts";
 import { whyStale } from "./recheck.ts";
@@ -54,12 +55,12 @@ export function startSteward(parts: StewardParts): Steward {
   let stopped = false;
 
   const expireDue = async (): Promise<void> => {
-    const now = parts.clock.now();
-    for (const consent of [...parts.state.consents.byRequest.values()]) {
-      if (consent.settled === null && now >= consent.deadline) await expire(consent.request);
+    const { isPast } = parts.deadlines;
+    for (const { request, settled, deadline } of [...parts.state.consents.byRequest.values()]) {
+      if (settled === null && isPast(consentKey(request), deadline)) await expire(request);
     }
-    for (const execution of [...parts.state.executions.open.values()]) {
-      if (execution.status !== "dispatched" && now >= execution.executeBy) await expire(execution.request);
+    for (const { request, status, executeBy } of [...parts.state.executions.open.values()]) {
+      if (status !== "dispatched" && isPast(grantKey(request), executeBy)) await expire(request);
     }
   };
 

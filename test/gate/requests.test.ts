@@ -250,3 +250,14 @@ test("no secret of the arguments stands in an entry (L3)", async () => {
   const log = await readFile(join(world.settings.dataDir, "log", "000001.jsonl"), "utf8");
   expect(log).not.toContain(secret);
 });
+
+test("a wall clock set back lengthens no deadline that the gateway has been watching (C5, G3)", async () => {
+  const clock = createFakeClock();
+  await start({ clock });
+  const ticket = ticketOf(await callTool(world.home, "write_note", ledger));
+  clock.advance(29 * 60_000);
+  clock.setWall(clock.now() - 29 * 60_000);
+  clock.advance(60_001);
+  expect(await decide(world, world.home, ticket, "ben")).toMatchObject({ ok: false, error: { code: "expired" } });
+  expect(await world.home.gate.wait(ticket, CALLER, noWait)).toMatchObject({ code: "expired" });
+});

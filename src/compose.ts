@@ -1,5 +1,3 @@
-
-import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { pino, type Logger } from "pino";
 import { canonicalJson, type Json, type JsonObject } from "./base/canonical-json.ts";
@@ -10,6 +8,7 @@ import { mapErr, type Result } from "./base/result.ts";
 import { verifySshSignature } from "./base/sshsig.ts";
 import { formatSourceError } from "./base/yaml.ts";
 import { CountersignError } from "./errors.ts";
+import { readProposed } from "./config/read-proposed.ts";
 import type { Settings } from "./config/settings.ts";
 import type { SignatureFacts } from "./consent/assurance.ts";
 import type { Consent } from "./consent/consents.ts";
@@ -17,7 +16,7 @@ import { createDesk } from "./consent/create-desk.ts";
 import { createExecutor, type ExecutorParts } from "./execution/execution.ts";
 import { createLeaseKeeper } from "./execution/lease.ts";
 import { thisOwner } from "./execution/owner.ts";
-import { createWorkContexts } from "./execution/work-context.ts";
+import { createWorkContexts, removeOldWork } from "./execution/work-context.ts";
 import { createRecovery } from "./execution/recover.ts";
 import { createAdoption, type AdoptionDesk } from "./gate/adoption.ts";
 import { createAttend } from "./gate/attend.ts";
@@ -62,6 +61,8 @@ export interface OpenOptions {
   readonly makeTools: (registrations: JsonObject, dataDir: string) => readonly Tool[];
   /** The registrations as the operator's file has them now: `{ services: … }`, resolved. */
   readonly readRegistrations: (settings: Settings) => Promise<Result<JsonObject, readonly string[]>>;
+  /** What tools want tidied now and then, by the steward. */
+  readonly tidyTools?: (registrations: JsonObject, dataDir: string) => Promise<void>;
   /** Called once when the store can't be trusted to write any more: stop the process. */
   readonly onFault?: (fault: CountersignError) => void;
 }
@@ -147,7 +148,7 @@ export async function openHome(settings: Settings, options: OpenOptions): Promis
     verifySignature,
     async readFiles() {
       return {
-        policy: await readText(settings.policyFile),
+        policy: await readProposed(settings.policyFile),
         registrations: await options.readRegistrations(settings),
       };
     },
@@ -177,7 +178,10 @@ export async function openHome(settings: Settings, options: OpenOptions): Promis
       const policySeq = regime.expects(regime.current());
       const record = state.requests.open.get(execution.request);
       if (record === undefined) return { verdict: "not_now", policySeq };
-      return { ...(await recheck({ clock, state, store, regime, clockIsBehind, deadlines }, record)), policySeq };
+      return {
+        ...(await recheck({ clock, state, store, regime, clockIsBehind, deadlines }, record)),
+        policySeq,
+      };
     },
     hasSteward,
     tool: toolOf,
@@ -290,6 +294,10 @@ export async function openHome(settings: Settings, options: OpenOptions): Promis
           if (seen !== "unchanged") log.info({ files: seen }, "policy or registrations changed on disk");
         },
         writeSnapshot: () => store.writeSnapshot(),
+        async tidyTools() {
+          await removeOldWork(workRoot, clock.now());
+          await options.tidyTools?.(regime.current().registrations, dataDir);
+        },
         sealedRequests: () => store.blobs.sealedRequests(),
       });
       steward = { running, release: () => lock.release() };
@@ -335,17 +343,6 @@ function createMasker(maskKey: Uint8Array): Masker {
 function verifySignature(armoured: string, message: Uint8Array, namespace: string): SignatureFacts | null {
   const verified = verifySshSignature({ armoured, message, namespace });
   return verified.ok ? { fingerprint: verified.value.fingerprint, sk: verified.value.sk } : null;
-}
-
-async function readText(file: string): Promise<string> {
-  try {
-    return await readFile(file, "utf8");
-  } catch (cause) {
-    throw new CountersignError("POLICY_INVALID", `${file} cannot be read`, {
-      hint: "put the policy there, or name its place: countersign.yaml policy: FILE",
-      cause,
-    });
-  }
 }
 
 async function isStewardAlive(dataDir: string): Promise<boolean> {

@@ -1,5 +1,4 @@
 #!/usr/bin/env node
-import { readFile } from "node:fs/promises";
 import { join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import { z } from "zod";
@@ -7,6 +6,8 @@ import {
   createDeployService,
   SERVICE_NAME,
   serviceRegistration,
+  sweepDeployMirrors,
+  type DeployServiceOptions,
   type ServiceRegistration,
 } from "../tools/deploy_service/tool.ts";
 import { canonicalCopy, type JsonObject } from "./base/canonical-json.ts";
@@ -19,6 +20,7 @@ import { openHome, type OpenedHome } from "./compose.ts";
 import { parseConfig } from "./config/config-file.ts";
 import { CountersignError } from "./errors.ts";
 import { readSurroundings } from "./config/environment.ts";
+import { readProposed } from "./config/read-proposed.ts";
 import { loadSettings } from "./config/load-settings.ts";
 import type { Settings } from "./config/settings.ts";
 import { toolFacts } from "./gate/regime.ts";
@@ -45,13 +47,15 @@ const servicesSchema = z.record(
   serviceRegistration,
 );
 
+const deployOptions = (registrations: JsonObject, dataDir: string): DeployServiceOptions => ({
+  services: (registrations["services"] ?? {}) as unknown as Readonly<Record<string, ServiceRegistration>>,
+  stateDir: join(dataDir, "tools", "deploy_service"),
+  env: around.env,
+});
+
 /** The built-in tools over adopted registrations. */
 const makeTools = (registrations: JsonObject, dataDir: string): readonly Tool[] => [
-  createDeployService({
-    services: (registrations["services"] ?? {}) as unknown as Readonly<Record<string, ServiceRegistration>>,
-    stateDir: join(dataDir, "tools", "deploy_service"),
-    env: around.env,
-  }),
+  createDeployService(deployOptions(registrations, dataDir)),
 ];
 const builtinFacts = toolFacts(makeTools({}, around.cwd));
 
@@ -60,9 +64,18 @@ const open = (settings: Settings, create = false): Promise<OpenedHome> =>
     version: VERSION,
     create,
     makeTools,
+    // Plans live for a day; what was fetched for older ones nobody can run any more.
+    tidyTools: (registrations, dataDir) =>
+      sweepDeployMirrors({
+        ...deployOptions(registrations, dataDir),
+        olderThan: systemClock.now() - 2 * 86_400_000,
+        signal: AbortSignal.timeout(600_000),
+      }),
     async readRegistrations({ configFile }) {
       if (configFile === null) return { ok: true, value: { services: {} } };
-      const parsed = parseConfig(await readFile(configFile, "utf8"), configFile, servicesSchema);
+      const text = await readProposed(configFile);
+      if (!text.ok) return text;
+      const parsed = parseConfig(text.value, configFile, servicesSchema);
       if (!parsed.ok) return { ok: false, error: parsed.error.map(formatSourceError) };
       const services = (parsed.value.config.services ?? {}) as JsonObject;
       return { ok: true, value: canonicalCopy<JsonObject>({ services }) };

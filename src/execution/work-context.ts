@@ -1,4 +1,4 @@
-import { mkdir, mkdtemp, rm } from "node:fs/promises";
+import { mkdir, mkdtemp, readdir, rm, stat } from "node:fs/promises";
 import { join } from "node:path";
 import type { Clock } from "../base/clock.ts";
 import { createToolContext, type Credentials } from "../preview/context.ts";
@@ -43,4 +43,15 @@ export function createWorkContexts(parts: {
       );
     return { ctx, dispose };
   };
+}
+
+const OLD_WORK_MS = 24 * 3_600_000;
+
+/** Removes work directories that killed processes left: no preview or execution lives for a day. */
+export async function removeOldWork(workRoot: string, now: number): Promise<void> {
+  for (const name of await readdir(workRoot).catch((): string[] => [])) {
+    const path = join(workRoot, name);
+    const { mtimeMs } = await stat(path);
+    if (now - mtimeMs > OLD_WORK_MS) await rm(path, { recursive: true, force: true });
+  }
 }

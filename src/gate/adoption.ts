@@ -24,7 +24,8 @@ import { toolFacts, type Regime, type RegimeHolder } from "./regime.ts";
 
 /** The files as they stand on disk. */
 export interface ProposedFiles {
-  readonly policy: string;
+  /** Text of policy.yaml; an error where it cannot be read. */
+  readonly policy: Result<string, readonly string[]>;
   /** Resolved registrations, plain JSON; errors as lines with places. */
   readonly registrations: Result<JsonObject, readonly string[]>;
 }
@@ -67,12 +68,14 @@ export function createAdoption(parts: AdoptionParts): AdoptionDesk {
   let reportedAt = Number.NEGATIVE_INFINITY;
 
   const candidateOf = (files: ProposedFiles): Result<Candidate, readonly string[]> => {
+    if (!files.policy.ok) return files.policy;
     if (!files.registrations.ok) return files.registrations;
+    const text = files.policy.value;
     const registrations = files.registrations.value;
-    const policy = parts.loadPolicy(files.policy, toolFacts(parts.makeTools(registrations)));
+    const policy = parts.loadPolicy(text, toolFacts(parts.makeTools(registrations)));
     if (!policy.ok) return policy;
     const registry = digestJson("registry", registrations);
-    return { ok: true, value: { text: files.policy, policy: policy.value, registrations, registry } };
+    return { ok: true, value: { text, policy: policy.value, registrations, registry } };
   };
 
   const candidate = async (): Promise<Candidate> => {

@@ -15,6 +15,7 @@ import { whyStale } from "./recheck.ts";
 
 const TICK_MS = 500;
 const SWEEP_EVERY_MS = 5_000;
+const TIDY_TOOLS_EVERY_MS = 3_600_000;
 const SNAPSHOT_EVERY_MS = 30_000;
 /** A round waits so long for a duty that calls backends, and a stop so long for all of them. */
 const BACKGROUND_WAIT_MS = 1_000;
@@ -30,6 +31,8 @@ export interface StewardParts extends GateParts {
   /** Looks at the policy file; adopts or reports it (P6). */
   checkFiles(): Promise<void>;
   writeSnapshot(): Promise<void>;
+  /** Tidies what tools and killed processes left behind. */
+  tidyTools(): Promise<void>;
   /** Requests that have sealed bytes on disk. */
   sealedRequests(): Promise<readonly RequestId[]>;
 }
@@ -45,6 +48,7 @@ export function startSteward(parts: StewardParts): Steward {
   let regimeSeq = -1;
   let sweptAt = Number.NEGATIVE_INFINITY;
   let tidiedAt = Number.NEGATIVE_INFINITY;
+  let toolsTidiedAt = Number.NEGATIVE_INFINITY;
   let savedAt = parts.clock.monotonic();
   let savedSize = parts.store.head().size;
   let ticking: Promise<void> | null = null;
@@ -147,6 +151,13 @@ export function startSteward(parts: StewardParts): Steward {
     await noteThrottled();
   };
 
+  const tidyTools = async (): Promise<void> => {
+    const now = parts.clock.monotonic();
+    if (now - toolsTidiedAt < TIDY_TOOLS_EVERY_MS) return;
+    toolsTidiedAt = now;
+    await parts.tidyTools();
+  };
+
   const snapshot = async (): Promise<void> => {
     const now = parts.clock.monotonic();
     if (now - savedAt < SNAPSHOT_EVERY_MS || parts.store.head().size === savedSize) return;
@@ -185,6 +196,7 @@ export function startSteward(parts: StewardParts): Steward {
     await attempt("end leases", () => orAfter(parts.leases.endDue(), BACKGROUND_WAIT_MS));
     await inBackground("recover", sweep);
     await attempt("tidy", tidy);
+    await inBackground("tidy what tools left", tidyTools);
     await attempt("save the snapshot", snapshot);
   };
 

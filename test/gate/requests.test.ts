@@ -258,6 +258,9 @@ test("a wall clock set back lengthens no deadline that the gateway has been watc
   clock.advance(29 * 60_000);
   clock.setWall(clock.now() - 29 * 60_000);
   clock.advance(60_001);
-  expect(await decide(world, world.home, ticket, "ben")).toMatchObject({ ok: false, error: { code: "expired" } });
+  expect(await decide(world, world.home, ticket, "ben")).toMatchObject({
+    ok: false,
+    error: { code: "expired" },
+  });
   expect(await world.home.gate.wait(ticket, CALLER, noWait)).toMatchObject({ code: "expired" });
 });

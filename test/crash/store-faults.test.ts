@@ -1,6 +1,10 @@
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { isFault } from "../../src/errors.ts";
 import type { EmbeddedStore } from "../../src/store/embedded/embedded-store.ts";
+import { systemFiles, type Files } from "../../src/store/embedded/files.ts";
+import { countingFold } from "../support/counting-fold.ts";
 import { batchOf, staleDraft } from "../support/drafts.ts";
 import { embeddedBed, type EmbeddedBed } from "../support/embedded-bed.ts";
 import { faultyFiles, type FaultMode, type FaultyFiles } from "../support/faulty-files.ts";
@@ -144,6 +148,42 @@ describe("a flush that fails", () => {
     await finish(store, files);
     await other.close();
     expect((await auditLog(bed.dir)).size).toBe(2);
+  });
+});
+
+describe("while a flush is under way", () => {
+  test("nobody sees the entry: not the fold, the head, a follower, a reader, or the caller (L1, S3)", async () => {
+    await (await bed.open({ create: true })).close();
+    let finishFlush: (() => void) | undefined;
+    const files: Files = {
+      ...systemFiles,
+      async flush(fd) {
+        await systemFiles.flush(fd);
+        // The first one only: closing flushes a snapshot.
+        if (finishFlush === undefined) await new Promise<void>((resolve) => (finishFlush = resolve));
+      },
+    };
+    const fold = countingFold();
+    const store = await bed.open({ files, fold });
+    const before = { head: store.head(), state: fold.snapshot(), checkpoint: await store.checkpoint() };
+    const heard: number[] = [];
+    let isAnswered = false;
+    store.follow((entries) => heard.push(...entries.map(({ seq }) => seq)));
+    const append = store.append(batchOf([staleDraft("policy")])).then(() => (isAnswered = true));
+    while (finishFlush === undefined) await new Promise((resolve) => setTimeout(resolve, 1));
+
+    expect({ head: store.head(), state: fold.snapshot(), checkpoint: await store.checkpoint() }).toEqual(
+      before,
+    );
+    expect(readFileSync(join(bed.logDir, "checkpoint"), "utf8")).toBe(before.checkpoint);
+    expect(await store.newestEntries(5)).toHaveLength(1);
+    expect(await store.rootAt(1)).toBe(before.head.root);
+    expect([heard, isAnswered]).toEqual([[], false]);
+
+    finishFlush();
+    await append;
+    expect([heard, isAnswered, fold.size, store.head().size]).toEqual([[1], true, 2, 2]);
+    await store.close();
   });
 });
 

@@ -128,6 +128,24 @@ test("another process's torn batch is cut off while running, and the next append
   );
 });
 
+test("another process's acknowledged batch that lost its end is missed while running, and nothing is cut", async () => {
+  await withCopy(
+    () => undefined,
+    async (dir) => {
+      const store = await openAt(dir);
+      const other = await openAt(dir);
+      await other.append(batchOf([staleDraft("policy", auditMessage("o", 0, 0, 1))]));
+      await other.close();
+      const length = statSync(segment(dir)).size - 10;
+      truncateSync(segment(dir), length);
+      await expect(store.catchUp()).rejects.toSatisfy(rolledBack);
+      expect(statSync(segment(dir)).size).toBe(length);
+      expect(store.head().size).toBe(7);
+      await store.close();
+    },
+  );
+});
+
 test("lines that nobody is known to have flushed are flushed before they count (J2)", async () => {
   await withCopy(
     () => undefined,

@@ -14,7 +14,7 @@ describe.skipIf(missing !== null)(missing ?? "bad input at the door of the real 
   let gateway: RunningGateway;
   let client: TestClient;
   beforeAll(async () => {
-    home = await openRealHome({ hold: "100ms" });
+    home = await openRealHome({ hold: "3s" });
     gateway = await home.start();
     client = await kind.connect(home.http(gateway));
   });

@@ -238,11 +238,11 @@ function parsePreview(raw: ToolPreview, now: number): Preview {
   if (typeof raw.guard !== "string" || raw.guard === "" || raw.guard.length > caps.guardLength) {
     throw new Error(`a guard of 1 to ${caps.guardLength} characters`);
   }
-  if (raw.expiresAt !== null && !(Number.isSafeInteger(raw.expiresAt) && raw.expiresAt > now)) {
+  if (raw.expiresAt !== null && !(isTime(raw.expiresAt) && raw.expiresAt > now)) {
     throw new Error("an expiry in the future, or null");
   }
   const { lease } = raw;
-  if (lease !== undefined && !(Number.isSafeInteger(lease.durationMs) && lease.durationMs > 0)) {
+  if (lease !== undefined && !(lease.durationMs > 0 && isTime(now + lease.durationMs))) {
     throw new Error("a lease of a positive number of milliseconds");
   }
   return {
@@ -254,6 +254,9 @@ function parsePreview(raw: ToolPreview, now: number): Preview {
     lease: lease === undefined ? null : { ...lease, undo: capped("undo", lease.undo, caps.planBytes) },
   };
 }
+
+/** A time that a Date can hold (ECMA-262 §21.4.1.1). */
+const isTime = (ms: number): boolean => Number.isSafeInteger(ms) && ms <= 8.64e15;
 
 // A copy through the bytes that will be hashed: what people see and what runs is then certainly plain JSON.
 function capped(what: string, value: unknown, maxBytes: number): Json {

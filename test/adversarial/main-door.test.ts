@@ -14,7 +14,7 @@ describe.skipIf(missing !== null)(missing ?? "bad input at the door of the real 
   let gateway: RunningGateway;
   let client: TestClient;
   beforeAll(async () => {
-    home = await openRealHome({ hold: "100ms" });
+    home = await openRealHome({ hold: "3s" });
     gateway = await home.start();
     client = await kind.connect(home.http(gateway));
   });
@@ -118,7 +118,6 @@ describe.skipIf(missing !== null)(missing ?? "bad input at the door of the real 
       const said = await home.run(["--home", home.home, command, ...(command === "show" ? [ticket] : [])]);
       expect(said.code).toBe(0);
       // Nothing that moves the cursor, hides, or turns text round; a line end is the only control character.
-      // eslint-disable-next-line no-control-regex
       expect(said.out).not.toMatch(
         /[\u0000-\u0009\u000b-\u001f\u007f-\u009f\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff]/,
       );

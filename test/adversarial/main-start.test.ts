@@ -69,9 +69,11 @@ describe.skipIf(missing !== null)(missing ?? "a home that is not as it should be
   /** A few decisions, so that there is something to lose. */
   const useHome = async (): Promise<void> => {
     const client = await connect();
-    expect((await client.call("deploy_service", { service: "lab", ref: "main" })).data).toMatchObject({
-      status: "done",
-    });
+    let { data } = await client.call("deploy_service", { service: "lab", ref: "main" });
+    for (let i = 0; i < 20 && data["status"] === "pending"; i += 1) {
+      ({ data } = await client.call("countersign_wait", { ticket: String(data["ticket"]) }));
+    }
+    expect(data).toMatchObject({ status: "done" });
     await client.close();
   };
   const start = (): Promise<Ran> => home.run(["--home", home.home, "start"], { timeoutMs: 20_000 });
@@ -103,7 +105,7 @@ describe.skipIf(missing !== null)(missing ?? "a home that is not as it should be
   });
 
   test("a policy file that stopped loading changes nothing that runs; check names the place (P6)", async () => {
-    home = await openRealHome({ hold: "100ms" });
+    home = await openRealHome({ hold: "1s" });
     writeFileSync(join(home.home, "policy.yaml"), "version: 1\nrules: [}\n");
     const checked = await home.run(["policy", "check", join(home.home, "policy.yaml")]);
     expect(checked.code).toBe(1);
@@ -153,7 +155,7 @@ describe.skipIf(missing !== null)(missing ?? "a home that is not as it should be
   });
 
   test("an older copy of the whole home is a log that an approver who has seen more does not sign for (W2)", async () => {
-    home = await openRealHome({ hold: "100ms" });
+    home = await openRealHome({ hold: "1s" });
     await useHome();
     const data = join(home.home, "data");
     const copy = join(home.root, "copy");
@@ -220,7 +222,7 @@ describe.skipIf(missing !== null)(missing ?? "a home that is not as it should be
   test.skipIf(noTmpfs !== null)(
     `a full disk refuses new calls, keeps every answer that was given, and goes on when there is room ${noTmpfs ?? ""}`,
     async () => {
-      home = await openRealHome({ hold: "100ms", config: "limits: { min_free: 1KiB }" });
+      home = await openRealHome({ hold: "1s", config: "limits: { min_free: 1KiB }" });
       const data = join(home.home, "data");
       const aside = join(home.root, "aside");
       cpSync(data, aside, { recursive: true });
@@ -259,7 +261,7 @@ describe.skipIf(missing !== null)(missing ?? "a home that is not as it should be
   test.skipIf(noFaketime !== null)(
     `a clock an hour behind the log grants nothing and still takes a deny ${noFaketime ?? ""}`,
     async () => {
-      home = await openRealHome({ hold: "100ms" });
+      home = await openRealHome({ hold: "1s" });
       const client = await connect();
       const held = await client.call("deploy_service", { service: "web", ref: "main" });
       const ticket = String(held.data["ticket"]);

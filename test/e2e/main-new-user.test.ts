@@ -132,7 +132,7 @@ describe.skipIf(missing !== null)(missing ?? "a new user, from init to receipt",
   test("the API gives the same receipt", async () => {
     const gateway = await (async () => {
       const { spawn } = await import("node:child_process");
-      const [program = "", ...rest] = [
+      const [program, ...rest] = [
         world.stdio().command,
         world.stdio().args[0] as string,
         "--home",

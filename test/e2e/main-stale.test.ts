@@ -79,7 +79,7 @@ describe.skipIf(missing !== null)(missing ?? "a world that moved", () => {
     const again = client.call("deploy_service", { ...args, ref: "second" });
     const next = await Promise.race([
       again.then((answer) => answer.data),
-      eventually(async () => (await home.pending())[0]).then((held) => ({
+      eventually(() => Promise.resolve(home.asked()[0])).then((held) => ({
         status: "pending",
         requestId: held.request,
       })),

@@ -88,6 +88,8 @@ export interface RealHome {
   http(gateway: RunningGateway): Endpoint & { readonly kind: "http" };
   /** What waits, as the command line tells it. */
   pending(): Promise<readonly Pending[]>;
+  /** What waits, as the log's file has it: cheap enough to look at again and again. */
+  asked(): readonly Pending[];
   /** Waits until something is asked that is not among `known`. */
   nextPending(known?: readonly string[]): Promise<Pending>;
   approve(request: string, who?: Approver, options?: RunOptions & { readonly code?: string }): Promise<Ran>;
@@ -249,11 +251,25 @@ ${options.config ?? "limits: { previews_per_hour: 100000, held_per_minute: 10000
     if (said.code !== 0) throw new Error(`pending failed: ${said.err}`);
     return JSON.parse(said.out) as Pending[];
   };
-  const codeOf = async (request: string): Promise<string> => {
-    const found = (await pending()).find((one) => one.request === request);
-    if (found === undefined) throw new Error(`${request} does not wait for people`);
-    return found.code;
+  const entries = (): Entry[] => {
+    const dir = join(home, "data", "log");
+    return readdirSync(dir)
+      .filter((name) => name.endsWith(".jsonl"))
+      .sort()
+      .flatMap((name) => readFileSync(join(dir, name), "utf8").split("\n").slice(0, -1))
+      .map((line) => JSON.parse(line) as Entry);
   };
+  const asked = (): readonly Pending[] => {
+    const open = new Map<string, string>();
+    for (const entry of entries()) {
+      if (entry.kind === "consent.asked") open.set(entry.subject, entry.data.code);
+      else if (/^(consent\.settled|request\.(withdrawn|expired|stale|refused))$/.test(entry.kind))
+        open.delete(entry.subject);
+    }
+    return [...open].map(([request, code]) => ({ request, code }));
+  };
+  const codeOf = (request: string): Promise<string> =>
+    eventually(() => Promise.resolve(asked().find((one) => one.request === request)?.code));
   return {
     root,
     home,
@@ -299,8 +315,9 @@ ${options.config ?? "limits: { previews_per_hour: 100000, held_per_minute: 10000
     }),
     http: (gateway) => ({ kind: "http", url: gateway.mcp, token: `csm_${tokens.mcp}` }),
     pending,
+    asked,
     nextPending: (known = []) =>
-      eventually(async () => (await pending()).find((one) => !known.includes(one.request))),
+      eventually(() => Promise.resolve(asked().find((one) => !known.includes(one.request)))),
     async approve(request, who = "ben", more = {}) {
       const code = more.code ?? (await codeOf(request));
       return run([...at, "approve", request, "--key", key(who), "--yes", "--code", code], more);
@@ -348,14 +365,7 @@ ${options.config ?? "limits: { previews_per_hour: 100000, held_per_minute: 10000
           )
         : [],
     commandRuns: () => (existsSync(runs) ? readFileSync(runs, "utf8").trimEnd().split("\n") : []),
-    entries() {
-      const dir = join(home, "data", "log");
-      return readdirSync(dir)
-        .filter((name) => name.endsWith(".jsonl"))
-        .sort()
-        .flatMap((name) => readFileSync(join(dir, name), "utf8").split("\n").slice(0, -1))
-        .map((line) => JSON.parse(line) as Entry);
-    },
+    entries,
     verify: (...args) => run([...at, "log", "verify", ...args]),
     async close() {
       for (const child of children) child.kill("SIGKILL");

@@ -84,6 +84,7 @@ export function createPreviewer(parts: PreviewerParts): Previewer {
     clock: parts.clock,
     atOnce: parts.limits.previewsAtOnce,
     perHour: parts.limits.previewsPerHour,
+    waitMs: parts.limits.previewTimeoutMs,
   });
   const refuse = (
     tool: Tool,
@@ -104,7 +105,7 @@ export function createPreviewer(parts: PreviewerParts): Previewer {
   };
   return {
     async run(tool, input, options) {
-      const place = limit.enter(options.principal);
+      const place = await limit.enter(options.principal);
       if ("retryAfterMs" in place) {
         return refuse(tool, options, {
           code: "rate_limited",

@@ -290,7 +290,7 @@ describe("time", () => {
 });
 
 describe("limits of a principal", () => {
-  test("two at once, and others are not held up", async () => {
+  test("two at once, the rest in turn, and other principals are not held up", async () => {
     let open = (): void => undefined;
     const gate = new Promise<void>((resolve) => (open = resolve));
     const slow = tool(async () => {
@@ -298,14 +298,29 @@ describe("limits of a principal", () => {
       return good;
     });
     const one = previewer();
-    const running = [one.run(slow, { flag: "a" }, options()), one.run(slow, { flag: "a" }, options())];
-    expect(await one.run(slow, { flag: "a" }, options())).toMatchObject({
+    let started = 0;
+    const counted = tool(async () => {
+      started += 1;
+      await gate;
+      return good;
+    });
+    const mine = Array.from({ length: 5 }, () => one.run(counted, { flag: "a" }, options()));
+    const other = one.run(slow, { flag: "a" }, options({ principal: "ben" }));
+    await new Promise((resolve) => setTimeout(resolve, 50));
+    expect(started).toBe(2);
+    open();
+    expect((await Promise.all([...mine, other])).every((result) => result.ok)).toBe(true);
+    expect(started).toBe(5);
+  });
+
+  test("a flood is not queued", async () => {
+    const never = tool(() => new Promise(() => undefined));
+    const one = previewer({ limits: { previewsAtOnce: 2, previewsPerHour: 100, previewTimeoutMs: 60_000 } });
+    for (let i = 0; i < 22; i += 1) void one.run(never, { flag: "a" }, options());
+    expect(await one.run(never, { flag: "a" }, options())).toMatchObject({
       ok: false,
       error: { code: "rate_limited", retryAfterMs: 1_000 },
     });
-    const other = one.run(slow, { flag: "a" }, options({ principal: "ben" }));
-    open();
-    expect((await Promise.all([...running, other])).every((result) => result.ok)).toBe(true);
   });
 
   test("thirty an hour, counted by monotonic time", async () => {

@@ -6,8 +6,8 @@ export interface BenchRow {
   /** The same on the bare machine, or the budget. */
   readonly reference: string;
   readonly ratio: number;
-  /** What the ratio must be, e.g. `<= 1.8`. */
-  readonly bar: `<= ${number}` | `>= ${number}`;
+  /** What the ratio must be, e.g. `<= 1.8`; null where the row is for information. */
+  readonly bar: `<= ${number}` | `>= ${number}` | null;
 }
 
 export interface BenchOptions {

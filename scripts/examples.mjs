@@ -85,15 +85,13 @@ async function startDemo() {
     mcpToken: readFileSync(pick(/agents\s+\S+\s+token: (\S+)/), "utf8").trim(),
     approveAll: approve,
     commit: (name) => commit(join(home, "workspace", "shop"), name),
-    stop: () =>
-      new Promise((resolve) => {
-        gateway.removeAllListeners("exit");
-        gateway.once("exit", () => {
-          rmSync(home, { recursive: true, force: true });
-          resolve();
-        });
-        gateway.kill("SIGTERM");
-      }),
+    async stop() {
+      gateway.removeAllListeners("exit");
+      const ended = new Promise((resolve) => gateway.once("exit", resolve));
+      gateway.kill("SIGTERM");
+      await ended;
+      rmSync(home, { recursive: true, force: true });
+    },
   };
 }
 

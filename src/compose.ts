@@ -1,21 +1,22 @@
-import { randomBytes } from "node:crypto";
-import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { pino, type Logger } from "pino";
 import { canonicalJson, type Json, type JsonObject } from "./base/canonical-json.ts";
 import { systemClock, type Clock } from "./base/clock.ts";
 import { isId } from "./base/id.ts";
+import { consentKey, createDeadlines, grantKey, watchDeadlines } from "./gate/deadlines.ts";
 import { mapErr, type Result } from "./base/result.ts";
 import { verifySshSignature } from "./base/sshsig.ts";
 import { formatSourceError } from "./base/yaml.ts";
 import { CountersignError } from "./errors.ts";
+import { readProposed } from "./config/read-proposed.ts";
 import type { Settings } from "./config/settings.ts";
 import type { SignatureFacts } from "./consent/assurance.ts";
+import type { Consent } from "./consent/consents.ts";
 import { createDesk } from "./consent/create-desk.ts";
 import { createExecutor, type ExecutorParts } from "./execution/execution.ts";
 import { createLeaseKeeper } from "./execution/lease.ts";
 import { thisOwner } from "./execution/owner.ts";
-import { createWorkContexts } from "./execution/work-context.ts";
+import { createWorkContexts, removeOldWork } from "./execution/work-context.ts";
 import { createRecovery } from "./execution/recover.ts";
 import { createAdoption, type AdoptionDesk } from "./gate/adoption.ts";
 import { createAttend } from "./gate/attend.ts";
@@ -42,9 +43,8 @@ import type { Policy, ToolFacts } from "./policy/policy.ts";
 import { assembleView } from "./preview/assemble.ts";
 import { createPreviewer } from "./preview/preview.ts";
 import type { CheckpointSigner } from "./store/embedded/checkpoint-file.ts";
-import { readWhole, systemFiles } from "./store/embedded/files.ts";
-import { writeKeyFile, type LogKey } from "./store/embedded/keys.ts";
-import { refuseReadableByOthers } from "./store/embedded/place.ts";
+import { maskKey } from "./store/embedded/mask-key.ts";
+import type { LogKey } from "./store/embedded/keys.ts";
 import { openEmbeddedStore, type EmbeddedStore } from "./store/embedded/embedded-store.ts";
 import { tryStewardLock } from "./store/embedded/lock.ts";
 import type { Tool } from "./tool.ts";
@@ -61,6 +61,8 @@ export interface OpenOptions {
   readonly makeTools: (registrations: JsonObject, dataDir: string) => readonly Tool[];
   /** The registrations as the operator's file has them now: `{ services: … }`, resolved. */
   readonly readRegistrations: (settings: Settings) => Promise<Result<JsonObject, readonly string[]>>;
+  /** What tools want tidied now and then, by the steward. */
+  readonly tidyTools?: (registrations: JsonObject, dataDir: string) => Promise<void>;
   /** Called once when the store can't be trusted to write any more: stop the process. */
   readonly onFault?: (fault: CountersignError) => void;
 }
@@ -116,8 +118,21 @@ export async function openHome(settings: Settings, options: OpenOptions): Promis
     await regime.refresh();
   };
   const wakeups = createWakeups();
+  const deadlines = createDeadlines(clock);
+  const isPastDeadline = (consent: Consent): boolean =>
+    deadlines.isPast(consentKey(consent.request), consent.deadline);
+  for (const consent of state.consents.byRequest.values()) {
+    deadlines.watch(consentKey(consent.request), consent.deadline);
+  }
+  for (const execution of state.executions.open.values()) {
+    deadlines.watch(grantKey(execution.request), execution.executeBy);
+  }
   const unfollow = store.follow((entries) => {
-    for (const entry of entries) if (isId("req", entry.subject)) wakeups.wake(entry.subject);
+    for (const entry of entries) {
+      if (!isId("req", entry.subject)) continue;
+      watchDeadlines(deadlines, state, entry.subject);
+      wakeups.wake(entry.subject);
+    }
   });
   const clockIsBehind = (): boolean => clock.now() < fold.newestTime - CLOCK_BEHIND_MS;
 
@@ -133,7 +148,7 @@ export async function openHome(settings: Settings, options: OpenOptions): Promis
     verifySignature,
     async readFiles() {
       return {
-        policy: await readText(settings.policyFile),
+        policy: await readProposed(settings.policyFile),
         registrations: await options.readRegistrations(settings),
       };
     },
@@ -141,10 +156,12 @@ export async function openHome(settings: Settings, options: OpenOptions): Promis
 
   const workRoot = join(dataDir, "work");
   const previewer = createPreviewer({ clock, limits, workRoot, creds: noCredentials, log });
-  const context = createWorkContexts({ clock, workRoot, creds: noCredentials, ...limits });
+  const context = createWorkContexts({ clock, workRoot, creds: noCredentials, log, ...limits });
 
   const owner = thisOwner(clock.now());
   const toolOf = (name: string): Tool | null => regime.current().tools.get(name) ?? null;
+  let steward: { readonly running: Steward; release(): void } | null = null;
+  const hasSteward = async (): Promise<boolean> => steward !== null || (await isStewardAlive(dataDir));
   const executorParts: ExecutorParts = {
     clock,
     owner,
@@ -152,15 +169,21 @@ export async function openHome(settings: Settings, options: OpenOptions): Promis
     blobs: store.blobs,
     log,
     catchUp,
+    isPastGrant: (execution) => deadlines.isPast(grantKey(execution.request), execution.executeBy),
     append: store.append,
-    policy: () => ({ revision: regime.current().policy.revision, newestSeq: state.adopted.newestSeq }),
+    policy: () => ({ revision: regime.current().policy.revision }),
     async recheck(execution) {
       await catchUp();
+      // Before anything is looked at: what moves from here on makes the claim conflict.
+      const policySeq = regime.expects(regime.current());
       const record = state.requests.open.get(execution.request);
-      return record === undefined
-        ? { verdict: "not_now" }
-        : recheck({ clock, state, store, regime, clockIsBehind }, record);
+      if (record === undefined) return { verdict: "not_now", policySeq };
+      return {
+        ...(await recheck({ clock, state, store, regime, clockIsBehind, deadlines }, record)),
+        policySeq,
+      };
     },
+    hasSteward,
     tool: toolOf,
     context,
     mask: (value) => mask.json(value),
@@ -178,7 +201,6 @@ export async function openHome(settings: Settings, options: OpenOptions): Promis
     context,
   });
 
-  let steward: { readonly running: Steward; release(): void } | null = null;
   const gateParts: GateParts = {
     clock,
     store,
@@ -215,7 +237,8 @@ export async function openHome(settings: Settings, options: OpenOptions): Promis
       }),
     freeBytes: cachedFor(1_000, clock, () => store.freeBytes()),
     clockIsBehind,
-    hasSteward: async () => steward !== null || (await isStewardAlive(dataDir)),
+    deadlines,
+    hasSteward,
   };
   const attend = createAttend(gateParts);
   const gate = createGate(gateParts, attend);
@@ -223,6 +246,8 @@ export async function openHome(settings: Settings, options: OpenOptions): Promis
   let closing: Promise<void> | null = null;
   const close = async (): Promise<void> => {
     await steward?.running.stop();
+    // What was sent must not lose its outcome because we stop; it has its own deadline.
+    await attend.idle();
     unfollow();
     await store.close();
     steward?.release();
@@ -242,18 +267,23 @@ export async function openHome(settings: Settings, options: OpenOptions): Promis
       clock,
       state,
       policy: () => regime.current().policy,
-      policySeq: () => state.adopted.newestSeq,
+      policySeq: () => regime.expects(regime.current()),
       catchUp,
       append: store.append,
       view: (request) => readView(state, store, request),
       verifySignature,
       clockIsBehind,
+      isPastDeadline,
     }),
     requests: createRequestReader({ state, store }),
     async startSteward() {
       if (steward !== null) return true;
       const lock = await tryStewardLock(dataDir);
       if (lock === null) return false;
+      if (closing !== null) {
+        lock.release();
+        return false;
+      }
       const running = startSteward({
         ...gateParts,
         recovery,
@@ -264,6 +294,10 @@ export async function openHome(settings: Settings, options: OpenOptions): Promis
           if (seen !== "unchanged") log.info({ files: seen }, "policy or registrations changed on disk");
         },
         writeSnapshot: () => store.writeSnapshot(),
+        async tidyTools() {
+          await removeOldWork(workRoot, clock.now());
+          await options.tidyTools?.(regime.current().registrations, dataDir);
+        },
         sealedRequests: () => store.blobs.sealedRequests(),
       });
       steward = { running, release: () => lock.release() };
@@ -309,30 +343,6 @@ function createMasker(maskKey: Uint8Array): Masker {
 function verifySignature(armoured: string, message: Uint8Array, namespace: string): SignatureFacts | null {
   const verified = verifySshSignature({ armoured, message, namespace });
   return verified.ok ? { fingerprint: verified.value.fingerprint, sk: verified.value.sk } : null;
-}
-
-async function readText(file: string): Promise<string> {
-  try {
-    return await readFile(file, "utf8");
-  } catch (cause) {
-    throw new CountersignError("POLICY_INVALID", `${file} cannot be read`, {
-      hint: "put the policy there, or name its place: countersign.yaml policy: FILE",
-      cause,
-    });
-  }
-}
-
-/** The home's `mask` key: keyed hashes in masks and recognition keys. Made once. */
-async function maskKey(keysDir: string): Promise<Uint8Array> {
-  const path = join(keysDir, "mask.key");
-  const existing = readWhole(systemFiles, path);
-  if (existing === null) await writeKeyFile(systemFiles, keysDir, "mask.key", randomBytes(32));
-  const key = existing ?? readWhole(systemFiles, path);
-  refuseReadableByOthers(systemFiles, path);
-  if (key?.length === 32) return key;
-  throw new CountersignError("HOME_INSECURE", `${path} is not a key of 32 bytes`, {
-    hint: "put it back from a backup; without it re-sent calls are no longer recognised",
-  });
 }
 
 async function isStewardAlive(dataDir: string): Promise<boolean> {

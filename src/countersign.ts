@@ -1,5 +1,4 @@
 #!/usr/bin/env node
-import { readFile } from "node:fs/promises";
 import { join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import { z } from "zod";
@@ -7,6 +6,8 @@ import {
   createDeployService,
   SERVICE_NAME,
   serviceRegistration,
+  sweepDeployMirrors,
+  type DeployServiceOptions,
   type ServiceRegistration,
 } from "../tools/deploy_service/tool.ts";
 import { canonicalCopy, type JsonObject } from "./base/canonical-json.ts";
@@ -19,6 +20,7 @@ import { openHome, type OpenedHome } from "./compose.ts";
 import { parseConfig } from "./config/config-file.ts";
 import { CountersignError } from "./errors.ts";
 import { readSurroundings } from "./config/environment.ts";
+import { readProposed } from "./config/read-proposed.ts";
 import { loadSettings } from "./config/load-settings.ts";
 import type { Settings } from "./config/settings.ts";
 import { toolFacts } from "./gate/regime.ts";
@@ -45,13 +47,15 @@ const servicesSchema = z.record(
   serviceRegistration,
 );
 
+const deployOptions = (registrations: JsonObject, dataDir: string): DeployServiceOptions => ({
+  services: (registrations["services"] ?? {}) as unknown as Readonly<Record<string, ServiceRegistration>>,
+  stateDir: join(dataDir, "tools", "deploy_service"),
+  env: around.env,
+});
+
 /** The built-in tools over adopted registrations. */
 const makeTools = (registrations: JsonObject, dataDir: string): readonly Tool[] => [
-  createDeployService({
-    services: (registrations["services"] ?? {}) as unknown as Readonly<Record<string, ServiceRegistration>>,
-    stateDir: join(dataDir, "tools", "deploy_service"),
-    env: around.env,
-  }),
+  createDeployService(deployOptions(registrations, dataDir)),
 ];
 const builtinFacts = toolFacts(makeTools({}, around.cwd));
 
@@ -60,9 +64,18 @@ const open = (settings: Settings, create = false): Promise<OpenedHome> =>
     version: VERSION,
     create,
     makeTools,
+    // Plans live for a day; what was fetched for older ones nobody can run any more.
+    tidyTools: (registrations, dataDir) =>
+      sweepDeployMirrors({
+        ...deployOptions(registrations, dataDir),
+        olderThan: systemClock.now() - 2 * 86_400_000,
+        signal: AbortSignal.timeout(600_000),
+      }),
     async readRegistrations({ configFile }) {
       if (configFile === null) return { ok: true, value: { services: {} } };
-      const parsed = parseConfig(await readFile(configFile, "utf8"), configFile, servicesSchema);
+      const text = await readProposed(configFile);
+      if (!text.ok) return text;
+      const parsed = parseConfig(text.value, configFile, servicesSchema);
       if (!parsed.ok) return { ok: false, error: parsed.error.map(formatSourceError) };
       const services = (parsed.value.config.services ?? {}) as JsonObject;
       return { ok: true, value: canonicalCopy<JsonObject>({ services }) };
@@ -98,32 +111,6 @@ const extendsHead: CliParts["verifyConsistency"] = (older, newer, proof) => {
   return verifyConsistency(older.size, newer.size, from, to, hashes as string[]);
 };
 
-const serveParts: ServeParts = {
-  version: VERSION,
-  around,
-  say: (line) => void process.stdout.write(`${line}\n`),
-  now: () => systemClock.now(),
-  openHome: (settings) => open(settings),
-  settingsOf: (home) => loadSettings({ flags: { home }, around, interactive: false }, { servicesSchema }),
-  initHome,
-  buildReceipt: (home, request) => logTools.buildReceipt(home, request),
-  self: [process.execPath, resolve(fileURLToPath(import.meta.url))],
-};
-
-async function serve(what: Serving): Promise<number> {
-  if (what.kind !== "demo") return (await import("./serve/serve.ts")).serve(serveParts, what);
-  const terminal = createTerminal(streams, { colour: true, env: around.env });
-  const { playDemo } = await import("./demo/story.ts");
-  return playDemo({
-    ...serveParts,
-    auto: what.auto,
-    width: terminal.width,
-    paint: terminal.paint,
-    ask: (question) => terminal.ask(question),
-    logTools,
-  });
-}
-
 const logTools: CliParts["logTools"] = {
   verifyLog,
   async buildReceipt(home, requestId) {
@@ -148,6 +135,32 @@ const logTools: CliParts["logTools"] = {
     return Promise.resolve({ ok, findings, summary, request: summary?.request ?? null, key: trusted });
   },
 };
+
+const serveParts: ServeParts = {
+  version: VERSION,
+  around,
+  say: (line) => void process.stdout.write(`${line}\n`),
+  now: () => systemClock.now(),
+  openHome: (settings) => open(settings),
+  settingsOf: (home) => loadSettings({ flags: { home }, around, interactive: false }, { servicesSchema }),
+  initHome,
+  receipt: (home, request) => logTools.buildReceipt(home, request),
+  self: [process.execPath, resolve(fileURLToPath(import.meta.url))],
+};
+
+async function serve(what: Serving): Promise<number> {
+  if (what.kind !== "demo") return (await import("./serve/serve.ts")).serve(serveParts, what);
+  const terminal = createTerminal(streams, { colour: true, env: around.env });
+  const { playDemo } = await import("./demo/story.ts");
+  return playDemo({
+    ...serveParts,
+    auto: what.auto,
+    width: terminal.width,
+    paint: terminal.paint,
+    ask: (question) => terminal.ask(question),
+    logTools,
+  });
+}
 
 process.exitCode = await runCli(process.argv.slice(2), {
   version: VERSION,

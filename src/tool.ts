@@ -196,7 +196,7 @@ export function defineTool<
       return {
         ok: false,
         issues: parsed.error.issues.map((issue) => ({
-          path: `/${issue.path.map(String).join("/")}`,
+          path: `/${issue.path.map((part) => String(part).replaceAll("~", "~0").replaceAll("/", "~1")).join("/")}`,
           message: issue.message,
         })),
       };

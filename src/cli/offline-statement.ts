@@ -1,6 +1,5 @@
 import { readFile, writeFile } from "node:fs/promises";
 import { neutralLine } from "../base/text.ts";
-import { sshsigFingerprint } from "../consent/channels/cli/sshsig.ts";
 import { usage } from "./failure.ts";
 import type { Terminal } from "./terminal.ts";
 
@@ -34,12 +33,11 @@ export interface HandedIn {
   readonly bytes: Buffer;
   /** Armoured SSHSIG. */
   readonly signature: string;
-  readonly fingerprint: string;
 }
 
 /**
  * Reads a statement file and the signature over it; without `statementFile`, the signature's name without `.sig`.
- * @throws CountersignError `USAGE`, `SIGNATURE_INVALID`
+ * @throws CountersignError `USAGE`
  */
 export async function readHandedIn(
   signatureFile: string,
@@ -48,12 +46,7 @@ export async function readHandedIn(
   const named = statementFile ?? signatureFile.replace(/\.sig$/, "");
   if (named === signatureFile) throw usage("--signature needs --statement, the file that was signed");
   const signature = (await readGiven(signatureFile)).toString("utf8");
-  return {
-    statementFile: named,
-    bytes: await readGiven(named),
-    signature,
-    fingerprint: sshsigFingerprint(signature),
-  };
+  return { statementFile: named, bytes: await readGiven(named), signature };
 }
 
 async function readGiven(file: string): Promise<Buffer> {

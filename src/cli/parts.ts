@@ -8,7 +8,7 @@ import type { ListenAddress } from "../config/config-file.ts";
 import type { Surroundings } from "../config/environment.ts";
 import type { Settings } from "../config/settings.ts";
 import type { VerifyConsistency } from "../consent/channels/cli/witness.ts";
-import type { ReceiptSummary } from "../log/receipt-summary.ts";
+import type { ReceiptSummary } from "../log/verify-summary.ts";
 import type { Home } from "../gate/home.ts";
 import type { Policy, PolicyInput } from "../policy/policy.ts";
 import type { Streams } from "./terminal.ts";
@@ -50,6 +50,8 @@ export type Serving =
   | { readonly kind: "start"; readonly settings: Settings }
   /** One MCP session over stdio; a shim where a gateway serves the home already. */
   | { readonly kind: "mcp"; readonly settings: Settings }
+  /** The same as a shim to a gateway of another account or machine: no home, one token. */
+  | { readonly kind: "shim"; readonly url: string; readonly token: string; readonly agent: string | null }
   /** A throwaway home whose tools are confined to its workspace. */
   | { readonly kind: "start_demo"; readonly mcp: ListenAddress | null; readonly api: ListenAddress | null }
   /** A story in the terminal: an agent asks, a person answers; `auto` plays the person too. */

@@ -33,6 +33,14 @@ export function renderEvidence(card: Card, view: View, question: Question, paint
   card.blank();
   card.heading("arguments (masked where the policy says so)");
   card.quoted(card.theirs(prettyJson(view.arguments), DOCUMENT));
+  const facts = Object.entries({ ...view.preview.counts, ...view.preview.facts });
+  if (facts.length > 0) {
+    card.blank();
+    card.heading("facts that the policy sees");
+    for (const [name, fact] of facts) {
+      card.quoted(`${card.line(name)}: ${fact === "" ? "(empty)" : card.line(String(fact))}`);
+    }
+  }
   card.blank();
   card.field(
     "evidence",

@@ -92,8 +92,11 @@ function renderRisk(card: Card, open: OpenQuestion, paint: Paint): void {
     `${view.effect} by ${card.line(view.tool)}`,
     view.effect === "write" ? undefined : paint.yellow,
   );
-  const counts = Object.entries(preview.counts).map(([name, count]) => `${count} ${card.line(name)}`);
-  if (counts.length > 0) card.field("counts", counts.join(", "));
+  // A count of nothing says nothing in five seconds; all of them stand under "facts".
+  const counts = Object.entries(preview.counts)
+    .filter(([, count]) => count > 0)
+    .map(([name, count]) => `${card.line(name).replaceAll("_", " ")} ${count}`);
+  if (counts.length > 0) card.field("counts", counts.join(" · "));
   card.field("reversible", card.line(preview.reversible));
   for (const target of view.targets) {
     card.field(
@@ -103,9 +106,6 @@ function renderRisk(card: Card, open: OpenQuestion, paint: Paint): void {
   }
   for (const warning of preview.warnings) {
     card.field("warning", `${card.line(warning.text)} (${card.line(warning.code)})`, paint.yellow);
-  }
-  for (const [name, fact] of Object.entries(preview.facts)) {
-    card.field("fact", `${card.line(name)}: ${card.line(String(fact))}`);
   }
 }
 

@@ -1,9 +1,10 @@
 import { neutralLine } from "../base/text.ts";
-import type { DecisionSummary, ReceiptSummary } from "../log/receipt-summary.ts";
+import type { DecisionSummary, ReceiptSummary } from "../log/verify-summary.ts";
 
 /** What a receipt proves, as neutral lines: who asked, what was planned, who decided with what proof, what came out. */
 export function renderReceipt(summary: ReceiptSummary): readonly string[] {
   const { requester, asked, planned, outcome } = summary;
+  const plan = planned?.plan ?? null;
   const targets = summary.targets.map((target) => `${target.kind} ${target.id} (${target.environment})`);
   const rows: (readonly [string, string])[] = [
     ["request", summary.request],
@@ -12,7 +13,7 @@ export function renderReceipt(summary: ReceiptSummary): readonly string[] {
       "to do",
       `${planned?.summary ?? summary.tool ?? "unknown"}${targets.length > 0 ? ` · ${targets.join(", ")}` : ""}`,
     ],
-    ...(planned?.plan == null ? [] : [["plan", planned.plan] as const]),
+    ...(plan === null ? [] : [["plan", plan] as const]),
     ...(asked === null ? [["decided by", "the policy alone"] as const] : [["code", asked.code] as const]),
     ...summary.decisions.map((decision) => ["decision", decisionWords(decision)] as const),
     ["outcome", `${outcome.phase} at ${outcome.at}${outcome.message === null ? "" : `: ${outcome.message}`}`],

@@ -1,3 +1,4 @@
+import { verifySshSignature } from "../base/sshsig.ts";
 import { chooseKey, listLocalKeys, localKeyAt, type SignerKey } from "../consent/channels/cli/ssh-key.ts";
 import { signWithSsh } from "../consent/channels/cli/ssh-sign.ts";
 import { parseStatementFile } from "../consent/channels/cli/statement-file.ts";
@@ -188,10 +189,21 @@ async function handIn(
       },
     );
   }
+  const { signature: armoured, bytes: message } = given;
+  const verified = verifySshSignature({ armoured, message, namespace: SSHSIG_NAMESPACE });
+  if (!verified.ok) {
+    throw new CountersignError(
+      "SIGNATURE_INVALID",
+      `the signature does not verify: ${verified.error.message}`,
+      {
+        hint: `sign the file as it is: ssh-keygen -Y sign -n ${SSHSIG_NAMESPACE} -f KEY FILE`,
+      },
+    );
+  }
+  const { fingerprint } = verified.value;
   // C6: whether a passphrase was asked elsewhere can't be known here. Only a key that verifies its user proves it alone.
   const person = home.adoption.current().people.get(statement.approver);
-  const isVerified =
-    person?.ssh.some((key) => key.fingerprint === given.fingerprint && key.userVerified) === true;
+  const isVerified = person?.ssh.some((key) => key.fingerprint === fingerprint && key.userVerified) === true;
   if (statement.solo && statement.decision === "approve" && !isVerified) {
     throw new CountersignError(
       "DECISION_REFUSED",
@@ -201,7 +213,7 @@ async function handIn(
       },
     );
   }
-  return submit(cli, home, open, statement, proofOf(given.signature, given.fingerprint), options);
+  return submit(cli, home, open, statement, proofOf(armoured, fingerprint), options);
 }
 
 async function submit(

@@ -1,6 +1,6 @@
 import { readFile, stat } from "node:fs/promises";
 import { join, relative, resolve } from "node:path";
-import { z } from "zod";
+import type { z } from "zod";
 import { parseDuration } from "../base/duration.ts";
 import { formatSourceError } from "../base/yaml.ts";
 import { CountersignError } from "../errors.ts";

@@ -19,13 +19,15 @@ export interface DeskParts {
   readonly state: { readonly requests: RequestsState; readonly consents: ConsentsState };
   /** The policy that runs now. Current once `catchUp` has resolved. */
   policy(): Policy;
-  /** Newest entry about the policy: what a decision expects, so that an adoption in between is seen. */
+  /** What a decision that rests on `policy()` expects of the subject `policy`, so that an adoption is seen. */
   policySeq(): number | null;
   catchUp(): Promise<void>;
   append(batch: Batch): Promise<AppendResult>;
   view(request: RequestId): Promise<View>;
   /** Null where the signature does not verify over these bytes in this namespace. */
   verifySignature(armoured: string, message: Uint8Array, namespace: string): SignatureFacts | null;
+  /** True once the question's deadline has come by either clock. */
+  isPastDeadline(consent: Consent): boolean;
   /** True while the wall clock is behind the log: no new grant (design §11, Clock). */
   clockIsBehind(): boolean;
 }
@@ -47,7 +49,7 @@ export function createDesk(parts: DeskParts): Desk {
   return {
     pending: () =>
       [...state.consents.byRequest.values()]
-        .filter((consent) => consent.settled === null && clock.now() < consent.deadline)
+        .filter((consent) => consent.settled === null && !parts.isPastDeadline(consent))
         .sort((a, b) => a.deadline - b.deadline)
         .map(pendingOf),
 

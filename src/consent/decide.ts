@@ -3,6 +3,7 @@ import { err, ok, type Result } from "../base/result.ts";
 import { CountersignError } from "../errors.ts";
 import type { EntryDraft } from "../log/entry.ts";
 import type { Policy } from "../policy/policy.ts";
+import type { Batch } from "../store/store.ts";
 import { keysAfter } from "../request/recognition.ts";
 import { assuranceOf } from "./assurance.ts";
 import type { Consent, DecisionRecord } from "./consents.ts";
@@ -11,7 +12,7 @@ import type { DecisionAnswer, DecisionRefusal, Desk } from "./desk.ts";
 import { DECISION_REFUSALS, type DecisionRefusalCode, type Proof } from "./entries.ts";
 import { mintGrant } from "./grant.ts";
 import { judge, type Attested } from "./judge.ts";
-import { personOfKey } from "./people.ts";
+import { isInvolved, personOfKey } from "./people.ts";
 import { quorumOf } from "./quorum.ts";
 import { SSHSIG_NAMESPACE, statementBytes, type Statement } from "./statement.ts";
 
@@ -33,18 +34,8 @@ export function createDecide(parts: DeskParts): Desk["decide"] {
       await parts.catchUp();
       const attempt = await prepare(parts, statement, proof);
       if (!attempt.ok) return err(attempt.error);
-      const { consent, attested, whyNot, fate, entries } = attempt.value;
-      const appended = await parts.append({
-        expect: [
-          {
-            subject: consent.request,
-            newest: parts.state.requests.open.get(consent.request)?.newestSeq ?? null,
-          },
-          { subject: "policy", newest: parts.policySeq() },
-        ],
-        newKeys: [],
-        entries,
-      });
+      const { consent, attested, whyNot, fate, expect, entries } = attempt.value;
+      const appended = await parts.append({ expect, newKeys: [], entries });
       if (appended.ok) return answerOf(parts.policy(), consent, attested, whyNot, fate, entries);
     }
   };
@@ -55,6 +46,8 @@ interface Attempt {
   readonly attested: Attested;
   readonly whyNot: DecisionRefusalCode | null;
   readonly fate: Fate;
+  /** What was judged: if any of it moved, it is judged again. */
+  readonly expect: Batch["expect"];
   readonly entries: readonly EntryDraft[];
 }
 
@@ -67,14 +60,20 @@ async function prepare(
   const consent = request === undefined ? undefined : parts.state.consents.byRequest.get(request);
   const record = request === undefined ? undefined : parts.state.requests.open.get(request);
   if (consent === undefined || record === undefined) return refusal("already_settled");
-  const view = await parts.view(consent.request);
+  // Only an approval rests on what was shown: a deny counts also where the document is lost.
+  const isComplete = statement.decision !== "approve" || (await parts.view(consent.request)).preview.complete;
 
-  // No await from here to the append: what is judged is what the batch expects.
+  // No await from here on: what is judged is what the batch expects.
   const policy = parts.policy();
+  const expect = [
+    { subject: consent.request, newest: record.newestSeq },
+    { subject: "policy", newest: parts.policySeq() },
+  ];
   const attested = attest(parts, policy, statement, proof);
   if (!attested.ok) return refusal(attested.error);
   const now = parts.clock.now();
-  const judgement = judge(consent, attested.value, policy, view.preview.complete, now);
+  const isLate = parts.isPastDeadline(consent);
+  const judgement = judge(consent, attested.value, policy, { viewComplete: isComplete, isLate, now });
   if (judgement.result === "refused") return refusal(judgement.code);
   const whyNot = judgement.result === "recorded" ? judgement.code : null;
   if (whyNot !== null && isNoted(consent, attested.value, whyNot)) return refusal(whyNot);
@@ -112,8 +111,7 @@ async function prepare(
         outcome: fate,
         by: fate === "denied" ? [attested.value.person] : [...new Set(approvers)].sort(),
         reason: fate === "denied" ? statement.reason : null,
-        solo:
-          statement.solo || consent.decisions.some((d) => d.counted && d.person === consent.requirement.solo),
+        solo: statement.solo || restsOnSolo(consent),
       },
     });
   }
@@ -130,8 +128,19 @@ async function prepare(
       }),
     );
   }
-  return ok({ consent, attested: attested.value, whyNot, fate, entries });
+  return ok({ consent, attested: attested.value, whyNot, fate, expect, entries });
 }
+
+/** An approval that stands is of the person of `solo:` on their own request; elsewhere they are one approver of many. */
+const restsOnSolo = ({ decisions, requirement, question }: Consent): boolean =>
+  decisions.some(
+    (d) =>
+      d.decision === "approve" &&
+      d.counted &&
+      !d.takenBack &&
+      d.person === requirement.solo &&
+      isInvolved(question.requester, d.person),
+  );
 
 function attest(
   parts: DeskParts,
@@ -153,6 +162,7 @@ function attest(
     fingerprint: facts.fingerprint,
     person: owner.person.id,
     assurance: assuranceOf(facts, owner.userVerified),
+    channel: proof.channel,
   });
 }
 

@@ -3,7 +3,7 @@ import { meets, type Assurance } from "../policy/verdict.ts";
 import type { PersonId } from "../request/principal.ts";
 import type { Digest } from "../base/digest.ts";
 import type { Consent } from "./consents.ts";
-import type { DecisionRefusalCode } from "./entries.ts";
+import type { DecisionRefusalCode, Proof } from "./entries.ts";
 import { isInvolved } from "./people.ts";
 import { isEligible } from "./quorum.ts";
 import type { Statement } from "./statement.ts";
@@ -20,12 +20,24 @@ import { statementSummary } from "./summary.ts";
 /** A person may answer this much ahead of our clock. */
 const SKEW_MS = 5 * 60_000;
 
+/** So many answers of one person to one question are recorded before a further approval is refused. */
+const MOST_CHANGES = 20;
+
 export type Judgement =
   /** Enters the quorum, settles by denying, or takes an approval back. */
   | { readonly result: "counts" }
   /** Worth a place in the log though it changes nothing. */
   | { readonly result: "recorded"; readonly code: DecisionRefusalCode }
   | { readonly result: "refused"; readonly code: DecisionRefusalCode };
+
+/** What stands around a decision when it comes in. */
+export interface Circumstances {
+  readonly viewComplete: boolean;
+  /** The deadline has passed, by either clock. */
+  readonly isLate: boolean;
+  /** Epoch milliseconds. */
+  readonly now: number;
+}
 
 export interface Attested {
   readonly statement: Statement;
@@ -35,14 +47,14 @@ export interface Attested {
   /** The person whose key it is. */
   readonly person: PersonId;
   readonly assurance: Assurance;
+  readonly channel: Proof["channel"];
 }
 
 export function judge(
   consent: Consent,
   attested: Attested,
   policy: Policy,
-  viewComplete: boolean,
-  now: number,
+  { viewComplete, isLate, now }: Circumstances,
 ): Judgement {
   const { statement, person } = attested;
   const { question, requirement } = consent;
@@ -51,7 +63,7 @@ export function judge(
   if (statement.summary !== statementSummary(question)) return refused("summary_mismatch");
   if (!(Date.parse(statement.issued_at) <= now + SKEW_MS)) return refused("clock_skew");
   if (consent.settled !== null && statement.decision !== "take_back") return refused("already_settled");
-  if (now >= consent.deadline && statement.decision !== "take_back") return refused("expired");
+  if (isLate && statement.decision !== "take_back") return refused("expired");
 
   const involved = isInvolved(question.requester, person);
   const solo = involved && requirement.solo === person;
@@ -75,6 +87,14 @@ export function judge(
   ) {
     return refused("duplicate");
   }
+  // C6: only the command line at a terminal asks for the passphrase. A key that an agent of the same person may reach
+  // through ssh-agent, or a signature made elsewhere, proves nothing about who is there.
+  if (solo && attested.channel !== "cli" && !meets(attested.assurance, "A3")) {
+    return recorded("assurance_too_low");
+  }
+  // Approving and taking back by turns would fill the log. A deny is always taken.
+  if (consent.decisions.filter((d) => d.person === person).length >= MOST_CHANGES)
+    return refused("duplicate");
   return eligibleFor.some((clause) => meets(attested.assurance, clause.assurance))
     ? { result: "counts" }
     : recorded("assurance_too_low");

@@ -27,12 +27,16 @@ export function resolveRequester(policy: Policy, caller: Caller): Result<Request
   const agent = policy.agents.get(caller.agent);
   if (agent === undefined || agent.owners.length === 0) {
     return err({
-      message: `the agent "${caller.agent}" has no entry with an owner`,
-      lines: `policy.yaml:\n  agents: { ${caller.agent}: { owners: [<person>] } }`,
+      message: `the agent "${asKey(caller.agent)}" has no entry with an owner`,
+      lines: `policy.yaml:\n  agents: { ${asKey(caller.agent)}: { owners: [<person>] } }`,
     });
   }
   return ok({ principal: principal.value, agent: caller.agent, chain: [], owners: [...agent.owners].sort() });
 }
+
+/** An agent may name itself anything; the lines that an operator copies hold a name or nothing of it. */
+const asKey = (agent: string): string =>
+  /^[A-Za-z0-9][A-Za-z0-9._@-]{0,79}$/.test(agent) ? agent : "<agent>";
 
 function resolvePrincipal(policy: Policy, caller: Caller): Result<Requester["principal"], Unresolved> {
   const claim = caller.principal;

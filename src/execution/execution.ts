@@ -1,18 +1,22 @@
-import { canonicalBytes, type Json } from "../base/canonical-json.ts";
+import type { Json } from "../base/canonical-json.ts";
 import type { Clock } from "../base/clock.ts";
 import type { Digest } from "../base/digest.ts";
 import type { RequestId } from "../base/id.ts";
+import { isFault } from "../errors.ts";
 import type { EntryDraft } from "../log/entry.ts";
 import { keysAfter } from "../request/recognition.ts";
+import type { BlobRef } from "../request/action-request.ts";
 import type { RequestRecord, RequestsState } from "../request/requests.ts";
 import type { AppendResult, Batch, BlobStore } from "../store/store.ts";
-import type { Tool, ToolContext } from "../tool.ts";
+import type { Reconciled, Tool, ToolContext } from "../tool.ts";
 import { claimEntry, dispatchEntries, storeLease } from "./dispatch.ts";
 import type { ClaimOwner } from "./entries.ts";
 import type { Execution, ExecutionsState } from "./executions.ts";
 import { isAlive } from "./owner.ts";
-import { outcomeOfError, settledEntry, type Outcome } from "./outcome.ts";
+import { oneLine, outcomeOfError, settledEntry, type Outcome } from "./outcome.ts";
+import { keepResult, plainJson } from "./result.ts";
 import { readPlan, readSealedFile, type SealedPlan } from "./sealed-plan.ts";
+import { TimeIsUp, withinTime } from "./time-limit.ts";
 
 // Spends a grant and runs the tool behind it.
 //
@@ -23,6 +27,9 @@ import { readPlan, readSealedFile, type SealedPlan } from "./sealed-plan.ts";
 //   X2. A dispatch without outcome is never run again on a guess.
 //   X3. A lease is durable in the same batch as its dispatch, with all it needs to undo.
 
+/** An outcome that could not be recorded is tried again after this long. */
+const OUTCOME_RETRY_MS = 1_000;
+
 export interface ExecutorParts {
   readonly clock: Clock;
   readonly owner: ClaimOwner;
@@ -31,10 +38,14 @@ export interface ExecutorParts {
   readonly log: OperationsLog;
   catchUp(): Promise<void>;
   append(batch: Batch): Promise<AppendResult>;
-  /** Revision that runs, and the newest entry about it: what a claim expects, so that an adoption in between is seen. */
-  policy(): { readonly revision: Digest; readonly newestSeq: number | null };
+  /** Revision that runs. */
+  policy(): { readonly revision: Digest };
+  /** True once the grant's end has come by either clock. */
+  isPastGrant(execution: Execution): boolean;
   /** May the request still run under the policy, people and tools of now (design §3 step 8)? */
-  recheck(execution: Execution): Promise<Recheck>;
+  recheck(execution: Execution): Promise<Recheck & { readonly policySeq: number | null }>;
+  /** True where this process is the steward or one lives. */
+  hasSteward(): Promise<boolean>;
   tool(name: string): Tool | null;
   context(parts: ContextParts): Promise<{ readonly ctx: ToolContext; dispose(): Promise<void> }>;
   mask(value: Json): Json;
@@ -56,6 +67,7 @@ export interface OperationsLog {
   error(fields: object, message: string): void;
 }
 
+/** `policySeq` beside it: what claim and dispatch expect of the subject `policy`, so that an adoption is seen. */
 export type Recheck =
   | { readonly verdict: "runs" }
   /** It may never run: this entry says why. */
@@ -78,8 +90,8 @@ export interface Executor {
       /** The steward may claim again what a dead process had claimed and not dispatched. */ takeOver: boolean;
     },
   ): Promise<Ran | null>;
-  /** Runs a request that this process has claimed and dispatched already. */
-  runDispatched(request: RequestId, progress: (message: string) => void): Promise<Ran | null>;
+  /** Runs a request that this process has claimed and dispatched already, on the tool that it was decided for. */
+  runDispatched(request: RequestId, tool: Tool, progress: (message: string) => void): Promise<Ran | null>;
   /** A tool context for this request, for recovery. */
   contextFor(
     record: RequestRecord,
@@ -91,6 +103,8 @@ export interface Executor {
 export function createExecutor(parts: ExecutorParts): Executor {
   const { state, clock } = parts;
   const silent = (): void => undefined;
+  /** Requests that this process is at: their claim is not free, though its owner lives. */
+  const working = new Set<RequestId>();
 
   const contextFor = (
     record: RequestRecord,
@@ -106,29 +120,15 @@ export function createExecutor(parts: ExecutorParts): Executor {
       progress,
     });
 
-  const append = (
-    record: RequestRecord,
-    newest: number,
-    entries: readonly EntryDraft[],
-  ): Promise<AppendResult> =>
-    parts.append({
-      expect: [
-        { subject: record.id, newest },
-        { subject: "policy", newest: parts.policy().newestSeq },
-      ],
-      newKeys: [],
-      entries,
-    });
-
   const isClaimable = (execution: Execution, takeOver: boolean): boolean =>
     execution.status === "granted" ||
-    (takeOver &&
-      execution.status === "claimed" &&
+    (execution.status === "claimed" &&
       execution.owner !== null &&
-      !isAlive(execution.owner, parts.owner));
+      // Our own claim, whose dispatch came to nothing: `working` says that nobody here is at it.
+      (execution.owner.boot === parts.owner.boot || (takeOver && !isAlive(execution.owner, parts.owner))));
 
-  /** Sequence number of the claim, or null. */
-  const claim = async (execution: Execution): Promise<number | null> => {
+  /** What dispatch expects, or null. */
+  const claim = async (execution: Execution): Promise<Batch["expect"] | null> => {
     const seenSeq = state.requests.open.get(execution.request)?.newestSeq;
     const checked = await parts.recheck(execution);
     const record = state.requests.open.get(execution.request);
@@ -141,19 +141,29 @@ export function createExecutor(parts: ExecutorParts): Executor {
       fence: execution.fence + 1,
     };
     const entry = checked.verdict === "runs" ? claimEntry(of, parts.owner) : checked.entry;
-    const appended = await append(record, record.newestSeq, [entry]);
-    return appended.ok && checked.verdict === "runs" ? (appended.entries[0]?.seq ?? null) : null;
+    const policy = { subject: "policy", newest: checked.policySeq };
+    const appended = await parts.append({
+      expect: [{ subject: record.id, newest: record.newestSeq }, policy],
+      newKeys: [],
+      entries: [entry],
+    });
+    const claimed = appended.ok && checked.verdict === "runs" ? appended.entries[0] : undefined;
+    return claimed === undefined ? null : [{ subject: record.id, newest: claimed.seq }, policy];
   };
 
+  /** The tool it was dispatched for, or null. */
   const dispatch = async (
     execution: Execution,
-    claimedSeq: number,
+    expect: Batch["expect"],
     progress: (message: string) => void,
-  ): Promise<boolean> => {
+  ): Promise<Tool | null> => {
     const record = state.requests.open.get(execution.request);
     const tool = record === undefined ? null : parts.tool(record.received.tool);
-    if (record === undefined || record.planned === null || tool === null) return false;
+    if (record === undefined || record.planned === null || tool === null) return null;
+    const append = (entries: readonly EntryDraft[]): Promise<AppendResult> =>
+      parts.append({ expect, newKeys: [], entries });
     const sealed = await readPlan(parts.blobs, record);
+    if (sealed.lease?.endsBy === "countersign" && !(await parts.hasSteward())) return null;
     const guard = await readGuard(record, tool, sealed, execution, progress);
     const { revision } = parts.policy();
     if (guard !== record.planned.guard) {
@@ -161,20 +171,16 @@ export function createExecutor(parts: ExecutorParts): Executor {
         guard === null
           ? "the world could not be read again"
           : "the world is no longer the one that was shown";
-      await append(record, claimedSeq, [staleEntry(record, revision, message, clock.now())]);
-      return false;
+      await append([staleEntry(record, revision, message, clock.now())]);
+      return null;
     }
     const undo = await storeLease(parts.blobs, sealed, record.id);
-    // Where the grant ran out while the guard was read, or the policy moved, the claim is left to expire: the next
-    // look at the request ends it, and nothing was sent.
-    if (clock.now() >= execution.executeBy) return false;
+    // Where the grant ran out while the guard was read, or the policy moved, nothing was sent: the next look at the
+    // request ends it, or claims it again.
+    if (parts.isPastGrant(execution)) return null;
     const of = { request: record.id, grant: execution.grant, policy: revision, fence: execution.fence };
-    const appended = await append(
-      record,
-      claimedSeq,
-      dispatchEntries(of, tool.name, sealed, undo, clock.now()),
-    );
-    return appended.ok;
+    const appended = await append(dispatchEntries(of, tool.name, sealed, undo, clock.now()));
+    return appended.ok ? tool : null;
   };
 
   const readGuard = async (
@@ -186,7 +192,7 @@ export function createExecutor(parts: ExecutorParts): Executor {
   ): Promise<string | null> => {
     const { ctx, dispose } = await contextFor(record, execution.grant, "preview", progress);
     try {
-      return await tool.guard(sealed.plan, ctx);
+      return await withinTime(tool.guard(sealed.plan, ctx), ctx.signal);
     } catch (error) {
       parts.log.warn({ requestId: record.id, err: error }, "guard could not be read");
       return null;
@@ -195,24 +201,77 @@ export function createExecutor(parts: ExecutorParts): Executor {
     }
   };
 
+  /** `late` where the tool goes on after its time was up: what it gives then is evidence (X2). */
+  type Performed = Ran & { readonly undo: Json | null; readonly late?: Promise<unknown> };
+
   const execute = async (
+    record: RequestRecord,
+    tool: Tool,
+    grant: string,
+    progress: (message: string) => void,
+  ): Promise<Performed> => {
+    let sealed: SealedPlan;
+    let context: Awaited<ReturnType<typeof contextFor>>;
+    try {
+      sealed = await readPlan(parts.blobs, record);
+      context = await contextFor(record, grant, "execute", progress);
+    } catch (error) {
+      parts.log.error({ requestId: record.id, err: error }, "execution could not be started");
+      const message = "the sealed plan could not be handed to the tool, so nothing was sent";
+      return {
+        outcome: { kind: "failed", summary: message, error: { code: "not_started", message } },
+        output: null,
+        undo: null,
+      };
+    }
+    const { ctx, dispose } = context;
+    const work = tool.execute(sealed.plan, ctx);
+    try {
+      const { output, undo } = await withinTime(work, ctx.signal);
+      return {
+        outcome: { kind: "done", summary: record.planned?.summary ?? "", error: null },
+        output: plainJson(parts, record.id, output),
+        undo: plainJson(parts, record.id, undo),
+      };
+    } catch (error) {
+      parts.log.warn({ requestId: record.id, err: error }, "execution threw");
+      const message = oneLine(error, parts.maskText);
+      // It may still be at work, so the world would not tell the truth yet.
+      const ask = (): Promise<Reconciled> =>
+        error instanceof TimeIsUp ? Promise.resolve("unknown") : askWorld(record, tool, sealed, grant);
+      const outcome = await outcomeOfError(error, message, ask);
+      const late = error instanceof TimeIsUp ? { late: work } : {};
+      return { outcome, output: null, undo: null, ...late };
+    } finally {
+      const ended = work.then(dispose, dispose);
+      if (!ctx.signal.aborted) await ended;
+    }
+  };
+
+  const askWorld = async (
     record: RequestRecord,
     tool: Tool,
     sealed: SealedPlan,
     grant: string,
-    progress: (message: string) => void,
-  ): Promise<Ran & { readonly undo: Json | null }> => {
-    const { ctx, dispose } = await contextFor(record, grant, "execute", progress);
+  ): Promise<Reconciled> => {
+    const { ctx, dispose } = await contextFor(record, grant, "preview");
     try {
-      const { output, undo } = await tool.execute(sealed.plan, ctx);
-      return { outcome: { kind: "done", summary: record.planned?.summary ?? "", error: null }, output, undo };
-    } catch (error) {
-      parts.log.warn({ requestId: record.id, err: error }, "execution threw");
-      const message = parts.maskText(error instanceof Error ? error.message : "the tool threw");
-      const outcome = await outcomeOfError(error, message, () => tool.reconcile(sealed.plan, ctx));
-      return { outcome, output: null, undo: null };
+      return await withinTime(tool.reconcile(sealed.plan, ctx), ctx.signal);
     } finally {
       await dispose();
+    }
+  };
+
+  /** An outcome waits for room on the disk, and for a clock that jumped: it must not be lost while we live (X2). */
+  const appendOutcome = async (record: RequestRecord, batch: () => Batch): Promise<AppendResult> => {
+    for (;;) {
+      try {
+        return await parts.append(batch());
+      } catch (error) {
+        if (!isFault(error, "STORE_FULL") && !isFault(error, "ENTRY_FROM_FUTURE")) throw error;
+        parts.log.error({ requestId: record.id, err: error }, "the outcome could not be recorded yet");
+        await new Promise((resolve) => setTimeout(resolve, OUTCOME_RETRY_MS));
+      }
     }
   };
 
@@ -220,21 +279,28 @@ export function createExecutor(parts: ExecutorParts): Executor {
     record: RequestRecord,
     execution: Execution,
     dispatchedSeq: number,
-    result: Ran & { readonly undo: Json | null },
+    result: Performed,
   ): Promise<void> => {
-    const output =
-      result.output === null ? null : await putJson(parts.blobs, "result", parts.mask(result.output));
-    const undo = result.undo === null ? null : await putJson(parts.blobs, "undo", result.undo);
+    const output = await keepResult(parts, record.id, "result", result.output);
+    const undo = await keepResult(parts, record.id, "undo", result.undo);
     const { revision } = parts.policy();
-    const appended = await parts.append({
+    const appended = await appendOutcome(record, () => ({
       expect: [{ subject: record.id, newest: dispatchedSeq }],
       newKeys: [],
       entries: [
         settledEntry(record, execution.grant, revision, result.outcome, { output, undo }, clock.now()),
       ],
-    });
-    if (appended.ok) return;
+    }));
     // Somebody took us for dead and settled it as unknown: our result is evidence and changes no state (X2).
+    if (!appended.ok) await noteLate(record, execution, result.outcome.summary, output);
+  };
+
+  const noteLate = async (
+    record: RequestRecord,
+    execution: Execution,
+    message: string,
+    output: BlobRef | null,
+  ): Promise<void> => {
     const still = state.requests.open.get(record.id);
     if (still === undefined) return;
     await parts.append({
@@ -244,39 +310,53 @@ export function createExecutor(parts: ExecutorParts): Executor {
         {
           kind: "execution.late",
           subject: record.id,
-          policy: revision,
-          data: { grant: execution.grant, message: result.outcome.summary, output },
+          policy: parts.policy().revision,
+          data: { grant: execution.grant, message, output },
         },
       ],
     });
   };
 
-  const runDispatched: Executor["runDispatched"] = async (request, progress) => {
+  const runDispatched: Executor["runDispatched"] = async (request, tool, progress) => {
     const record = state.requests.open.get(request);
     const execution = state.executions.open.get(request);
-    const tool = record === undefined ? null : parts.tool(record.received.tool);
-    if (record === undefined || execution === undefined || tool === null) return null;
+    if (record === undefined || execution === undefined) return null;
     if (execution.status !== "dispatched" || execution.owner?.boot !== parts.owner.boot) return null;
     const dispatchedSeq = record.newestSeq;
-    const sealed = await readPlan(parts.blobs, record);
     parts.log.info({ requestId: request, tool: tool.name }, "execution started");
-    const result = await execute(record, tool, sealed, execution.grant, progress);
+    const result = await execute(record, tool, execution.grant, progress);
     await settle(record, execution, dispatchedSeq, result);
     parts.log.info({ requestId: request, outcome: result.outcome.kind }, "execution settled");
+    result.late
+      ?.then(
+        () => "the tool reported success after its time was up",
+        (error: unknown) => oneLine(error, parts.maskText),
+      )
+      .then((message) => noteLate(record, execution, message.slice(0, 1_000), null))
+      .catch((error: unknown) =>
+        parts.log.warn({ requestId: request, err: error }, "a late result is not recorded"),
+      );
     return { outcome: result.outcome, output: result.output };
   };
 
   return {
     async run(request, progress, { takeOver } = { takeOver: false }) {
-      await parts.catchUp();
-      const execution = state.executions.open.get(request);
-      if (execution === undefined || !isClaimable(execution, takeOver)) return null;
-      const claimedSeq = await claim(execution);
-      if (claimedSeq === null) return null;
-      progress("granted; checking that the world is still the one that was shown");
-      if (!(await dispatch(execution, claimedSeq, progress))) return null;
-      progress("running");
-      return runDispatched(request, progress);
+      if (working.has(request)) return null;
+      working.add(request);
+      try {
+        await parts.catchUp();
+        const execution = state.executions.open.get(request);
+        if (execution === undefined || !isClaimable(execution, takeOver)) return null;
+        const claimed = await claim(execution);
+        if (claimed === null) return null;
+        progress("granted; checking that the world is still the one that was shown");
+        const tool = await dispatch(execution, claimed, progress);
+        if (tool === null) return null;
+        progress("running");
+        return await runDispatched(request, tool, progress);
+      } finally {
+        working.delete(request);
+      }
     },
     runDispatched,
     contextFor: (record, grant, mode) => contextFor(record, grant, mode),
@@ -298,9 +378,4 @@ export function staleEntry(
     keys: keysAfter(record.keys, "stale", false, now),
     data: { why, message },
   };
-}
-
-async function putJson(blobs: BlobStore, tag: "result" | "undo", value: Json) {
-  const [ref] = await blobs.put([{ tag, bytes: canonicalBytes(value), type: "application/json" }]);
-  return ref ?? null;
 }

@@ -5,11 +5,13 @@ import type { AppendResult, Batch, BlobStore } from "../store/store.ts";
 import type { Tool } from "../tool.ts";
 import type { ContextParts, ExecutorParts, OperationsLog } from "./execution.ts";
 import type { ExecutionsState, OpenLease } from "./executions.ts";
+import { withinTime } from "./time-limit.ts";
 
 // X3. A lease is retried until it is ended, and survives restarts; an unknown outcome keeps its lease.
 
 const FIRST_RETRY_MS = 1_000;
 const LONGEST_RETRY_MS = 300_000;
+const AT_ONCE = 8;
 
 export interface LeaseParts {
   readonly clock: Clock;
@@ -22,17 +24,29 @@ export interface LeaseParts {
 }
 
 export interface LeaseKeeper {
-  /** Ends every lease that is due and not backing off. Only the steward calls it. */
+  /**
+   * Ends every lease that is due, not backing off and not being ended: it may be called again while a backend hangs.
+   * Only the steward calls it.
+   */
   endDue(): Promise<void>;
 }
 
 export function createLeaseKeeper(parts: LeaseParts): LeaseKeeper {
+  /** Leases being ended. A backend that hangs must not keep open what the others granted. */
+  const ending = new Set<string>();
   const retries = new Map<string, { attempts: number; notBefore: number }>();
 
   const end = async (lease: OpenLease): Promise<void> => {
     const attempts = (retries.get(lease.id)?.attempts ?? 0) + 1;
     try {
       await revoke(lease);
+      await parts.append({
+        expect: [],
+        newKeys: [],
+        entries: [
+          { kind: "lease.ended", subject: lease.id, policy: null, data: { lease: lease.id, attempts } },
+        ],
+      });
     } catch (error) {
       const wait = Math.min(FIRST_RETRY_MS * 2 ** (attempts - 1), LONGEST_RETRY_MS);
       retries.set(lease.id, { attempts, notBefore: parts.clock.monotonic() + wait });
@@ -43,13 +57,6 @@ export function createLeaseKeeper(parts: LeaseParts): LeaseKeeper {
       return;
     }
     retries.delete(lease.id);
-    await parts.append({
-      expect: [],
-      newKeys: [],
-      entries: [
-        { kind: "lease.ended", subject: lease.id, policy: null, data: { lease: lease.id, attempts } },
-      ],
-    });
   };
 
   const revoke = async (lease: OpenLease): Promise<void> => {
@@ -65,7 +72,7 @@ export function createLeaseKeeper(parts: LeaseParts): LeaseKeeper {
       progress: () => undefined,
     });
     try {
-      await tool.revoke(JSON.parse(new TextDecoder().decode(undo)) as Json, ctx);
+      await withinTime(tool.revoke(JSON.parse(new TextDecoder().decode(undo)) as Json, ctx), ctx.signal);
     } finally {
       await dispose();
     }
@@ -73,11 +80,15 @@ export function createLeaseKeeper(parts: LeaseParts): LeaseKeeper {
 
   return {
     async endDue() {
+      const started: Promise<void>[] = [];
       for (const lease of [...parts.state.leases.values()]) {
-        if (parts.clock.now() < lease.endsAt) continue;
+        if (ending.size >= AT_ONCE) break;
+        if (ending.has(lease.id) || parts.clock.now() < lease.endsAt) continue;
         if (parts.clock.monotonic() < (retries.get(lease.id)?.notBefore ?? 0)) continue;
-        await end(lease);
+        ending.add(lease.id);
+        started.push(end(lease).finally(() => ending.delete(lease.id)));
       }
+      await Promise.all(started);
     },
   };
 }

@@ -23,17 +23,31 @@ export async function outcomeOfError(
   message: string,
   reconcile: () => Promise<Reconciled>,
 ): Promise<Outcome> {
-  if (error instanceof NoEffect)
-    return { kind: "failed", summary: message, error: { code: error.code, message } };
+  if (error instanceof NoEffect) {
+    // A tool may pass on what a backend wrote, and an entry has room for a code only.
+    const code = /^[a-z][a-z0-9_]{0,63}$/.test(error.code) ? error.code : "no_effect";
+    return { kind: "failed", summary: message, error: { code, message } };
+  }
   const found = await reconcile().catch((): Reconciled => "unknown");
   switch (found) {
     case "done":
       return { kind: "done", summary: `it ran, though the tool reported: ${message}`, error: null };
     case "not_done":
       return { kind: "failed", summary: message, error: { code: "no_effect", message } };
-    case "unknown":
+    default:
+      // "unknown", or an answer outside the contract, which says as little.
       return { kind: "unknown", summary: message, error: { code: "outcome_unknown", message } };
   }
+}
+
+/** Longest part of an error's words that is looked at. Masked before it is cut short: half a secret has no form. */
+const MAX_WORDS = 64 * 1024;
+
+/** What was thrown, as one masked line. A tool may throw anything. */
+export function oneLine(error: unknown, mask: (text: string) => string): string {
+  const words: unknown = error instanceof Error ? error.message : error;
+  if (typeof words !== "string" || words === "") return "the tool threw without a word";
+  return mask(words.slice(0, MAX_WORDS)).replace(/\s+/g, " ").trim();
 }
 
 /** The entry that settles a dispatch. Keys of an unknown outcome stay taken until it is resolved (X2). */

@@ -28,7 +28,8 @@ export function isAlive(owner: ClaimOwner, self: ClaimOwner): boolean {
   try {
     process.kill(owner.pid, 0);
   } catch (error) {
-    return (error as NodeJS.ErrnoException).code === "EPERM";
+    // EPERM: the pid is somebody else's process, which after a restart of the machine says nothing about ours.
+    if ((error as NodeJS.ErrnoException).code !== "EPERM") return false;
   }
   const start = processStart(owner.pid);
   return start === null || start === owner.start;

@@ -7,11 +7,17 @@ import type { Execution } from "./executions.ts";
 import { settledEntry } from "./outcome.ts";
 import { isAlive } from "./owner.ts";
 import { readPlan } from "./sealed-plan.ts";
+import { withinTime } from "./time-limit.ts";
 
 // What the steward does about executions whose process is gone.
 //
 //   X2. A crash in *claimed* sent nothing: the grant may be claimed again. A crash in *dispatched* is unknown, at
 //       once and durably; then the world is asked (`reconcile`), and if it cannot tell, a person is.
+
+const FIRST_WAIT_MS = 5_000;
+const LONGEST_WAIT_MS = 300_000;
+/** The longest words of a person about an outcome that stand in an entry. */
+const MAX_WORDS = 2_000;
 
 export interface Recovery {
   /** Looks at every open execution once. Returns those that may be run again. */
@@ -27,6 +33,7 @@ export function createRecovery(
   executor: Executor,
 ): Recovery {
   const { state } = parts;
+  const asked = new Map<RequestId, { readonly wait: number; readonly notBefore: number }>();
 
   const resolveAs = async (
     execution: Execution,
@@ -83,7 +90,7 @@ export function createRecovery(
     const { ctx, dispose } = await executor.contextFor(record, execution.grant, "preview");
     try {
       const sealed = await readPlan(parts.blobs, record);
-      const found = await tool.reconcile(sealed.plan, ctx);
+      const found = await withinTime(tool.reconcile(sealed.plan, ctx), ctx.signal);
       if (found === "unknown") return false;
       return await resolveAs(
         execution,
@@ -100,21 +107,36 @@ export function createRecovery(
     }
   };
 
+  /** Asks the world, each time after a longer while: a backend that can't tell is not asked for ever and a day. */
+  const askAgain = async (request: RequestId): Promise<void> => {
+    const now = parts.clock.monotonic();
+    const last = asked.get(request);
+    if (last !== undefined && now < last.notBefore) return;
+    const wait = last === undefined ? FIRST_WAIT_MS : Math.min(last.wait * 2, LONGEST_WAIT_MS);
+    asked.set(request, { wait, notBefore: now + wait });
+    if (await reconcile(request)) asked.delete(request);
+    for (const id of asked.keys()) if (!state.executions.open.has(id)) asked.delete(id);
+  };
+
   return {
     async sweep() {
       const again: RequestId[] = [];
-      for (const execution of [...state.executions.open.values()]) {
-        if (execution.owner !== null && isAlive(execution.owner, parts.owner)) continue;
+      const left = [...state.executions.open.values()].filter(
+        ({ owner }) => owner !== null && !isAlive(owner, parts.owner),
+      );
+      for (const execution of left) {
         if (execution.status === "dispatched") await markUnknown(execution);
-        if (execution.status === "unknown") await reconcile(execution.request);
         if (execution.status === "claimed") again.push(execution.request);
       }
+      for (const { status, request } of left) if (status === "unknown") await askAgain(request);
       return again;
     },
     reconcile,
     async resolve(request, outcome, person, message) {
       const execution = state.executions.open.get(request);
-      return execution === undefined ? false : resolveAs(execution, outcome, "person", person, message);
+      return execution === undefined
+        ? false
+        : resolveAs(execution, outcome, "person", person, parts.maskText(message).slice(0, MAX_WORDS));
     },
   };
 }

@@ -1,8 +1,8 @@
-import { mkdir, mkdtemp, rm } from "node:fs/promises";
+import { mkdir, mkdtemp, readdir, rm, stat } from "node:fs/promises";
 import { join } from "node:path";
 import type { Clock } from "../base/clock.ts";
 import { createToolContext, type Credentials } from "../preview/context.ts";
-import type { ExecutorParts } from "./execution.ts";
+import type { ExecutorParts, OperationsLog } from "./execution.ts";
 
 /** Contexts for guards, executions and revocations: a private directory, a deadline, the right kind of credentials. */
 export function createWorkContexts(parts: {
@@ -12,6 +12,7 @@ export function createWorkContexts(parts: {
   readonly creds: Credentials;
   readonly previewTimeoutMs: number;
   readonly executeTimeoutMs: number;
+  readonly log: OperationsLog;
 }): ExecutorParts["context"] {
   return async ({ request, idempotencyKey, mode, file, progress }) => {
     await mkdir(parts.workRoot, { recursive: true, mode: 0o700 });
@@ -26,8 +27,31 @@ export function createWorkContexts(parts: {
       access: mode === "preview" ? "read" : "write",
       creds: parts.creds,
       file,
-      progress,
+      progress(message) {
+        try {
+          progress(message);
+        } catch (error) {
+          // Whoever listens must not make the tool fail: what it throws would be read as an outcome.
+          parts.log.warn({ requestId: request, err: error }, "progress could not be told");
+        }
+      },
     });
-    return { ctx, dispose: () => rm(workdir, { recursive: true, force: true }) };
+    // A tool may leave what can't be removed. That is no reason to lose what it came to.
+    const dispose = (): Promise<void> =>
+      rm(workdir, { recursive: true, force: true }).catch((error: unknown) =>
+        parts.log.warn({ requestId: request, workdir, err: error }, "work directory not removed"),
+      );
+    return { ctx, dispose };
   };
+}
+
+const OLD_WORK_MS = 24 * 3_600_000;
+
+/** Removes work directories that killed processes left: no preview or execution lives for a day. */
+export async function removeOldWork(workRoot: string, now: number): Promise<void> {
+  for (const name of await readdir(workRoot).catch((): string[] => [])) {
+    const path = join(workRoot, name);
+    const { mtimeMs } = await stat(path);
+    if (now - mtimeMs > OLD_WORK_MS) await rm(path, { recursive: true, force: true });
+  }
 }

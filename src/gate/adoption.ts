@@ -16,7 +16,7 @@ import { meets } from "../policy/verdict.ts";
 import type { Store } from "../store/store.ts";
 import type { Tool } from "../tool.ts";
 import type { Adoption, Proposal } from "./home.ts";
-import { toolFacts, type RegimeHolder } from "./regime.ts";
+import { toolFacts, type Regime, type RegimeHolder } from "./regime.ts";
 
 // P6. The policy that runs is the last *adopted* revision, its text a blob of the log; the file is a proposal. What
 // the old revision names under `policy_change` decides about the new one: distinct enabled people, with that proof,
@@ -24,7 +24,8 @@ import { toolFacts, type RegimeHolder } from "./regime.ts";
 
 /** The files as they stand on disk. */
 export interface ProposedFiles {
-  readonly policy: string;
+  /** Text of policy.yaml; an error where it cannot be read. */
+  readonly policy: Result<string, readonly string[]>;
   /** Resolved registrations, plain JSON; errors as lines with places. */
   readonly registrations: Result<JsonObject, readonly string[]>;
 }
@@ -49,6 +50,8 @@ export interface AdoptionDesk extends Adoption {
   checkFiles(): Promise<"adopted" | "reported" | "unchanged">;
 }
 
+const REPORT_EVERY_MS = 15_000;
+
 /** What of a proposal loads. */
 interface Candidate {
   readonly text: string;
@@ -62,14 +65,17 @@ type Bound = AdoptionStatement["from"];
 export function createAdoption(parts: AdoptionParts): AdoptionDesk {
   /** Content that was looked at last: an unchanged file costs one hash a look. */
   let lastContent = "";
+  let reportedAt = Number.NEGATIVE_INFINITY;
 
   const candidateOf = (files: ProposedFiles): Result<Candidate, readonly string[]> => {
+    if (!files.policy.ok) return files.policy;
     if (!files.registrations.ok) return files.registrations;
+    const text = files.policy.value;
     const registrations = files.registrations.value;
-    const policy = parts.loadPolicy(files.policy, toolFacts(parts.makeTools(registrations)));
+    const policy = parts.loadPolicy(text, toolFacts(parts.makeTools(registrations)));
     if (!policy.ok) return policy;
     const registry = digestJson("registry", registrations);
-    return { ok: true, value: { text: files.policy, policy: policy.value, registrations, registry } };
+    return { ok: true, value: { text, policy: policy.value, registrations, registry } };
   };
 
   const candidate = async (): Promise<Candidate> => {
@@ -81,10 +87,8 @@ export function createAdoption(parts: AdoptionParts): AdoptionDesk {
     });
   };
 
-  const running = (): Bound => {
-    const { policy, registry } = parts.regime.current();
-    return { policy: policy.revision, registry };
-  };
+  const boundOfRegime = ({ policy, registry }: Regime): Bound => ({ policy: policy.revision, registry });
+  const running = (): Bound => boundOfRegime(parts.regime.current());
   const boundOf = ({ policy, registry }: Candidate): Bound => ({ policy: policy.revision, registry });
   const isSame = (a: Bound, b: Bound): boolean => a.policy === b.policy && a.registry === b.registry;
 
@@ -244,10 +248,11 @@ export function createAdoption(parts: AdoptionParts): AdoptionDesk {
     async adopt(statements) {
       await parts.catchUp();
       const to = await candidate();
-      const { policy } = parts.regime.current();
-      const from = running();
+      const regime = parts.regime.current();
+      const { policy } = regime;
+      const from = boundOfRegime(regime);
       if (isSame(from, boundOf(to))) return from.policy;
-      const expected = parts.state.newestSeq;
+      const expected = parts.regime.expects(regime);
       const proved = statements.map(({ statement, proof }) => ({
         statement,
         proof: withKey(proof, statement),
@@ -263,13 +268,9 @@ export function createAdoption(parts: AdoptionParts): AdoptionDesk {
           );
         }
       }
-      return write(
-        to,
-        from,
-        policy.adopt === "on_save" && proved.length === 0 ? "on_save" : "signed",
-        proved,
-        expected,
-      );
+      // Nobody has to sign for on_save, so nothing was verified, and the entry must not say that somebody did.
+      if (policy.adopt === "on_save") return write(to, from, "on_save", [], expected);
+      return write(to, from, "signed", proved, expected);
     },
 
     async adoptFirst() {
@@ -292,12 +293,19 @@ export function createAdoption(parts: AdoptionParts): AdoptionDesk {
         return "unchanged";
       }
       if (loaded.ok && regime.policy.adopt === "on_save") {
-        await write(loaded.value, running(), "on_save", [], parts.state.newestSeq);
+        await write(loaded.value, boundOfRegime(regime), "on_save", [], parts.regime.expects(regime));
         lastContent = content;
         return "adopted";
       }
+      if (parts.state.proposed === content) {
+        lastContent = content;
+        return "unchanged";
+      }
+      // Whoever may write the file must not be able to fill the log: one proposal in a while, the newest.
+      const now = parts.clock.monotonic();
+      if (now < reportedAt + REPORT_EVERY_MS) return "unchanged";
+      reportedAt = now;
       lastContent = content;
-      if (parts.state.proposed === content) return "unchanged";
       await report(content, loaded.ok ? loaded.value.policy.revision : null, loaded.ok ? [] : loaded.error);
       return "reported";
     },

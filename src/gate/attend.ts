@@ -1,5 +1,7 @@
 import type { Json } from "../base/canonical-json.ts";
 import type { RequestId } from "../base/id.ts";
+import { isFault } from "../errors.ts";
+import type { BlobRef } from "../request/action-request.ts";
 import { quorumOf } from "../consent/quorum.ts";
 import { createExpire } from "./expire.ts";
 import { historyOf } from "./history.ts";
@@ -12,10 +14,15 @@ import { pendingReply, refused, replyFromHistory } from "./resume.ts";
 
 export interface Attend {
   (request: RequestId, attachment: Attachment): Promise<Reply>;
-  /** Starts a granted request in this process and keeps its unmasked output for the attached caller. */
-  start(request: RequestId): void;
+  /**
+   * Starts a granted request in this process and keeps its unmasked output for the attached caller. One that came to
+   * nothing is left alone for a moment. The steward may take over the claim of a dead process.
+   */
+  start(request: RequestId, options?: { readonly takeOver: boolean }): void;
   /** Adopts a run that was dispatched with the request itself. */
   adopt(request: RequestId, run: Promise<{ readonly output: Json | null } | null>): void;
+  /** Resolves when nothing that was started here is running any more. */
+  idle(): Promise<void>;
 }
 
 /** A granted request that could not be started here is looked at again after this long. */
@@ -24,6 +31,8 @@ const RETRY_MS = 1_000;
 export function createAttend(parts: GateParts): Attend {
   const expire = createExpire(parts);
   const running = new Map<RequestId, Promise<void>>();
+  /** Requests whose start came to nothing a moment ago: a full disk must not become a loop. */
+  const resting = new Set<RequestId>();
   /** Unmasked results of this process, for callers attached when they came; gone once handed over. */
   const outputs = new Map<RequestId, Json>();
   /** The attached callers of a request, who want to hear how it moves. */
@@ -32,11 +41,13 @@ export function createAttend(parts: GateParts): Attend {
   const adopt: Attend["adopt"] = (request, run) => {
     const work = run
       .then((ran) => {
+        if (ran === null) rest(request);
         if (ran !== null && ran.output !== null && progressOf.has(request)) outputs.set(request, ran.output);
       })
-      .catch((error: unknown) =>
-        parts.log.error({ requestId: request, err: error }, "execution could not be recorded"),
-      )
+      .catch((error: unknown) => {
+        rest(request);
+        parts.log.error({ requestId: request, err: error }, "execution could not be started or recorded");
+      })
       .finally(() => {
         running.delete(request);
         parts.wakeups.wake(request);
@@ -44,21 +55,37 @@ export function createAttend(parts: GateParts): Attend {
     running.set(request, work);
   };
 
-  const start: Attend["start"] = (request) => {
-    if (running.has(request)) return;
-    adopt(
-      request,
-      parts.executor.run(request, (message) => progressOf.get(request)?.forEach((tell) => tell(message))),
-    );
+  const rest = (request: RequestId): void => {
+    resting.add(request);
+    setTimeout(() => resting.delete(request), RETRY_MS).unref();
+  };
+
+  const start: Attend["start"] = (request, options) => {
+    // Whoever may take over comes by seldom enough, and would else be kept away by those who may not.
+    if (running.has(request) || (resting.has(request) && options?.takeOver !== true)) return;
+    const tellAll = (message: string): void => progressOf.get(request)?.forEach((tell) => tell(message));
+    adopt(request, parts.executor.run(request, tellAll, options));
+  };
+
+  const idle = async (): Promise<void> => {
+    while (running.size > 0) await Promise.all(running.values());
+  };
+
+  /** Results are kept for a while only; that it ran stays true. */
+  const readResult = async (ref: BlobRef): Promise<Json> => {
+    try {
+      return JSON.parse(new TextDecoder().decode(await parts.store.blobs.get("result", ref))) as Json;
+    } catch (error) {
+      if (!isFault(error, "BLOB_MISSING")) throw error;
+      return null;
+    }
   };
 
   const answer = async (request: RequestId): Promise<Reply> => {
     await running.get(request);
-    const reply = await replyFromHistory(
-      request,
-      await historyOf(parts.store, request),
-      async (ref) => JSON.parse(new TextDecoder().decode(await parts.store.blobs.get("result", ref))) as Json,
-    );
+    const ending = parts.state.requests.endings.get(request);
+    const entries = ending === undefined ? await historyOf(parts.store, request) : [ending.last];
+    const reply = await replyFromHistory(request, entries, readResult);
     const output = outputs.get(request);
     if (reply === null) {
       return refused({ request: null, code: "unknown_ticket", deniedBy: "gate", message: "no such request" });
@@ -96,10 +123,12 @@ export function createAttend(parts: GateParts): Attend {
         await expire(request);
         const record = parts.state.requests.open.get(request);
         if (record === undefined || record.phase === "unknown") return await answer(request);
+        // A caller that only looks is there too: a grant that waits for one is started (`when_attached`).
+        const startable = record.phase === "granted" || record.phase === "claimed";
+        if (startable && !attachment.signal.aborted) start(request);
         const left = until - parts.clock.monotonic();
         const waiting = pending(request);
         if ((left <= 0 || attachment.signal.aborted) && waiting !== null) return waiting;
-        if (record.phase === "granted") start(request);
         if (record.phase === "held" && waiting?.status === "pending") tell(waiting.waitingFor);
         await parts.wakeups.changed(
           request,
@@ -121,5 +150,5 @@ export function createAttend(parts: GateParts): Attend {
     return deadline === undefined ? RETRY_MS : Math.max(1, deadline - parts.clock.now());
   };
 
-  return Object.assign(attend, { start, adopt });
+  return Object.assign(attend, { start, adopt, idle });
 }

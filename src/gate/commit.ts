@@ -6,7 +6,8 @@ import { requestCode } from "../base/digest.ts";
 import { unmeetableClause } from "../consent/quorum.ts";
 import { claimEntry, dispatchEntries, storeLease } from "../execution/dispatch.ts";
 import type { EntryDraft } from "../log/entry.ts";
-import type { Policy, Verdict } from "../policy/policy.ts";
+import type { Verdict } from "../policy/policy.ts";
+import type { Caller } from "../request/principal.ts";
 import { keysAfter, takenKeys } from "../request/recognition.ts";
 import { REFUSALS, type RefusalCode } from "../request/refusal.ts";
 import { requesterKey } from "../request/requests.ts";
@@ -15,15 +16,18 @@ import type { Preview } from "../preview/preview.ts";
 import type { Attend } from "./attend.ts";
 import {
   becauseOf,
+  evidenceBytes,
   makeQuestion,
   maskKeysOf,
   policyInput,
   storeEvidence,
+  type Received,
   type StoredEvidence,
 } from "./evidence.ts";
 import type { Intake, IntakeRefusal } from "./intake.ts";
 import type { GateParts } from "./parts.ts";
 import type { Attachment, Call, Reply } from "./reply.ts";
+import { readPreview } from "./read-preview.ts";
 import { refused } from "./resume.ts";
 
 // Steps 4 to 6: preview, second pass, and the one durable batch in which a request comes to be.
@@ -42,23 +46,23 @@ export interface Committed {
 
 export interface Commit {
   attempt(call: Call, refusal: IntakeRefusal, principal: string, agent: string): Promise<RequestId>;
-  refuse(intake: Intake, policy: Policy, verdict: Verdict): Promise<Committed | "again">;
-  planned(intake: Intake, policy: Policy, attachment: Attachment): Promise<Committed | "again">;
+  /** "again": the policy or the keys moved meanwhile, and nothing was written. */
+  refuse(intake: Intake, verdict: Verdict): Promise<Committed | "again">;
+  planned(intake: Intake, attachment: Attachment): Promise<Committed | "again">;
   /** An allowed read: its plan is its arguments. */
-  read(intake: Intake, policy: Policy, attachment: Attachment): Promise<Committed | "again">;
+  read(intake: Intake, attachment: Attachment): Promise<Committed | "again">;
 }
 
 export function createCommit(parts: GateParts, attend: Attend): Commit {
   const { clock, store } = parts;
 
   const received = (
-    { received, keys }: Intake,
-    policy: Policy,
+    { received, keys, regime }: Intake,
     stored: StoredEvidence,
   ): EntryDraft<"request.received"> => ({
     kind: "request.received",
     subject: received.id,
-    policy: policy.revision,
+    policy: regime.policy.revision,
     keys: takenKeys(keys),
     data: {
       requester: received.requester,
@@ -70,19 +74,18 @@ export function createCommit(parts: GateParts, attend: Attend): Commit {
       targets: received.targets,
       reasoning: stored.reasoning,
       transport: received.caller.transport,
-      client: received.caller.client,
+      client: clientOf(received.caller),
       follows: null,
     },
   });
 
   const refusedEntry = (
     intake: Intake,
-    policy: Policy,
     refusal: IntakeRefusal & { readonly deniedBy: "policy" | "gate" },
   ): EntryDraft<"request.refused"> => ({
     kind: "request.refused",
     subject: intake.received.id,
-    policy: policy.revision,
+    policy: intake.regime.policy.revision,
     keys: keysAfter(
       takenKeys(intake.keys),
       "refused",
@@ -103,7 +106,7 @@ export function createCommit(parts: GateParts, attend: Attend): Commit {
     store.append({
       expect: [
         { subject: intake.received.id, newest: null },
-        { subject: "policy", newest: parts.state.adopted.newestSeq },
+        { subject: "policy", newest: parts.regime.expects(intake.regime) },
       ],
       newKeys: takenKeys(intake.keys).map((hold) => hold.key),
       entries,
@@ -112,21 +115,34 @@ export function createCommit(parts: GateParts, attend: Attend): Commit {
   /** Writes a refusal of a request that got as far as being received. */
   const refuseWith = async (
     intake: Intake,
-    policy: Policy,
     stored: StoredEvidence,
     between: readonly EntryDraft[],
     refusal: IntakeRefusal & { readonly deniedBy: "policy" | "gate" },
   ): Promise<Committed | "again"> => {
     const appended = await append(intake, [
-      received(intake, policy, stored),
+      received(intake, stored),
       ...between,
-      refusedEntry(intake, policy, refusal),
+      refusedEntry(intake, refusal),
     ]);
     if (!appended.ok) return "again";
     const { code, deniedBy, message, because } = refusal;
     const reply = refused({ request: intake.received.id, code, deniedBy, message, because: because ?? [] });
     return { reply: () => Promise.resolve(reply) };
   };
+
+  /** The same for one that was never planned. Its documents count for the day as any others. */
+  const refuseUnplanned = async (
+    intake: Intake,
+    refusal: IntakeRefusal & { readonly deniedBy: "policy" | "gate" },
+  ): Promise<Committed | "again"> => {
+    if (!hasRoom(intake.received, evidenceBytes(intake.received, null))) return noRoom();
+    const stored = await storeEvidence(store.blobs, parts.mask, intake.received, null);
+    return refuseWith(intake, stored, [], refusal);
+  };
+
+  const hasRoom = ({ requester }: Received, bytes: number): boolean =>
+    parts.limiter.take(requesterKey(requester.principal.id, requester.agent), "blobBytesPerDay", bytes).ok;
+  const noRoom = (): Committed => ({ reply: () => Promise.resolve(tooMuch(parts.limits.blobBytesPerDay)) });
 
   const attended = (intake: Intake, attachment: Attachment): Committed => ({
     reply: () => attend(intake.received.id, attachment),
@@ -140,14 +156,10 @@ export function createCommit(parts: GateParts, attend: Attend): Commit {
     deniedBy: "policy",
   });
 
-  const planned: Commit["planned"] = async (intake, policy, attachment) => {
+  const planned: Commit["planned"] = async (intake, attachment) => {
     const request = intake.received;
-    const fail = async (code: RefusalCode, message: string): Promise<Committed | "again"> =>
-      refuseWith(intake, policy, await storeEvidence(store.blobs, parts.mask, request, null), [], {
-        code,
-        message,
-        deniedBy: "gate",
-      });
+    const fail = (code: RefusalCode, message: string): Promise<Committed | "again"> =>
+      refuseUnplanned(intake, { code, message, deniedBy: "gate" });
     const previewed = await parts.preview(request, (message) => attachment.progress?.(message));
     if (!previewed.ok) {
       parts.log.warn(
@@ -169,28 +181,24 @@ export function createCommit(parts: GateParts, attend: Attend): Commit {
         "this action has an end that the gateway must bring about, and no steward runs",
       );
     }
-    return decide(intake, policy, preview, attachment);
+    return decide(intake, preview, attachment);
   };
 
   const decide = async (
     intake: Intake,
-    policy: Policy,
     preview: Preview,
     attachment: Attachment,
   ): Promise<Committed | "again"> => {
     const request = intake.received;
-    const who = requesterKey(request.requester.principal.id, request.requester.agent);
+    const { policy } = intake.regime;
     const toolView = parts.mask.view(preview.view);
     const input = policyInput(request, preview.view, parts.isolation);
     const verdict = policy.evaluate(input);
     const maskKeys = maskKeysOf(policy, verdict);
     const view = parts.view({ received: request, toolView, rules: verdict.rules, maskKeys });
-    const bytes =
-      preview.files.reduce((sum, file) => sum + file.bytes.length, 0) + JSON.stringify(view).length;
-    if (!parts.limiter.take(who, "blobBytesPerDay", bytes).ok) {
-      return { reply: () => Promise.resolve(tooMuch(parts.limits.blobBytesPerDay)) };
-    }
-    const stored = await storeEvidence(store.blobs, parts.mask, request, { preview, view, input, maskKeys });
+    const planned = { preview, view, input, maskKeys };
+    if (!hasRoom(request, evidenceBytes(request, planned))) return noRoom();
+    const stored = await storeEvidence(store.blobs, parts.mask, request, planned);
     if (stored.planned === null) throw new Error("evidence was stored without its plan");
     const plannedEntry: EntryDraft<"request.planned"> = {
       kind: "request.planned",
@@ -215,11 +223,10 @@ export function createCommit(parts: GateParts, attend: Attend): Commit {
     };
     switch (verdict.verdict) {
       case "deny":
-        return refuseWith(intake, policy, stored, [plannedEntry], ofVerdict(verdict));
+        return refuseWith(intake, stored, [plannedEntry], ofVerdict(verdict));
       case "hold":
         return hold(
           intake,
-          policy,
           verdict,
           preview,
           { ...stored, planned: stored.planned },
@@ -229,7 +236,6 @@ export function createCommit(parts: GateParts, attend: Attend): Commit {
       case "allow":
         return allow(
           intake,
-          policy,
           [plannedEntry],
           { ...stored, planned: stored.planned },
           preview.expiresAt,
@@ -240,7 +246,6 @@ export function createCommit(parts: GateParts, attend: Attend): Commit {
 
   const hold = async (
     intake: Intake,
-    policy: Policy,
     { requirement, requirementDigest, rules }: Verdict,
     preview: Preview,
     stored: StoredEvidence & { readonly planned: NonNullable<StoredEvidence["planned"]> },
@@ -248,9 +253,9 @@ export function createCommit(parts: GateParts, attend: Attend): Commit {
     attachment: Attachment,
   ): Promise<Committed | "again"> => {
     if (requirement === null || requirementDigest === null) throw new Error("a hold without a requirement");
-    const unmeetable = unmeetableClause(policy, requirement, intake.received.requester);
+    const unmeetable = unmeetableClause(intake.regime.policy, requirement, intake.received.requester);
     if (unmeetable !== null) {
-      return refuseWith(intake, policy, stored, [plannedEntry], {
+      return refuseWith(intake, stored, [plannedEntry], {
         code: "no_eligible_approver",
         message: `${unmeetable.count} of [${unmeetable.from.join(", ")}] would have to approve; without the requester and the agent's owners there are too few`,
         rules,
@@ -268,12 +273,12 @@ export function createCommit(parts: GateParts, attend: Attend): Commit {
     });
     const digest = questionDigest(question);
     const appended = await append(intake, [
-      received(intake, policy, stored),
+      received(intake, stored),
       plannedEntry,
       {
         kind: "consent.asked",
         subject: intake.received.id,
-        policy: policy.revision,
+        policy: intake.regime.policy.revision,
         data: { question, digest, code: requestCode(digest), requirement },
       },
     ]);
@@ -287,7 +292,6 @@ export function createCommit(parts: GateParts, attend: Attend): Commit {
 
   const allow = async (
     intake: Intake,
-    policy: Policy,
     before: readonly EntryDraft[],
     stored: StoredEvidence & { readonly planned: NonNullable<StoredEvidence["planned"]> },
     expiresAt: number | null,
@@ -295,19 +299,26 @@ export function createCommit(parts: GateParts, attend: Attend): Commit {
   ): Promise<Committed | "again"> => {
     const { id, tool } = intake.received;
     const now = clock.now();
+    const refuseNow = (code: RefusalCode, message: string): Promise<Committed | "again"> =>
+      refuseWith(intake, stored, before, { code, message, deniedBy: "gate" });
+    // The preview may have taken minutes.
+    if (parts.clockIsBehind()) return refuseNow("clock_behind", "the gateway's clock is behind its own log");
+    if (expiresAt !== null && now >= expiresAt) {
+      return refuseNow("preview_failed", "the plan's own time was over before it could run");
+    }
     const grant = mintGrant({
       request: id,
-      policy: policy.revision,
+      policy: intake.regime.policy.revision,
       basis: { kind: "verdict" },
       plan: stored.planned.plan.digest,
       executeWithinMs: EXECUTE_WITHIN_MS,
       expiresAt: expiresAt === null ? null : timestamp(expiresAt),
       now,
     });
-    const of = { request: id, grant: grant.data.grant, policy: policy.revision, fence: 1 };
+    const of = { request: id, grant: grant.data.grant, policy: intake.regime.policy.revision, fence: 1 };
     const undo = await storeLease(store.blobs, stored.planned.sealed, id);
     const appended = await append(intake, [
-      received(intake, policy, stored),
+      received(intake, stored),
       ...before,
       grant,
       claimEntry(of, parts.owner),
@@ -317,7 +328,7 @@ export function createCommit(parts: GateParts, attend: Attend): Commit {
     parts.log.info({ requestId: id, verdict: "allow" }, "request allowed");
     attend.adopt(
       id,
-      parts.executor.runDispatched(id, (message) => attachment.progress?.(message)),
+      parts.executor.runDispatched(id, tool, (message) => attachment.progress?.(message)),
     );
     return attended(intake, attachment);
   };
@@ -347,19 +358,20 @@ export function createCommit(parts: GateParts, attend: Attend): Commit {
       return id;
     },
 
-    async refuse(intake, policy, verdict) {
-      const stored = await storeEvidence(store.blobs, parts.mask, intake.received, null);
-      return refuseWith(intake, policy, stored, [], ofVerdict(verdict));
-    },
+    refuse: (intake, verdict) => refuseUnplanned(intake, ofVerdict(verdict)),
 
     planned,
 
-    read(intake, policy, attachment) {
+    read(intake, attachment) {
       const preview = readPreview(intake);
-      return decide(intake, policy, preview, attachment);
+      return decide(intake, preview, attachment);
     },
   };
 }
+
+/** A claim of any length; an entry has room for a name. */
+const clientOf = ({ client }: Caller): Caller["client"] =>
+  client === null ? null : { name: client.name.slice(0, 128), version: client.version.slice(0, 64) };
 
 const tooMuch = (limit: number): Reply =>
   refused({
@@ -368,26 +380,3 @@ const tooMuch = (limit: number): Reply =>
     deniedBy: "gate",
     message: `this agent's documents would exceed ${limit} bytes a day`,
   });
-
-/** An allowed read needs no preview: its plan is its arguments. */
-function readPreview({ received }: Intake): Preview {
-  return {
-    plan: received.input,
-    files: [],
-    lease: null,
-    guard: "read",
-    expiresAt: null,
-    view: {
-      summary: `read by ${received.tool.name}`,
-      verb: "READ",
-      changes: [],
-      counts: {},
-      facts: {},
-      warnings: [],
-      documents: [],
-      complete: true,
-      reversible: "nothing is changed",
-      fidelity: "exact",
-    },
-  };
-}

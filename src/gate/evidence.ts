@@ -92,17 +92,30 @@ export interface StoredEvidence {
 
 const JSON_TYPE = "application/json";
 
+/** What {@link storeEvidence} writes for a request, for the limit on bytes a day. */
+export interface PlannedEvidence {
+  readonly preview: Preview;
+  readonly view: View;
+  readonly input: PolicyInput;
+  readonly maskKeys: readonly string[];
+}
+
+/** Bytes of all documents, sealed and masked, before masking. */
+export function evidenceBytes(received: Received, planned: PlannedEvidence | null): number {
+  const size = (value: unknown): number => Buffer.byteLength(JSON.stringify(value));
+  const common = 2 * size(received.input) + size(received.reasoning);
+  if (planned === null) return common;
+  const { preview, view, input } = planned;
+  const files = preview.files.reduce((sum, file) => sum + file.bytes.length, 0);
+  return common + size(preview.plan) + size(preview.lease) + size(view) + 2 * size(input) + files;
+}
+
 /** Stores all documents of a request in one durable step. */
 export async function storeEvidence(
   blobs: BlobStore,
   mask: Masker,
   received: Received,
-  planned: {
-    readonly preview: Preview;
-    readonly view: View;
-    readonly input: PolicyInput;
-    readonly maskKeys: readonly string[];
-  } | null,
+  planned: PlannedEvidence | null,
 ): Promise<StoredEvidence> {
   const maskKeys = planned?.maskKeys ?? [];
   const { id, reasoning } = received;

@@ -3,6 +3,7 @@ import type { RequestId } from "../base/id.ts";
 import type { EntryDraft } from "../log/entry.ts";
 import { keysAfter } from "../request/recognition.ts";
 import type { RequestRecord } from "../request/requests.ts";
+import { consentKey, grantKey } from "./deadlines.ts";
 import type { GateParts } from "./parts.ts";
 
 // C5. No answer in time is a deny. G3. A grant that was not started in time is void. Enforced at every use, and by
@@ -10,7 +11,7 @@ import type { GateParts } from "./parts.ts";
 
 /** Ends the request if its time is up; true where it did. */
 export function createExpire(
-  parts: Pick<GateParts, "clock" | "state" | "store" | "regime">,
+  parts: Pick<GateParts, "clock" | "state" | "store" | "regime" | "deadlines">,
 ): (request: RequestId) => Promise<boolean> {
   return async (request) => {
     const record = parts.state.requests.open.get(request);
@@ -27,7 +28,7 @@ export function createExpire(
 
 /** The entry that ends a request whose time is up, or null. */
 export function expiryOf(
-  parts: Pick<GateParts, "clock" | "state" | "regime">,
+  parts: Pick<GateParts, "clock" | "state" | "regime" | "deadlines">,
   record: RequestRecord,
 ): EntryDraft<"request.expired"> | null {
   const now = parts.clock.now();
@@ -40,12 +41,13 @@ export function expiryOf(
     keys: keysAfter(record.keys, "expired", false, now),
     data: { at, deadline: timestamp(deadline) },
   });
-  if (record.phase === "held" && consent !== undefined && now >= consent.deadline) {
+  const { isPast } = parts.deadlines;
+  if (record.phase === "held" && consent !== undefined && isPast(consentKey(record.id), consent.deadline)) {
     return expired("consent", consent.deadline);
   }
   // A claim sent nothing yet. If its owner is about to dispatch, one of the two appends loses, and nothing runs twice.
   const unsent = record.phase === "granted" || record.phase === "claimed";
-  if (unsent && execution !== undefined && now >= execution.executeBy) {
+  if (unsent && execution !== undefined && isPast(grantKey(record.id), execution.executeBy)) {
     return expired("grant", execution.executeBy);
   }
   return null;

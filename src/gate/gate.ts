@@ -1,7 +1,7 @@
 import type { RequestId } from "../base/id.ts";
-import { CountersignError, isFault } from "../errors.ts";
-import type { Policy, Verdict } from "../policy/policy.ts";
+import { CountersignError, isFault, type FaultCode } from "../errors.ts";
 import type { Caller } from "../request/principal.ts";
+import type { RefusalCode } from "../request/refusal.ts";
 import { requesterKey } from "../request/requests.ts";
 import type { Attend } from "./attend.ts";
 import { createCommit, type Committed } from "./commit.ts";
@@ -23,6 +23,16 @@ import { createWithdraw } from "./withdraw.ts";
 /** A policy that is replaced while a call is on its way is asked again; this often at most. */
 const ATTEMPTS = 8;
 
+/** What an agent is told of a log that can't be written; the cause is for the operator's log only (P4). */
+const FAULT_REPLIES: Partial<Record<FaultCode, { readonly code: RefusalCode; readonly message: string }>> = {
+  STORE_FULL: { code: "disk_low", message: "the gateway's disk is full" },
+  STORE_CLOSED: { code: "gate_closed", message: "the gateway could not write its log and has closed" },
+  ENTRY_FROM_FUTURE: {
+    code: "clock_behind",
+    message: "the gateway's clock jumped; nothing is written until it has held still for a few seconds",
+  },
+};
+
 export function createGate(parts: GateParts, attend: Attend): Gate {
   const recognise = createRecognise(parts, attend);
   const commit = createCommit(parts, attend);
@@ -32,39 +42,48 @@ export function createGate(parts: GateParts, attend: Attend): Gate {
 
   const take = async (call: Call, attachment: Attachment): Promise<Reply> => {
     await parts.regime.refresh();
-    const regime = parts.regime.current();
-    const intake = takeIn(parts, regime, call);
+    let intake = takeIn(parts, parts.regime.current(), call);
+    while (intake.ok && inFlight.has(intake.value.keys.action)) {
+      await inFlight.get(intake.value.keys.action);
+      // Minutes may have passed: who asks, and over which registrations, is read again.
+      intake = takeIn(parts, parts.regime.current(), call);
+    }
     if (!intake.ok) return turnAway(call, intake.error);
 
-    const { action } = intake.value.keys;
-    while (inFlight.has(action)) await inFlight.get(action);
+    const taken = intake.value;
+    const { action } = taken.keys;
     // No await between looking and taking the place: of many that waited, one goes on.
-    const work = settle(intake.value, call, attachment);
+    const work = settle(taken, call, attachment);
     const place = work.then(
       () => inFlight.delete(action),
       () => inFlight.delete(action),
     );
     inFlight.set(action, place);
-    return (await work).reply();
+    const committed = await work.catch((error: unknown): Committed => {
+      if (!isFault(error, "ENTRY_TOO_LARGE")) throw error;
+      const message = "what has to be recorded of this call does not fit into the log";
+      return { reply: () => turnAway(call, { code: "call_too_large", message }, taken) };
+    });
+    return committed.reply();
   };
 
   /** The request this call is about: the one it repeats, or a new one. */
-  const settle = async (intake: Intake, call: Call, attachment: Attachment): Promise<Committed> =>
-    (await recognise(intake, attachment)) ?? pass(intake, call, attachment);
-
-  /** First pass, preview, second pass, commit. What comes back is ready to be waited for. */
-  const pass = async (intake: Intake, call: Call, attachment: Attachment): Promise<Committed> => {
-    const { received } = intake;
-    const room = await roomFor(received);
-    if (room !== null) return { reply: () => turnAway(call, room, intake) };
+  const settle = async (first: Intake, call: Call, attachment: Attachment): Promise<Committed> => {
+    const known = await recognise(first, attachment);
+    if (known !== null) return known;
+    const room = await roomFor(first.received);
+    if (room !== null) return { reply: () => turnAway(call, room, first) };
+    let intake = first;
     for (let attempt = 0; attempt < ATTEMPTS; attempt += 1) {
-      const { policy } = parts.regime.current();
-      const first = policy.evaluate(policyInput(received, null, parts.isolation));
-      const committed = await passOnce(intake, policy, first, attachment);
+      const committed = await pass(intake, attachment);
       if (committed !== "again") return committed;
       await parts.regime.refresh();
-      const known = await recognise(intake, attachment);
-      if (known !== null) return known;
+      // Under another policy the requester may be nobody, and the tool may act on another registration (C1, P6).
+      const again = takeIn(parts, parts.regime.current(), call);
+      if (!again.ok) return { reply: () => turnAway(call, again.error, intake) };
+      intake = again.value;
+      const taken = await recognise(intake, attachment);
+      if (taken !== null) return taken;
     }
     throw new CountersignError(
       "POLICY_NOT_ADOPTED",
@@ -75,12 +94,15 @@ export function createGate(parts: GateParts, attend: Attend): Gate {
     );
   };
 
-  const passOnce = (intake: Intake, policy: Policy, first: Verdict, attachment: Attachment) => {
-    if (first.verdict === "deny") return commit.refuse(intake, policy, first);
-    const isRead = intake.received.tool.effect(intake.received.input) === "read";
+  /** First pass, preview, second pass, commit. What comes back is ready to be waited for. */
+  const pass = (intake: Intake, attachment: Attachment): Promise<Committed | "again"> => {
+    const { received, regime } = intake;
+    const first = regime.policy.evaluate(policyInput(received, null, parts.isolation));
+    if (first.verdict === "deny") return commit.refuse(intake, first);
+    const isRead = received.tool.effect(received.input) === "read";
     return isRead && first.verdict === "allow" && !first.open
-      ? commit.read(intake, policy, attachment)
-      : commit.planned(intake, policy, attachment);
+      ? commit.read(intake, attachment)
+      : commit.planned(intake, attachment);
   };
 
   const roomFor = async (received: Intake["received"]): Promise<IntakeRefusal | null> => {
@@ -101,12 +123,15 @@ export function createGate(parts: GateParts, attend: Attend): Gate {
 
   /** A call that never became a request: an entry where a person would look for it, within the limits. */
   const turnAway = async (call: Call, refusal: IntakeRefusal, intake?: Intake): Promise<Reply> => {
-    const principal =
-      call.caller.principal.kind === "os" ? call.caller.principal.account : call.caller.principal.id;
-    const agent = call.caller.agent ?? "";
+    const claim = call.caller.principal;
+    const principal = (claim.kind === "os" ? claim.account : claim.id).slice(0, 128);
+    const agent = (call.caller.agent ?? "").slice(0, 128);
+    // An agent's name that was not looked up may be a new one each time, so such calls count for the principal alone.
+    // A full disk is not filled with entries that say so.
     const logged =
       refusal.code !== "rate_limited" &&
-      (intake !== undefined || parts.limiter.take(requesterKey(principal, agent), "heldPerMinute").ok);
+      refusal.code !== "disk_low" &&
+      (intake !== undefined || parts.limiter.take(requesterKey(principal, ""), "heldPerMinute").ok);
     const request = logged ? await commit.attempt(call, refusal, principal, agent) : null;
     return refused({ request, code: refusal.code, deniedBy: "gate", message: refusal.message });
   };
@@ -115,14 +140,10 @@ export function createGate(parts: GateParts, attend: Attend): Gate {
     try {
       return await work();
     } catch (error) {
-      if (isFault(error, "STORE_FULL") || isFault(error, "STORE_CLOSED")) {
+      const told = isFault(error) ? FAULT_REPLIES[error.code] : undefined;
+      if (told !== undefined) {
         parts.log.error({ err: error }, "the log could not be written; nothing ran");
-        return refused({
-          request: null,
-          code: error.code === "STORE_FULL" ? "disk_low" : "gate_closed",
-          deniedBy: "gate",
-          message: error.message,
-        });
+        return refused({ request: null, deniedBy: "gate", ...told });
       }
       throw error;
     }

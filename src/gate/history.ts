@@ -1,8 +1,23 @@
 import type { RequestId } from "../base/id.ts";
 import type { Entry } from "../log/entry.ts";
-import { isClosedPhase, phaseAfter } from "../request/requests.ts";
+import { isClosedPhase, phaseAfter, type Ending, type RequestsState } from "../request/requests.ts";
 import type { Phase } from "../request/summary.ts";
 import type { Store } from "../store/store.ts";
+
+/** How a request ended, for the one who asks again: from memory where it is fresh, else from the log; null: not ended. */
+export async function endingOf(
+  store: Pick<Store, "entriesOf">,
+  requests: RequestsState,
+  request: RequestId,
+): Promise<Ending | null> {
+  const fresh = requests.endings.get(request);
+  if (fresh !== undefined) return fresh;
+  const entries = await historyOf(store, request);
+  const received = entries.find((entry) => entry.kind === "request.received");
+  const last = entries.at(-1);
+  if (received === undefined || last === undefined) return null;
+  return { requester: received.data.requester, keys: received.keys ?? [], last };
+}
 
 /** The entries of one request, oldest first; stops reading once the request is closed. */
 export async function historyOf(

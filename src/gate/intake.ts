@@ -24,6 +24,8 @@ export interface IntakeRefusal {
 }
 
 export interface Intake {
+  /** Under which it was taken in: requester, tool and targets are what this regime says, and so is the verdict. */
+  readonly regime: Regime;
   readonly received: Received;
   readonly keys: RecognitionKeys;
 }
@@ -53,6 +55,7 @@ export function takeIn(parts: GateParts, regime: Regime, call: Call): Result<Int
 
   const callId = call.callId === undefined || call.callId === "" ? null : call.callId.slice(0, 512);
   return ok({
+    regime,
     received: {
       id: newId("req", parts.clock.now()) as RequestId,
       tool,

@@ -8,6 +8,7 @@ import type { RefusalCode } from "../request/refusal.ts";
 import type { Store } from "../store/store.ts";
 import type { Preview } from "../preview/preview.ts";
 import type { Masker, Received } from "./evidence.ts";
+import type { Deadlines } from "./deadlines.ts";
 import type { Limiter } from "./limits.ts";
 import type { RegimeHolder } from "./regime.ts";
 import type { RuleMatch } from "../policy/verdict.ts";
@@ -46,6 +47,7 @@ export interface GateParts {
     readonly rules: readonly RuleMatch[];
     readonly maskKeys: readonly string[];
   }): View;
+  readonly deadlines: Deadlines;
   /** Bytes free on the disk of the log; cached for a second. */
   freeBytes(): Promise<number>;
   clockIsBehind(): boolean;

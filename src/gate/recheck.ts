@@ -18,7 +18,7 @@ import type { GateParts } from "./parts.ts";
 //   The verdict is computed again from the sealed inputs under the policy that runs now; the same requirement stands,
 //   any other makes the request stale. An approval never moves to a re-pointed registration.
 
-type RecheckParts = Pick<GateParts, "clock" | "state" | "store" | "regime" | "clockIsBehind">;
+type RecheckParts = Pick<GateParts, "clock" | "state" | "store" | "regime" | "clockIsBehind" | "deadlines">;
 
 /** Why an open request may not go on as it was asked, or null. */
 export async function whyStale(

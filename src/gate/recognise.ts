@@ -1,10 +1,9 @@
 import { isId, type RequestId } from "../base/id.ts";
 import { resolveRequester } from "../consent/people.ts";
-import type { Entry } from "../log/entry.ts";
 import type { Caller } from "../request/principal.ts";
 import type { Attend } from "./attend.ts";
 import type { Committed } from "./commit.ts";
-import { historyOf } from "./history.ts";
+import { endingOf } from "./history.ts";
 import type { Intake } from "./intake.ts";
 import type { GateParts } from "./parts.ts";
 import type { Attachment, Reply } from "./reply.ts";
@@ -21,8 +20,8 @@ export interface Recognise {
 
 export function createRecognise(parts: GateParts, attend: Attend): Recognise {
   const actionKeyOf = async (id: RequestId): Promise<string | null> => {
-    const taken =
-      parts.state.requests.open.get(id)?.keys ?? firstEntry(await historyOf(parts.store, id))?.keys;
+    const { requests } = parts.state;
+    const taken = requests.open.get(id)?.keys ?? (await endingOf(parts.store, requests, id))?.keys;
     return taken?.find((hold) => hold.key.startsWith("act:"))?.key ?? null;
   };
 
@@ -39,11 +38,25 @@ export function createRecognise(parts: GateParts, attend: Attend): Recognise {
         });
         return { reply: () => Promise.resolve(reused) };
       }
-      return { reply: () => attend(byCall, attachment) };
+      return repeat(byCall, attachment);
     }
     const byAction = parts.holder(keys.action, now);
     if (byAction === null || !isId("req", byAction)) return null;
-    return { reply: () => attend(byAction, attachment) };
+    return repeat(byAction, attachment);
+  };
+
+  /** The answer says so where the request had ended before this call came. */
+  const repeat = (id: RequestId, attachment: Attachment): Committed => {
+    const { requests } = parts.state;
+    const hadEnded = !requests.open.has(id);
+    return {
+      async reply() {
+        const reply = await attend(id, attachment);
+        if (!hadEnded || reply.status !== "done") return reply;
+        const ending = await endingOf(parts.store, requests, id);
+        return ending === null ? reply : { ...reply, repeats: ending.last.time };
+      },
+    };
   };
 
   const byTicket = async (ticket: RequestId, caller: Caller, attachment: Attachment): Promise<Reply> => {
@@ -61,8 +74,10 @@ export async function isOwn(parts: GateParts, ticket: RequestId, caller: Caller)
   if (!isId("req", ticket)) return false;
   const requester = resolveRequester(parts.regime.current().policy, caller);
   if (!requester.ok) return false;
-  const open = parts.state.requests.open.get(ticket)?.received.requester;
-  const asked = open ?? firstEntry(await historyOf(parts.store, ticket))?.data.requester;
+  const { requests } = parts.state;
+  const asked =
+    requests.open.get(ticket)?.received.requester ??
+    (await endingOf(parts.store, requests, ticket))?.requester;
   return (
     asked !== undefined &&
     asked.agent === requester.value.agent &&
@@ -78,6 +93,3 @@ export const unknownTicket = (): Reply =>
     deniedBy: "gate",
     message: "no request of yours has this ticket",
   });
-
-const firstEntry = (entries: readonly Entry[]): Entry<"request.received"> | undefined =>
-  entries.find((entry) => entry.kind === "request.received");

@@ -30,6 +30,11 @@ export interface RegimeHolder {
   current(): Regime;
   /** Loads what was adopted meanwhile; cheap where nothing was. */
   refresh(): Promise<void>;
+  /**
+   * What an append that rests on this regime expects of the subject `policy`. The fold may know of an adoption that is
+   * not loaded yet, or that came while a preview ran: such an append conflicts, and is decided again (P6).
+   */
+  expects(regime: Regime): number | null;
   /** Called with each regime after it took over. */
   onChange(listener: (regime: Regime) => void): void;
 }
@@ -91,6 +96,7 @@ export function createRegimeHolder(parts: RegimeParts): RegimeHolder {
       });
       return loading;
     },
+    expects: ({ seq }) => (parts.state.current?.seq === seq ? parts.state.newestSeq : seq),
     onChange(listener) {
       listeners.push(listener);
     },

@@ -27,7 +27,14 @@ export interface Attachment {
 
 /** What a caller is told. P4: before a grant it holds code, ticket, `because` and deadline, nothing of the preview. */
 export type Reply =
-  | { readonly status: "done"; readonly request: RequestId; readonly summary: string; readonly output: Json }
+  | {
+      readonly status: "done";
+      readonly request: RequestId;
+      readonly summary: string;
+      readonly output: Json;
+      /** When it had been done, where this call repeats one that had ended and so did not run. */
+      readonly repeats?: Timestamp;
+    }
   | {
       readonly status: "failed";
       readonly request: RequestId;

@@ -4,6 +4,7 @@ import type { Recovery } from "../execution/recover.ts";
 import { staleEntry } from "../execution/execution.ts";
 import type { EntryDraft } from "../log/entry.ts";
 import type { Attend } from "./attend.ts";
+import { consentKey, grantKey } from "./deadlines.ts";
 import { createExpire } from "./expire.ts";
 import type { GateParts } from "./parts.ts";
 import { whyStale } from "./recheck.ts";
@@ -14,7 +15,12 @@ import { whyStale } from "./recheck.ts";
 
 const TICK_MS = 500;
 const SWEEP_EVERY_MS = 5_000;
+const TIDY_TOOLS_EVERY_MS = 3_600_000;
 const SNAPSHOT_EVERY_MS = 30_000;
+/** A round waits so long for a duty that calls backends, and a stop so long for all of them. */
+const BACKGROUND_WAIT_MS = 1_000;
+const STOP_WAIT_MS = 5_000;
+const ERASED_AT_ONCE = 500;
 /** The attached process goes first: it can hand the unmasked result over. */
 const ATTACHED_FIRST_MS = 400;
 
@@ -25,6 +31,8 @@ export interface StewardParts extends GateParts {
   /** Looks at the policy file; adopts or reports it (P6). */
   checkFiles(): Promise<void>;
   writeSnapshot(): Promise<void>;
+  /** Tidies what tools and killed processes left behind. */
+  tidyTools(): Promise<void>;
   /** Requests that have sealed bytes on disk. */
   sealedRequests(): Promise<readonly RequestId[]>;
 }
@@ -39,18 +47,24 @@ export function startSteward(parts: StewardParts): Steward {
   const expire = createExpire(parts);
   let regimeSeq = -1;
   let sweptAt = Number.NEGATIVE_INFINITY;
+  let tidiedAt = Number.NEGATIVE_INFINITY;
+  let toolsTidiedAt = Number.NEGATIVE_INFINITY;
   let savedAt = parts.clock.monotonic();
   let savedSize = parts.store.head().size;
   let ticking: Promise<void> | null = null;
+  /** What a duty failed with last, so that the same words are not logged twice a second. */
+  const failed = new Map<string, string>();
+  /** Duties that wait for backends. */
+  const busy = new Map<string, Promise<void>>();
   let stopped = false;
 
   const expireDue = async (): Promise<void> => {
-    const now = parts.clock.now();
-    for (const consent of [...parts.state.consents.byRequest.values()]) {
-      if (consent.settled === null && now >= consent.deadline) await expire(consent.request);
+    const { isPast } = parts.deadlines;
+    for (const { request, settled, deadline } of [...parts.state.consents.byRequest.values()]) {
+      if (settled === null && isPast(consentKey(request), deadline)) await expire(request);
     }
-    for (const execution of [...parts.state.executions.open.values()]) {
-      if (execution.status !== "dispatched" && now >= execution.executeBy) await expire(execution.request);
+    for (const { request, status, executeBy } of [...parts.state.executions.open.values()]) {
+      if (status !== "dispatched" && isPast(grantKey(request), executeBy)) await expire(request);
     }
   };
 
@@ -58,10 +72,13 @@ export function startSteward(parts: StewardParts): Steward {
   const reevaluate = async (): Promise<void> => {
     const regime = parts.regime.current();
     if (regime.seq === regimeSeq) return;
-    regimeSeq = regime.seq;
     for (const record of [...parts.state.requests.open.values()]) {
       if (record.phase !== "held") continue;
-      const stale = await whyStale(parts, record);
+      // One whose inputs are gone can't be asked about any more. It is not claimed either; others must not suffer.
+      const stale = await whyStale(parts, record).catch((error: unknown) => {
+        parts.log.error({ requestId: record.id, err: error }, "open request could not be evaluated again");
+        return null;
+      });
       if (stale === null) continue;
       await parts.store.append({
         expect: [{ subject: record.id, newest: record.newestSeq }],
@@ -70,12 +87,15 @@ export function startSteward(parts: StewardParts): Steward {
       });
       parts.log.info({ requestId: record.id, why: stale.why }, "open request became stale");
     }
+    regimeSeq = regime.seq;
   };
 
   const runGranted = (): void => {
     const now = parts.clock.now();
     for (const execution of parts.state.executions.open.values()) {
-      if (execution.status !== "granted" || now - execution.grantedAt < ATTACHED_FIRST_MS) continue;
+      // A claim of ours whose dispatch came to nothing is free again; others' are not, and the executor knows which.
+      if (execution.status !== "granted" && execution.status !== "claimed") continue;
+      if (now - execution.grantedAt < ATTACHED_FIRST_MS) continue;
       const when = parts.state.consents.byRequest.get(execution.request)?.requirement.execute;
       if (when !== "when_attached") parts.attend.start(execution.request);
     }
@@ -97,15 +117,15 @@ export function startSteward(parts: StewardParts): Steward {
   /** Sealed bytes live until the request and its leases end; then their key is gone. */
   const eraseEnded = async (): Promise<void> => {
     const leased = new Set([...parts.state.executions.leases.values()].map((lease) => lease.opened.request));
-    const ended = (await parts.sealedRequests()).filter(
-      (id) => !parts.state.requests.open.has(id) && !leased.has(id) && isOld(id, parts.clock.now()),
-    );
+    const ended = (await parts.sealedRequests())
+      .filter((id) => !parts.state.requests.open.has(id) && !leased.has(id) && isOld(id, parts.clock.now()))
+      .slice(0, ERASED_AT_ONCE);
     if (ended.length === 0) return;
     for (const id of ended) await parts.store.blobs.eraseSealed(id);
     await parts.store.append({
       expect: [],
       newKeys: [],
-      entries: ended.slice(0, 500).map((id) => ({
+      entries: ended.map((id) => ({
         kind: "blob.erased",
         subject: `erasure:${id}`,
         policy: null,
@@ -119,10 +139,23 @@ export function startSteward(parts: StewardParts): Steward {
     if (now - sweptAt < SWEEP_EVERY_MS) return;
     sweptAt = now;
     for (const request of await parts.recovery.sweep()) {
-      await parts.executor.run(request, () => undefined, { takeOver: true });
+      parts.attend.start(request, { takeOver: true });
     }
+  };
+
+  const tidy = async (): Promise<void> => {
+    const now = parts.clock.monotonic();
+    if (now - tidiedAt < SWEEP_EVERY_MS) return;
+    tidiedAt = now;
     await eraseEnded();
     await noteThrottled();
+  };
+
+  const tidyTools = async (): Promise<void> => {
+    const now = parts.clock.monotonic();
+    if (now - toolsTidiedAt < TIDY_TOOLS_EVERY_MS) return;
+    toolsTidiedAt = now;
+    await parts.tidyTools();
   };
 
   const snapshot = async (): Promise<void> => {
@@ -133,24 +166,44 @@ export function startSteward(parts: StewardParts): Steward {
     await parts.writeSnapshot();
   };
 
+  /** One duty that fails keeps none of the others from being done: a lost policy.yaml must not keep a lease open. */
+  const attempt = async (duty: string, work: () => Promise<void> | void): Promise<void> => {
+    try {
+      await work();
+      failed.delete(duty);
+    } catch (error) {
+      const words = error instanceof Error ? error.message : String(error);
+      if (failed.get(duty) !== words) parts.log.error({ duty, err: error }, "steward could not do its duty");
+      failed.set(duty, words);
+    }
+  };
+
+  /** A duty that calls backends may take its time; the round waits a moment for it and goes on. */
+  const inBackground = async (duty: string, work: () => Promise<void>): Promise<void> => {
+    if (busy.has(duty)) return;
+    const done = attempt(duty, work).finally(() => busy.delete(duty));
+    busy.set(duty, done);
+    await orAfter(done, BACKGROUND_WAIT_MS);
+  };
+
   const tick = async (): Promise<void> => {
-    await parts.store.catchUp();
-    await parts.checkFiles();
-    await parts.regime.refresh();
-    await expireDue();
-    await reevaluate();
-    runGranted();
-    await parts.leases.endDue();
-    await sweep();
-    await snapshot();
+    await attempt("catch up", () => parts.store.catchUp());
+    await attempt("load the policy", () => parts.regime.refresh());
+    await attempt("look at the files", () => parts.checkFiles());
+    await attempt("expire", expireDue);
+    await attempt("re-evaluate", reevaluate);
+    await attempt("run what was granted", runGranted);
+    await attempt("end leases", () => orAfter(parts.leases.endDue(), BACKGROUND_WAIT_MS));
+    await inBackground("recover", sweep);
+    await attempt("tidy", tidy);
+    await inBackground("tidy what tools left", tidyTools);
+    await attempt("save the snapshot", snapshot);
   };
 
   const tickOnce = (): Promise<void> => {
-    ticking ??= tick()
-      .catch((error: unknown) => parts.log.error({ err: error }, "steward could not finish its round"))
-      .finally(() => {
-        ticking = null;
-      });
+    ticking ??= tick().finally(() => {
+      ticking = null;
+    });
     return ticking;
   };
 
@@ -164,6 +217,8 @@ export function startSteward(parts: StewardParts): Steward {
       stopped = true;
       clearInterval(timer);
       await ticking;
+      // A revocation that is cut short is done again by the next steward (X3).
+      await orAfter(Promise.all(busy.values()), STOP_WAIT_MS);
     },
   };
 }
@@ -171,3 +226,11 @@ export function startSteward(parts: StewardParts): Steward {
 /** A preview in another process may have stored bytes for a request whose entries are still to come. */
 const GRACE_MS = 600_000;
 const isOld = (id: RequestId, now: number): boolean => now - idTime(id) > GRACE_MS;
+
+/** Waits for `work`, and at most so many milliseconds. */
+async function orAfter(work: Promise<unknown>, ms: number): Promise<void> {
+  let timer: NodeJS.Timeout | undefined;
+  const time = new Promise<void>((resolve) => (timer = setTimeout(resolve, ms)));
+  await Promise.race([work, time]);
+  clearTimeout(timer);
+}

@@ -28,7 +28,10 @@ export function createWithdraw(
             subject: ticket,
             policy: parts.regime.current().policy.revision,
             keys: keysAfter(record.keys, "withdrawn", false, parts.clock.now()),
-            data: { by: record.received.requester.principal.id, reason: reason?.slice(0, 2_000) ?? null },
+            data: {
+              by: record.received.requester.principal.id,
+              reason: reason === null ? null : parts.mask.text(reason).slice(0, 2_000),
+            },
           },
         ],
       });

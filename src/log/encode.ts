@@ -103,3 +103,16 @@ export function peekLine(prefix: string): { readonly seq: number; readonly time:
   const match = PREFIX.exec(prefix);
   return match === null ? null : { seq: Number(match[1]), time: Date.parse(match[2] as string) };
 }
+
+const FRONT = Buffer.from('{"v":1,"seq":');
+
+/** The sequence number of the line at `start`, or -1: {@link peekLine} for millions of lines. */
+export function seqAt(bytes: Uint8Array, start: number): number {
+  for (let i = 0; i < FRONT.length; i += 1) if (bytes[start + i] !== FRONT[i]) return -1;
+  let seq = 0;
+  for (let at = start + FRONT.length; ; at += 1) {
+    const digit = (bytes[at] ?? 0) - 0x30;
+    if (digit < 0 || digit > 9) return bytes[at] === 0x2c && at > start + FRONT.length ? seq : -1;
+    seq = seq * 10 + digit;
+  }
+}

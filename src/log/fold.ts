@@ -29,7 +29,7 @@ export interface Fold<R> extends FoldPort {
 /** How many closed subjects and free-at-a-time keys are remembered, and at most FORGET_EVERY entries' more. */
 const RECENT = 20_000;
 const FORGET_EVERY = 1_024;
-const SNAPSHOT_VERSION = 1;
+const SNAPSHOT_VERSION = 2;
 const KNOWN: ReadonlySet<string> = new Set(ENTRY_KINDS);
 
 export function createFold<R extends Readonly<Record<string, Reducer<unknown>>>>(reducers: R): Fold<R> {
@@ -109,9 +109,10 @@ export function createFold<R extends Readonly<Record<string, Reducer<unknown>>>>
       v: SNAPSHOT_VERSION,
       size,
       newestTime,
-      open: [...open],
+      // Flat, two and three in a row: parsing twenty thousand small arrays takes four times as long.
+      open: [...open].flat(),
       closed: [...closed],
-      keys: [...keys].map(([key, hold]) => [key, hold.subject, hold.until]),
+      keys: [...keys].flatMap(([key, hold]) => [key, hold.subject, hold.until]),
       state: Object.fromEntries(names.map((name) => [name, reducer(name).toJSON(state[name])])),
     }),
     restore(snapshot) {
@@ -119,21 +120,27 @@ export function createFold<R extends Readonly<Record<string, Reducer<unknown>>>>
         v: number;
         size: number;
         newestTime: number;
-        open: [string, number][];
+        open: (string | number)[];
         closed: string[];
-        keys: [string, string, number | null][];
+        keys: (string | number | null)[];
         state: Record<string, unknown>;
       };
       if (from.v !== SNAPSHOT_VERSION) throw new Error(`snapshot version ${String(from.v)}`);
-      for (const name of names) state[name] = reducer(name).fromJSON(from.state[name] as never);
+      // All or nothing: what can't be read whole is replayed, onto a fold that has seen nothing.
+      const restored = names.map((name) => reducer(name).fromJSON(from.state[name] as never));
+      for (const [i, name] of names.entries()) state[name] = restored[i];
       size = from.size;
       newestTime = from.newestTime;
       open.clear();
       closed.clear();
       keys.clear();
-      for (const [subject, seq] of from.open) open.set(subject, seq);
+      for (let i = 0; i < from.open.length; i += 2)
+        open.set(from.open[i] as string, from.open[i + 1] as number);
       for (const subject of from.closed) closed.add(subject);
-      for (const [key, subject, until] of from.keys) keys.set(key, { subject, until });
+      const held = from.keys;
+      for (let i = 0; i < held.length; i += 3) {
+        keys.set(held[i] as string, { subject: held[i + 1] as string, until: held[i + 2] as number | null });
+      }
     },
   };
 }

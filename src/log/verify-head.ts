@@ -25,15 +25,37 @@ export interface HeadReader {
   remember(): void;
 }
 
-const V = Buffer.from('{"v":');
-const SEQ = Buffer.from(',"seq":');
-const TIME = Buffer.from(',"time":"');
-const KIND = Buffer.from('","kind":"');
-const SUBJECT = Buffer.from('","subject":"');
-const POLICY = Buffer.from('","policy":');
-const DIGEST = Buffer.from('"sha256:');
-const NULL = Buffer.from("null");
-const MEMBER = Buffer.from(',"');
+/** Text to compare with, four bytes at a time: a line's head is some 200 bytes, and looking at each costs too much. */
+interface Text {
+  readonly length: number;
+  readonly words: Int32Array;
+  readonly rest: Uint8Array;
+}
+
+function textOf(bytes: Uint8Array): Text {
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  const words = Int32Array.from({ length: bytes.length >> 2 }, (_, i) => view.getInt32(i * 4, true));
+  return { length: bytes.length, words, rest: Uint8Array.from(bytes.subarray(words.length * 4)) };
+}
+
+/** The position after `text`; -1 where something else stands at `at`. */
+function skip(view: DataView, at: number, { words, rest, length }: Text): number {
+  if (at + length > view.byteLength) return -1;
+  let from = at;
+  for (let i = 0; i < words.length; i += 1, from += 4) if (view.getInt32(from, true) !== words[i]) return -1;
+  for (let i = 0; i < rest.length; i += 1, from += 1) if (view.getUint8(from) !== rest[i]) return -1;
+  return from;
+}
+
+const V = textOf(Buffer.from('{"v":'));
+const SEQ = textOf(Buffer.from(',"seq":'));
+const TIME = textOf(Buffer.from(',"time":"'));
+const KIND = textOf(Buffer.from('","kind":"'));
+const SUBJECT = textOf(Buffer.from('","subject":"'));
+const POLICY = textOf(Buffer.from('","policy":'));
+const DIGEST = textOf(Buffer.from('"sha256:'));
+const NULL = textOf(Buffer.from("null"));
+const MEMBER = textOf(Buffer.from(',"'));
 const EARLIEST = "0000-01-01T00:00:00.000Z";
 const TIME_BYTES = EARLIEST.length;
 const HEX_DIGITS = 64;
@@ -47,15 +69,16 @@ const NINE = 0x39;
 const SPACE = 0x20;
 const BACKSLASH = 0x5c;
 const DELETE = 0x7f;
+const CLOSING_BRACE = 0x7d;
 
 const isHex = (byte: number): boolean => (byte >= ZERO && byte <= NINE) || (byte >= 0x61 && byte <= 0x66);
 
 export function createHeadReader(): HeadReader {
   let buffer: Buffer = Buffer.alloc(0);
+  let view = new DataView(buffer.buffer, buffer.byteOffset, 0);
   let version = 0;
   let seq = 0;
   let kind: EntryKind | null = null;
-  let timeAt = 0;
   let kindAt = 0;
   let kindEnd = 0;
   let subjectAt = 0;
@@ -66,16 +89,17 @@ export function createHeadReader(): HeadReader {
   const time = Buffer.from(EARLIEST);
   const remembered = Buffer.from(EARLIEST);
   let isRemembered = true;
-  let lastPolicy = Buffer.alloc(0);
+  let lastPolicy: Text | null = null;
   let lastPolicyText = "";
 
   /** Checks the time at `from` against its form, and compares it with the one that is remembered. */
   const readTime = (from: number): boolean => {
+    if (from + TIME_BYTES > view.byteLength) return false;
     let same = 0;
-    while (same < TIME_BYTES && buffer[from + same] === time[same]) same += 1;
+    while (same < TIME_BYTES && view.getUint8(from + same) === time[same]) same += 1;
     if (same < TIME_BYTES) {
-      if (!hasTimeForm(buffer, from, same)) return false;
-      for (let i = same; i < TIME_BYTES; i += 1) time[i] = buffer[from + i] as number;
+      if (!hasTimeForm(view, from, same)) return false;
+      for (let i = same; i < TIME_BYTES; i += 1) time[i] = view.getUint8(from + i);
     }
     // Where the line before was remembered, both times begin alike.
     compared = 0;
@@ -87,20 +111,37 @@ export function createHeadReader(): HeadReader {
     return true;
   };
 
+  /** Reads kind and subject; the position after the subject's quote, or -1. */
+  const readNames = (from: number): number => {
+    kindAt = from;
+    const known = knownKind(view, from);
+    kind = known?.kind ?? null;
+    if (known !== null) {
+      kindEnd = from + known.kind.length;
+      subjectAt = from + known.text.length;
+    } else {
+      kindEnd = name(view, from, LONGEST_KIND);
+      subjectAt = kindEnd < 0 ? -1 : skip(view, kindEnd, SUBJECT);
+    }
+    subjectEnd = subjectAt < 0 ? -1 : name(view, subjectAt, LONGEST_SUBJECT);
+    return subjectEnd;
+  };
+
   /** The end of the policy's value at `from`; -1 where it is none. */
   const readPolicy = (from: number): number => {
-    const end = skip(buffer, from, NULL);
+    const end = skip(view, from, NULL);
     if (end > 0) {
       policy = null;
       return end;
     }
-    if (lastPolicy.length === 0 || skip(buffer, from, lastPolicy) < 0) {
-      const hex = skip(buffer, from, DIGEST);
-      if (hex < 0) return -1;
-      for (let i = 0; i < HEX_DIGITS; i += 1) if (!isHex(buffer[hex + i] as number)) return -1;
-      if (buffer[hex + HEX_DIGITS] !== QUOTE) return -1;
-      lastPolicy = Buffer.from(buffer.subarray(from, hex + HEX_DIGITS + 1));
-      lastPolicyText = lastPolicy.toString("latin1", 1, lastPolicy.length - 1);
+    if (lastPolicy === null || skip(view, from, lastPolicy) < 0) {
+      const hex = skip(view, from, DIGEST);
+      if (hex < 0 || hex + HEX_DIGITS >= view.byteLength) return -1;
+      for (let i = 0; i < HEX_DIGITS; i += 1) if (!isHex(view.getUint8(hex + i))) return -1;
+      if (view.getUint8(hex + HEX_DIGITS) !== QUOTE) return -1;
+      const bytes = buffer.subarray(from, hex + HEX_DIGITS + 1);
+      lastPolicy = textOf(bytes);
+      lastPolicyText = bytes.toString("latin1", 1, bytes.length - 1);
     }
     policy = lastPolicyText;
     return from + lastPolicy.length;
@@ -108,31 +149,29 @@ export function createHeadReader(): HeadReader {
 
   return {
     read(line, start, end) {
-      buffer = line;
+      if (line !== buffer) {
+        buffer = line;
+        view = new DataView(line.buffer, line.byteOffset, line.byteLength);
+      }
       // The last byte of an entry closes its object: a line that was cut shows here already. No head reaches beyond
       // its line: every step stops at the newline, which is in none of the expected texts.
-      if (line[end - 1] !== 0x7d) return false;
-      let at = skip(line, start, V);
+      if (end <= start || view.getUint8(end - 1) !== CLOSING_BRACE) return false;
+      let at = skip(view, start, V);
       if (at < 0) return false;
-      let digitsEnd = digits(line, at);
-      version = number(line, at, digitsEnd);
-      at = skip(line, digitsEnd, SEQ);
+      let digitsEnd = digits(view, at);
+      version = number(view, at, digitsEnd);
+      at = skip(view, digitsEnd, SEQ);
       if (version < 1 || at < 0) return false;
-      digitsEnd = digits(line, at);
-      seq = number(line, at, digitsEnd);
-      timeAt = skip(line, digitsEnd, TIME);
-      if (seq < 0 || timeAt < 0 || !readTime(timeAt)) return false;
-      kindAt = skip(line, timeAt + TIME_BYTES, KIND);
-      if (kindAt < 0) return false;
-      kindEnd = name(line, kindAt, LONGEST_KIND);
-      subjectAt = kindEnd < 0 ? -1 : skip(line, kindEnd, SUBJECT);
-      if (subjectAt < 0) return false;
-      kind = knownKind(line, kindAt, kindEnd);
-      subjectEnd = name(line, subjectAt, LONGEST_SUBJECT);
-      at = subjectEnd < 0 ? -1 : skip(line, subjectEnd, POLICY);
+      digitsEnd = digits(view, at);
+      seq = number(view, at, digitsEnd);
+      at = skip(view, digitsEnd, TIME);
+      if (seq < 0 || at < 0 || !readTime(at)) return false;
+      at = skip(view, at + TIME_BYTES, KIND);
+      if (at < 0 || readNames(at) < 0) return false;
+      at = skip(view, subjectEnd, POLICY);
       if (at < 0) return false;
       at = readPolicy(at);
-      return at > 0 && skip(line, at, MEMBER) > 0 && at < end;
+      return at > 0 && skip(view, at, MEMBER) > 0 && at < end;
     },
     get version() {
       return version;
@@ -149,37 +188,33 @@ export function createHeadReader(): HeadReader {
     policy: () => policy,
     comparedWithRemembered: () => compared,
     remember() {
-      if (compared !== 0) for (let i = 0; i < TIME_BYTES; i += 1) remembered[i] = time[i] as number;
+      if (compared !== 0) time.copy(remembered);
       isRemembered = true;
     },
   };
 }
 
-/** The position after `text`; -1 where something else stands at `at`. */
-function skip(line: Buffer, at: number, text: Uint8Array): number {
-  const length = text.length;
-  for (let i = 0; i < length; i += 1) if (line[at + i] !== text[i]) return -1;
-  return at + length;
-}
-
-function digits(line: Buffer, from: number): number {
+function digits(view: DataView, from: number): number {
   let at = from;
-  while (at - from < MOST_DIGITS && (line[at] as number) >= ZERO && (line[at] as number) <= NINE) at += 1;
+  for (; at - from < MOST_DIGITS && at < view.byteLength; at += 1) {
+    const byte = view.getUint8(at);
+    if (byte < ZERO || byte > NINE) break;
+  }
   return at;
 }
 
 /** A decimal number without leading zeroes; -1 where there is none. */
-function number(line: Buffer, from: number, to: number): number {
-  if (to === from || (line[from] === ZERO && to - from > 1)) return -1;
+function number(view: DataView, from: number, to: number): number {
+  if (to === from || (to - from > 1 && view.getUint8(from) === ZERO)) return -1;
   let value = 0;
-  for (let at = from; at < to; at += 1) value = value * 10 + (line[at] as number) - ZERO;
+  for (let at = from; at < to; at += 1) value = value * 10 + view.getUint8(at) - ZERO;
   return value;
 }
 
 /** The position of the quote after a name of at most `longest` characters without escapes; -1 where there is none. */
-function name(line: Buffer, from: number, longest: number): number {
-  for (let at = from; at - from <= longest; at += 1) {
-    const byte = line[at] as number;
+function name(view: DataView, from: number, longest: number): number {
+  for (let at = from; at - from <= longest && at < view.byteLength; at += 1) {
+    const byte = view.getUint8(at);
     if (byte === QUOTE) return at > from ? at : -1;
     if (byte <= SPACE || byte >= DELETE || byte === BACKSLASH) return -1;
   }
@@ -190,51 +225,51 @@ function name(line: Buffer, from: number, longest: number): number {
  * Digits and marks of `2026-11-21T10:00:00.000Z`, hours, minutes and seconds in range, days by the calendar. The bytes
  * before `from` are known to be those of a time that has the form.
  */
-function hasTimeForm(line: Buffer, at: number, from: number): boolean {
+function hasTimeForm(view: DataView, at: number, from: number): boolean {
   for (let i = from; i < TIME_BYTES; i += 1) {
-    const byte = line[at + i] as number;
+    const byte = view.getUint8(at + i);
     const mark = TIME_FORM[i] as number;
     if (mark === ZERO ? byte < ZERO || byte > NINE : byte !== mark) return false;
   }
   if (from > MILLISECONDS) return true;
-  if (twoDigits(line, at + 11) > 23 || twoDigits(line, at + 14) > 59 || twoDigits(line, at + 17) > 59)
-    return false;
-  const year = twoDigits(line, at) * 100 + twoDigits(line, at + 2);
-  const month = twoDigits(line, at + 5);
-  const day = twoDigits(line, at + 8);
+  if (two(view, at + 11) > 23 || two(view, at + 14) > 59 || two(view, at + 17) > 59) return false;
+  const year = two(view, at) * 100 + two(view, at + 2);
+  const month = two(view, at + 5);
+  const day = two(view, at + 8);
   return month >= 1 && month <= 12 && day >= 1 && day <= daysIn(year, month);
 }
 
 /** Where the part of a time starts that any digits may stand in. */
 const MILLISECONDS = 19;
-const twoDigits = (line: Buffer, at: number): number =>
-  ((line[at] as number) - ZERO) * 10 + ((line[at + 1] as number) - ZERO);
+/** The number of two digits. */
+const two = (view: DataView, at: number): number =>
+  (view.getUint8(at) - ZERO) * 10 + (view.getUint8(at + 1) - ZERO);
 
 const TIME_FORM = Buffer.from("0000-00-00T00:00:00.000Z");
 const DAYS = [31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31];
 const daysIn = (year: number, month: number): number =>
   month === 2 && year % 4 === 0 && (year % 100 !== 0 || year % 400 === 0) ? 29 : (DAYS[month - 1] as number);
 
-/** Known kinds by their length and a letter: no string is made to look one up. */
-const BY_SHAPE: readonly (readonly { readonly kind: EntryKind; readonly bytes: Buffer }[])[] = (() => {
-  const table: { kind: EntryKind; bytes: Buffer }[][] = [];
-  for (const kind of ENTRY_KINDS) {
-    const bytes = Buffer.from(kind);
-    (table[shapeOf(bytes, 0, bytes.length)] ??= []).push({ kind, bytes });
-  }
-  return Array.from(table, (kinds) => kinds ?? []);
-})();
-
-function shapeOf(bytes: Uint8Array, from: number, to: number): number {
-  return (to - from) * 32 + ((bytes[to - 3] as number) & 31);
+interface KnownKind {
+  readonly kind: EntryKind;
+  /** The kind and what follows it up to the subject. */
+  readonly text: Text;
 }
 
-function knownKind(line: Buffer, from: number, to: number): EntryKind | null {
-  const candidates = BY_SHAPE[shapeOf(line, from, to)];
-  if (candidates === undefined) return null;
-  for (let i = 0; i < candidates.length; i += 1) {
-    const { kind, bytes } = candidates[i] as { kind: EntryKind; bytes: Buffer };
-    if (bytes.length === to - from && skip(line, from, bytes) > 0) return kind;
-  }
-  return null;
+/** Known kinds by their first and third four bytes, in which no two are alike. */
+const KINDS: ReadonlyMap<number, KnownKind> = new Map(
+  ENTRY_KINDS.map((kind) => {
+    const bytes = Buffer.from(`${kind}","subject":"`);
+    return [keyOf(bytes.readInt32LE(0), bytes.readInt32LE(8)), { kind, text: textOf(bytes) }];
+  }),
+);
+
+function keyOf(first: number, third: number): number {
+  return Math.imul(first, 31) ^ third;
+}
+
+function knownKind(view: DataView, at: number): KnownKind | null {
+  if (at + 12 > view.byteLength) return null;
+  const known = KINDS.get(keyOf(view.getInt32(at, true), view.getInt32(at + 8, true)));
+  return known !== undefined && skip(view, at, known.text) > 0 ? known : null;
 }

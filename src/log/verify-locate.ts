@@ -1,7 +1,7 @@
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { finding, type Finding } from "./finding.ts";
-import { leafHashInPlace, rootOf, type TreeHash } from "./merkle.ts";
+import { rootOf, toHex, type TreeHash } from "./merkle.ts";
 import { placeOf, readSegments } from "./verify-segments.ts";
 import type { GrowingTree } from "./verify-tree.ts";
 
@@ -52,13 +52,12 @@ async function readAgain(
   await readSegments(
     parts.directory,
     parts.names,
-    (buffer, start, end, cursor) => {
+    1,
+    (buffer, start, end, cursor, leaf) => {
       const at = seq;
       seq += 1;
       if (suspects.has(at)) {
-        buffer[start - 1] = 0;
-        const hex = Buffer.from(leafHashInPlace(buffer.subarray(start - 1, end)), "latin1").toString("hex");
-        const message = `entry ${at} was changed: its leaf is ${hex.slice(0, 16)}…, another one was signed`;
+        const message = `entry ${at} was changed: its leaf is ${toHex(leaf).slice(0, 16)}…, another one was signed`;
         findings.push(finding("changed", { seq: at, place: placeOf(cursor), message }));
         return;
       }

@@ -1,6 +1,5 @@
-import type { EntryData, EntryKind } from "./entry.ts";
+import { MAX_ENTRY_BYTES, type EntryData, type EntryKind } from "./entry.ts";
 import { finding, type Finding, type Place } from "./finding.ts";
-import { leafHashInPlace } from "./merkle.ts";
 import { createHeadReader, type HeadReader } from "./verify-head.ts";
 import { createOrderCheck, NEEDS_DATA, type Step } from "./verify-order.ts";
 import { placeOf, type Cursor, type OnLine } from "./verify-segments.ts";
@@ -108,10 +107,9 @@ export function createReading(): Reading {
     sequence,
     findings,
     found,
-    onLine(buffer, start, end, at) {
-      const isEntry = head.read(buffer, start, end);
-      buffer[start - 1] = 0;
-      tree.push(leafHashInPlace(buffer.subarray(start - 1, end)));
+    onLine(buffer, start, end, at, leaf) {
+      const isEntry = end - start <= MAX_ENTRY_BYTES && head.read(buffer, start, end);
+      tree.push(leaf);
       last.segment = at.segment;
       last.line = at.line;
       last.offset = at.offset;

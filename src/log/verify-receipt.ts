@@ -8,7 +8,7 @@ import { verifyConsistency, verifyInclusion } from "./merkle-proof.ts";
 import { parseVerifierKey, type VerifierKey } from "./note.ts";
 import { isRevision, readPolicyPeople, type PolicyPeople } from "./policy-document.ts";
 import { parseReceipt, type Receipt } from "./receipt.ts";
-import { summarise, type ReceiptSummary, type VerifiedDecision } from "./receipt-summary.ts";
+import { summarise, type ReceiptSummary, type VerifiedDecision } from "./verify-summary.ts";
 import { createHeadReader } from "./verify-head.ts";
 import { createOrderCheck, type Step } from "./verify-order.ts";
 

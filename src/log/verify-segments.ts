@@ -1,13 +1,16 @@
-import { open, readdir, readFile } from "node:fs/promises";
+import { closeSync, openSync, readSync, statSync } from "node:fs";
+import { readdir, readFile } from "node:fs/promises";
+import { availableParallelism } from "node:os";
 import { join } from "node:path";
 import type { Place } from "./finding.ts";
+import { createLeafHasher, createThreadedLeafHasher, type Chunk, type LeafHasher } from "./leaf-hasher.ts";
+import { leafHashInPlace, type TreeHash } from "./merkle.ts";
 
-// Reads a log line by line, fast: no copy of a line, and the next chunk is read while this one is hashed. The byte
-// before each line is the reader's to overwrite (the newline of the line before), so that the leaf's 0x00
-// can stand there.
+// Reads a log line by line, fast: no copy of a line, and the bytes of one chunk are hashed while the next is read.
+// Reads block: the page cache answers in microseconds, and a thread's round trip would cost more.
 
-/** One line as it lies in the reader's buffer, without its newline; valid during the call only. */
-export type OnLine = (buffer: Buffer, start: number, end: number, at: Cursor) => void;
+/** One line as it lies in the reader's buffer, without its newline, and its leaf; valid during the call only. */
+export type OnLine = (buffer: Buffer, start: number, end: number, at: Cursor, leaf: TreeHash) => void;
 
 /** Where the line stands: one record for all lines, so whoever keeps it copies it with `placeOf`. */
 export interface Cursor {
@@ -26,8 +29,14 @@ export interface LinesRead {
 
 /** Small enough to stay in the processor's cache between reading and hashing. */
 const CHUNK = 512 * 1024;
+/** Big enough that telling the other thread of a chunk costs nothing. */
+const THREAD_CHUNK = 4 * 1024 * 1024;
 /** What is kept in front of a chunk for a line that began in the one before; an entry has at most 64 KiB. */
 const CARRY = 128 * 1024;
+/** How much is read before other work of the process gets its turn. */
+const TURN = 8 * 1024 * 1024;
+/** Logs below this are verified before a second thread has started. */
+const WORTH_A_THREAD = 64 * 1024 * 1024;
 const SEGMENT = /^\d{1,15}\.jsonl$/;
 
 /** Segment files of a log directory, in order. */
@@ -50,59 +59,95 @@ export async function readCheckpointFile(directory: string): Promise<string | nu
   }
 }
 
-/** Calls `onLine` for every line of every segment. `onChunk` gets the bytes read so far. */
+/** Calls `onLine` for every line of every segment, in order. `onChunk` gets the bytes read so far. */
 export async function readSegments(
   directory: string,
   names: readonly string[],
+  threads: 1 | 2 | "auto",
   onLine: OnLine,
   onChunk: (bytes: number) => void,
 ): Promise<LinesRead> {
-  // Two buffers take turns: one is read into while the lines of the other are hashed.
-  let buffer = Buffer.allocUnsafeSlow(CARRY + CHUNK);
-  let other = Buffer.allocUnsafeSlow(CARRY + CHUNK);
+  const sizes = names.map((name) => statSync(join(directory, name)).size);
+  const isBig = sizes.reduce((sum, size) => sum + size, 0) >= WORTH_A_THREAD && availableParallelism() > 1;
+  const inThread = threads === "auto" ? isBig : threads === 2;
+  const room = Math.min(inThread ? THREAD_CHUNK : CHUNK, Math.max(1, ...sizes));
+  const hasher = (inThread ? createThreadedLeafHasher : createLeafHasher)(CARRY + room);
+  let [chunk, other] = hasher.chunks;
   let total = 0;
+  let turn = 0;
   let torn: LinesRead["torn"] = null;
-  for (const name of names) {
-    const at: Cursor = { segment: name, line: 1, offset: 0 };
-    // A line does not go on in the next segment: what is left of one is torn, whatever follows.
-    let carried = 0;
-    const file = await open(join(directory, name), "r");
-    try {
-      let reading = file.read(buffer, CARRY, CHUNK, null);
-      for (;;) {
-        const { bytesRead } = await reading;
-        if (bytesRead === 0) break;
-        reading = file.read(other, CARRY, CHUNK, null);
-        carried = eachLine(buffer, CARRY - carried, CARRY + bytesRead, onLine, at);
-        buffer.copy(other, CARRY - carried, CARRY + bytesRead - carried, CARRY + bytesRead);
-        [buffer, other] = [other, buffer];
-        total += bytesRead;
-        onChunk(total);
+  try {
+    for (const name of names) {
+      const at: Cursor = { segment: name, line: 1, offset: 0 };
+      // A line does not go on in the next segment: what is left of one is torn, whatever follows.
+      let carried = 0;
+      let hashing: Chunk | null = null;
+      const file = openSync(join(directory, name), "r");
+      try {
+        for (;;) {
+          const bytes = readSync(file, chunk.buffer, CARRY, room, null);
+          if (bytes === 0) break;
+          const end = CARRY + bytes;
+          carried = findLines(chunk, CARRY - carried, end);
+          hasher.start(chunk);
+          if (hashing !== null) await handOn(hasher, hashing, onLine, at);
+          // Only now is the other chunk free.
+          chunk.buffer.copy(other.buffer, CARRY - carried, end - carried, end);
+          hashing = chunk;
+          [chunk, other] = [other, chunk];
+          total += bytes;
+          turn += bytes;
+          if (turn < TURN) continue;
+          turn = 0;
+          onChunk(total);
+          await new Promise((resume) => setImmediate(resume));
+        }
+        if (hashing !== null) await handOn(hasher, hashing, onLine, at);
+      } finally {
+        closeSync(file);
       }
-    } finally {
-      await file.close();
+      if (carried > 0) torn = { bytes: carried, place: placeOf(at) };
     }
-    if (carried > 0) torn = { bytes: carried, place: placeOf(at) };
+  } finally {
+    await hasher.close();
   }
+  onChunk(total);
   return { torn, bytes: total };
 }
 
-/** Hands on the whole lines from `start` to `end`; the number of bytes that are left of one. */
-function eachLine(buffer: Buffer, start: number, end: number, onLine: OnLine, at: Cursor): number {
+/** Notes where the lines from `start` to `end` stand; the number of bytes that are left of one. */
+function findLines(chunk: Chunk, start: number, end: number): number {
+  const { buffer, bounds } = chunk;
+  chunk.lines = 0;
+  const note = (from: number, to: number): void => {
+    // The newline of the line before, or a byte that nobody looks at.
+    buffer[from - 1] = 0;
+    bounds[chunk.lines * 2] = from;
+    bounds[chunk.lines * 2 + 1] = to;
+    chunk.lines += 1;
+  };
   // What was carried over holds no newline, so the search starts after it.
   for (let from = CARRY; ; from = start) {
     const newline = buffer.indexOf(0x0a, from);
     if (newline < 0 || newline >= end) break;
-    onLine(buffer, start, newline, at);
-    at.offset += newline + 1 - start;
-    at.line += 1;
+    note(start, newline);
     start = newline + 1;
   }
   if (end - start < CARRY) return end - start;
   // Longer than any entry can be: handed on as it is, which the caller will not take for one.
-  onLine(buffer, start, end, at);
-  at.offset += end - start;
+  note(start, end);
   return 0;
+}
+
+async function handOn(hasher: LeafHasher, chunk: Chunk, onLine: OnLine, at: Cursor): Promise<void> {
+  const leaf = await hasher.leaves(chunk);
+  for (let line = 0; line < chunk.lines; line += 1) {
+    const start = chunk.bounds[line * 2] as number;
+    const end = chunk.bounds[line * 2 + 1] as number;
+    onLine(chunk.buffer, start, end, at, leaf(line));
+    at.offset += end + 1 - start;
+    at.line += 1;
+  }
 }
 
 /** The same over lines that a store hands out. */
@@ -116,7 +161,8 @@ export async function readLines(
   for await (const { bytes } of lines) {
     if (bytes.length >= buffer.length) buffer = Buffer.allocUnsafeSlow(bytes.length + 1);
     buffer.set(bytes, 1);
-    onLine(buffer, 1, 1 + bytes.length, at);
+    buffer[0] = 0;
+    onLine(buffer, 1, 1 + bytes.length, at, leafHashInPlace(buffer.subarray(0, 1 + bytes.length)));
     at.offset += bytes.length + 1;
     at.line += 1;
     if (at.line % 4096 === 0) onChunk(at.offset);

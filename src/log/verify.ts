@@ -3,6 +3,6 @@
 
 export { FINDINGS, type Finding, type FindingCode, type Place } from "./finding.ts";
 export { parseReceipt, type Receipt } from "./receipt.ts";
-export type { DecisionSummary, ReceiptSummary } from "./receipt-summary.ts";
+export type { DecisionSummary, ReceiptSummary } from "./verify-summary.ts";
 export { verifyLog, type LogReport, type LogSource, type VerifyLogOptions } from "./verify-log.ts";
 export { verifyReceipt, type ReceiptReport, type VerifyReceiptOptions } from "./verify-receipt.ts";

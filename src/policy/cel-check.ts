@@ -29,13 +29,16 @@ export interface AstFacts {
   readonly hasComprehension: boolean;
 }
 
-const FUNCTIONS = new Set(["size", "has", "int", "double", "string"]);
+const FUNCTIONS = new Set(["size", "has"]);
 const METHODS = new Set(["startsWith", "endsWith", "contains", "size", "split", "regex", "glob"]);
 const LOOPS = new Set(["all", "exists", "exists_one", "filter", "map"]);
 const ELSEWHERE: Readonly<Record<string, string>> = {
   matches: "matches() can be made to run for seconds; use regex(), which can't",
   lowerAscii: 'lowerAscii() is not available; use regex("(?i)…")',
   upperAscii: 'upperAscii() is not available; use regex("(?i)…")',
+  // The engine reads int("") as 0, and "nan" is smaller and larger than nothing: both would slip through a limit.
+  int: "int() is not available; compare numbers as they are, and refuse texts by the tool's schema",
+  double: "double() is not available; compare numbers as they are, and refuse texts by the tool's schema",
   timestamp: "times are not available: the same call must always get the same verdict",
 };
 const MAX_PATTERN = 1_000;

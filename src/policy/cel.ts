@@ -9,7 +9,7 @@ import { isAnchored } from "./regex.ts";
 
 // The engine behind `when`: @marcbachmann/cel-js, thin enough to swap, with what it lacks added.
 //
-//   E1. Arguments come from an attacker. No condition may take more than milliseconds on them: patterns run on RE2
+//   E1. Arguments come from an attacker. Whatever they hold, a condition stays cheap: patterns run on RE2
 //       (no backtracking), texts and lists that a condition walks are capped, comprehensions don't nest.
 //   E2. What can be known wrong at load is refused at load: types, fields, functions, patterns.
 //   E3. An evaluation never throws. It gives true, false or an error, and the rule decides what an error means.

@@ -1,6 +1,6 @@
 import { canonicalJson } from "../base/canonical-json.ts";
 import { formatDuration } from "../base/duration.ts";
-import { implies } from "./evaluate.ts";
+import { demandsAsMuch } from "./evaluate.ts";
 import { globCovers } from "./glob.ts";
 import type { Policy } from "./policy.ts";
 import type { ApproveDocument, MatchDocument, PolicyDocument, RuleDocument } from "./resolve.ts";
@@ -221,8 +221,7 @@ function diffRules(a: PolicyDocument, b: PolicyDocument): PolicyDifference[] {
 function isWeakerToAdd(rule: RuleDocument, fallback: ApproveDocument | null): boolean {
   if (rule.mode === "shadow" || rule.verdict === "deny") return false;
   if (rule.verdict === "allow" || fallback === null) return true;
-  const demand = ({ by, quorum, assurance }: ApproveDocument) => ({ from: by, count: quorum, assurance });
-  return !implies(demand(rule.approve!), demand(fallback));
+  return !demandsAsMuch(rule.approve!, fallback);
 }
 
 function ruleText(rule: RuleDocument): string {

@@ -210,3 +210,13 @@ function joinClauses(clauses: readonly Clause[]): Clause[] {
 /** True where whoever meets `a` meets `b` too. */
 export const implies = (a: Clause, b: Clause): boolean =>
   a.count >= b.count && meets(a.assurance, b.assurance) && a.from.every((group) => b.from.includes(group));
+
+/** True where a hold with `a` instead of `b` asks for no less, in any respect. */
+export const demandsAsMuch = (a: ApproveDocument, b: ApproveDocument): boolean =>
+  implies(
+    { from: a.by, count: a.quorum, assurance: a.assurance },
+    { from: b.by, count: b.quorum, assurance: b.assurance },
+  ) &&
+  a.within_ms <= b.within_ms &&
+  a.execute_within_ms <= b.execute_within_ms &&
+  (a.execute === "when_attached" || b.execute === "on_approval");

@@ -4,7 +4,7 @@ import { globCovers, globMatcher, isGlob } from "./glob.ts";
 import { whyUnmeetable } from "./meetable.ts";
 import type { ToolFacts } from "./policy.ts";
 import type { ApproveDocument, MatchDocument, PolicyDocument, RuleDocument } from "./resolve.ts";
-import { implies } from "./evaluate.ts";
+import { demandsAsMuch } from "./evaluate.ts";
 import type { VerdictKind } from "./verdict.ts";
 
 // What is probably not meant. Everything here reads the resolved rules only: no solver, no guesses, and what it says
@@ -143,12 +143,3 @@ const coversField = (wide: readonly string[] | null, narrow: readonly string[] |
 
 const sameMatch = (a: RuleDocument, b: RuleDocument): boolean =>
   a.when === b.when && JSON.stringify(a.match) === JSON.stringify(b.match);
-
-const demandsAsMuch = (a: ApproveDocument, b: ApproveDocument): boolean =>
-  implies(
-    { from: a.by, count: a.quorum, assurance: a.assurance },
-    { from: b.by, count: b.quorum, assurance: b.assurance },
-  ) &&
-  a.within_ms <= b.within_ms &&
-  a.execute_within_ms <= b.execute_within_ms &&
-  (a.execute === "when_attached" || b.execute === "on_approval");

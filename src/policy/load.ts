@@ -1,6 +1,7 @@
 import type { JsonObject } from "../base/canonical-json.ts";
 import { digestJson } from "../base/digest.ts";
 import { err, ok, type Result } from "../base/result.ts";
+import { nearest } from "../base/suggest.ts";
 import {
   byPlace,
   formatSourceError,
@@ -173,6 +174,20 @@ function lintTests(
     ];
     for (const id of named)
       if (!ids.has(id)) errors.push(source.error(["tests", i, "expect"], `no rule "${id}"`));
+    const names = [
+      ["agent", "agent", call.agent, Object.keys(raw.agents)],
+      [
+        "principal",
+        "person or service",
+        call.principal,
+        [...Object.keys(raw.people), ...Object.keys(raw.services)],
+      ],
+    ] as const;
+    for (const [key, what, name, all] of names) {
+      if (name === undefined || all.includes(name)) continue;
+      const suggestion = nearest(name, all);
+      errors.push(source.error(["tests", i, "call", key], `no ${what} "${name}"`, { suggestion }));
+    }
     if (call.environment !== undefined && call.targets !== undefined) {
       errors.push(
         source.error(

@@ -22,10 +22,22 @@ export interface RequestRecord {
   newestSeq: number;
 }
 
+/** What is left of a closed request: who asked, under which keys, and its last entry. */
+export interface Ending {
+  readonly requester: RequestEntries["request.received"]["requester"];
+  readonly keys: readonly KeyHold[];
+  readonly last: Entry;
+}
+
 export interface RequestsState {
   readonly open: Map<RequestId, RequestRecord>;
   /** Closed, oldest first. */
   readonly recent: Map<RequestId, RequestSummary>;
+  /**
+   * How the newest closed requests ended, so that a caller is answered without reading the log. Not in snapshots:
+   * after a restart the log answers.
+   */
+  readonly endings: Map<RequestId, Ending>;
   /** Open requests by `principal agent`, for the cap on open requests. */
   readonly openBy: Map<string, number>;
 }
@@ -46,7 +58,7 @@ export const isClosedPhase = (phase: Phase): boolean => CLOSED.has(phase);
 export const requesterKey = (principal: string, agent: string): string => `${principal} ${agent}`;
 
 export const requestsReducer: Reducer<RequestsState> = {
-  init: () => ({ open: new Map(), recent: new Map(), openBy: new Map() }),
+  init: () => ({ open: new Map(), recent: new Map(), endings: new Map(), openBy: new Map() }),
 
   apply(state, entry) {
     if (!isId("req", entry.subject)) return;
@@ -164,13 +176,19 @@ function close(state: RequestsState, record: RequestRecord, entry: Entry): void 
   state.open.delete(record.id);
   count(state, record, -1);
   remember(state, summaryOf(record, reasonCodeOf(entry)));
+  state.endings.set(record.id, { requester: record.received.requester, keys: record.keys, last: entry });
+  forgetOldest(state.endings);
 }
 
 function remember(state: RequestsState, summary: RequestSummary): void {
   state.recent.set(summary.id, summary);
-  for (const oldest of state.recent.keys()) {
-    if (state.recent.size <= RECENT) break;
-    state.recent.delete(oldest);
+  forgetOldest(state.recent);
+}
+
+function forgetOldest(newest: Map<RequestId, unknown>): void {
+  for (const oldest of newest.keys()) {
+    if (newest.size <= RECENT) break;
+    newest.delete(oldest);
   }
 }
 

@@ -23,8 +23,8 @@ export interface GatewayParts {
   readonly around: Pick<Surroundings, "account">;
   readonly version: string;
   readonly now: () => number;
-  /** What `GET /requests/:id/receipt` answers with. */
-  readonly buildReceipt: (home: Home, request: RequestId) => Promise<string>;
+  /** The text of what proves one request offline. */
+  readonly receipt: (home: Home, request: RequestId) => Promise<string>;
 }
 
 /** How often a process that is not the steward looks whether it can become it. */
@@ -48,6 +48,10 @@ export async function startGateway(parts: GatewayParts): Promise<Gateway> {
     );
   }
   const [mcpToken, apiToken] = [await localToken(dataDir, "csm"), await localToken(dataDir, "csa")];
+  const failed = async (error: unknown, ...opened: readonly { close(): Promise<void> }[]): Promise<never> => {
+    for (const listener of opened) await listener.close();
+    throw error;
+  };
   const mcp = await startMcpHttp({
     gate: home.gate,
     listener: listeners.mcp,
@@ -58,17 +62,16 @@ export async function startGateway(parts: GatewayParts): Promise<Gateway> {
   });
   const api = await startApi({
     home,
+    receipt: (request) => parts.receipt(home, request),
     listener: listeners.api,
     authenticate: createBearer([{ name: "local", tokenSha256: tokenSha256(apiToken) }]),
-    receipt: (request) => parts.buildReceipt(home, request),
     log: home.log,
-  }).catch(async (error: unknown) => {
-    await mcp.close();
-    throw error;
-  });
+  }).catch((error: unknown) => failed(error, mcp));
+  await announce(dataDir, { owner: thisOwner(parts.now()), mcp: mcp.url, api: api.url }).catch(
+    (error: unknown) => failed(error, mcp, api),
+  );
   // Only now: a gateway that could not listen ends without having run or expired anything.
   const stopSteward = keepSteward(home);
-  await announce(dataDir, { owner: thisOwner(parts.now()), mcp: mcp.url, api: api.url });
   return {
     mcp: mcp.url,
     api: api.url,

@@ -33,8 +33,10 @@ export async function findRunning(dataDir: string, now: number): Promise<Running
 
 /** Takes the announcement back if it is still this process's own. */
 export async function withdrawAnnouncement(dataDir: string): Promise<void> {
-  const running = await readFile(path(dataDir), "utf8").catch(() => null);
-  if (running === null) return;
-  const { owner } = JSON.parse(running) as Running;
-  if (owner.pid === process.pid) await rm(path(dataDir), { force: true });
+  try {
+    const { owner } = JSON.parse(await readFile(path(dataDir), "utf8")) as Running;
+    if (owner.pid === process.pid) await rm(path(dataDir), { force: true });
+  } catch {
+    // Gone, or not ours to read: a hint that is wrong is seen by its dead process.
+  }
 }

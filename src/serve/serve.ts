@@ -1,6 +1,8 @@
-import type { LogTools, Serving } from "../cli/parts.ts";
+import type { Serving } from "../cli/parts.ts";
 import type { ListenAddress } from "../config/config-file.ts";
 import type { Surroundings } from "../config/environment.ts";
+import type { RequestId } from "../base/id.ts";
+import type { Home } from "../gate/home.ts";
 import type { Settings } from "../config/settings.ts";
 import type { Caller } from "../request/principal.ts";
 import { operationsLog, type OpenedHome } from "../compose.ts";
@@ -23,7 +25,8 @@ export interface ServeParts {
   /** Settings of a home by its directory alone. */
   readonly settingsOf: (home: string) => Promise<Settings>;
   readonly initHome: (settings: Settings) => Promise<unknown>;
-  readonly buildReceipt: LogTools["buildReceipt"];
+  /** The text of what proves one request offline. */
+  readonly receipt: (home: Home, request: RequestId) => Promise<string>;
   /** How this program is started again: `["node", "/…/countersign.js"]`. */
   readonly self: readonly string[];
 }
@@ -32,6 +35,14 @@ export async function serve(parts: ServeParts, what: Exclude<Serving, { kind: "d
   switch (what.kind) {
     case "mcp":
       return serveMcp(parts, what.settings);
+    case "shim":
+      await runShim({
+        url: mcpEndpoint(what.url),
+        token: what.token,
+        ...(what.agent === null ? {} : { agent: what.agent }),
+        log: operationsLog({ logLevel: "info" }),
+      });
+      return 0;
     case "start":
       return serveUntilStopped(parts, what.settings, null);
     case "start_demo": {
@@ -43,6 +54,10 @@ export async function serve(parts: ServeParts, what: Exclude<Serving, { kind: "d
     }
   }
 }
+
+/** `http://host:port` means its MCP endpoint. */
+const mcpEndpoint = (url: string): string =>
+  /^https?:\/\/[^/]+\/?$/.test(url) ? new URL("/mcp", url).href : url;
 
 const addressText = ({ host, port }: ListenAddress): string =>
   `${host.includes(":") ? `[${host}]` : host}:${port}`;

@@ -45,17 +45,17 @@ describe("listings", () => {
     expect((await run(["requests"])).stdout).toBe("no request yet\n");
   });
 
-  test("what waits is listed by deadline, in one line each that fits", async () => {
+  test("what waits is listed by deadline, in lines that fit", async () => {
     const later = home.ask({ withinMs: 3_600_000 });
     const sooner = home.ask({ withinMs: 60_000, preview: { summary: `deploy ${"very ".repeat(60)}long` } });
     const { stdout } = await run(["pending"]);
     const lines = stdout.trimEnd().split("\n");
-    expect(lines).toHaveLength(3);
-    expect(lines[0]).toMatch(/^CODE +LEFT +NEEDS +AGENT +WHAT$/);
+    expect(lines[0]).toMatch(/^CODE +LEFT +NEEDS +AGENT$/);
     expect(lines[1]).toContain(sooner.code);
-    expect(lines[2]).toContain(later.code);
+    expect(lines.at(-2)).toContain(later.code);
     for (const line of lines) expect(line.length).toBeLessThanOrEqual(80);
-    expect(lines[1]).toMatch(/…\d+…/);
+    // The summary stands whole under its line.
+    expect(stdout.replace(/\s+/g, " ")).toContain(`deploy ${"very ".repeat(60)}long`);
   });
 
   test.each(["pending", "requests", "show", "log list"])(
@@ -97,12 +97,8 @@ describe("listings", () => {
     home.settle(first.request, "done");
     home.settle(second.request, "denied");
     const { stdout } = await run(["requests"]);
-    expect(
-      stdout
-        .split("\n")
-        .slice(1, 3)
-        .map((line) => line.split(" ")[0]),
-    ).toEqual(["denied", "done"]);
+    const states = stdout.split("\n").filter((line) => /^(denied|done) /.test(line));
+    expect(states.map((line) => line.split(" ")[0])).toEqual(["denied", "done"]);
   });
 });
 
@@ -320,7 +316,9 @@ describe("the log", () => {
         ok: text.startsWith("receipt"),
         request: "req_1",
         key: options.key ?? "own",
+
         findings: [],
+        summary: null,
       }),
     };
     const file = join(root, "r.json");

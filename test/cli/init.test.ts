@@ -84,10 +84,10 @@ describe.skipIf(missing !== null)(`init ${missing ?? ""}`, () => {
     expect(exitCode).toBe(0);
     await expect(
       (await read("policy.yaml")).replaceAll(/SHA256:[A-Za-z0-9+/]{43}/g, "SHA256:FINGERPRINT"),
-    ).toMatchFileSnapshot("golden/init-solo-policy.yaml");
+    ).toMatchFileSnapshot("golden/init-solo-policy.txt");
     await expect(
       (await read("countersign.yaml")).replaceAll(/[0-9a-f]{64}/g, "TOKEN_SHA256"),
-    ).toMatchFileSnapshot("golden/init-countersign.yaml");
+    ).toMatchFileSnapshot("golden/init-countersign.txt");
     expect(await read("policy.yaml")).toContain(keys.fingerprint("id_ed25519"));
     expect(stdout).toContain("the-log-key");
     expect(made[0]).toMatchObject({
@@ -211,7 +211,7 @@ describe.skipIf(missing !== null)(`init ${missing ?? ""}`, () => {
     fails = null;
     const { exitCode, stderr } = await run([]);
     expect(exitCode).toBe(0);
-    expect(stderr).toContain("finishing the home that was begun");
+    expect(stderr).toContain("finished the home that was begun");
     expect(await read("countersign.yaml")).toBe(before);
     expect(made).toHaveLength(1);
   });

@@ -96,7 +96,7 @@ test("the order is the one of every channel, and the agent's words come last (de
   const places = [
     "DESTROY 1 database",
     "effect      destructive",
-    "counts      1 delete",
+    "counts      delete 1",
     "reversible  no",
     "asked by    agent claude-desktop",
     "you would be approval 1 of 1 from security",

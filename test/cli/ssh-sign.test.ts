@@ -1,5 +1,5 @@
 import { execFileSync, spawn } from "node:child_process";
-import { chmodSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { chmodSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { readdir } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -9,14 +9,12 @@ import {
   chooseKey,
   listLocalKeys,
   localKeyAt,
-  parsePublicLine,
   type LocalKey,
   type SshSurroundings,
 } from "../../src/consent/channels/cli/ssh-key.ts";
 import { signWithSsh, type SignRequest } from "../../src/consent/channels/cli/ssh-sign.ts";
-import { sshsigFingerprint } from "../../src/consent/channels/cli/sshsig.ts";
 import { SSHSIG_NAMESPACE, statementBytes, type Statement } from "../../src/consent/statement.ts";
-import { CountersignError } from "../../src/errors.ts";
+import type { CountersignError } from "../../src/errors.ts";
 import type { Person } from "../../src/policy/policy.ts";
 import { createKeyDir, missingSshKeygen, opensshVerifies, type KeyDir } from "../support/ssh-keys.ts";
 
@@ -74,7 +72,6 @@ describe.skipIf(missing !== null)(`signing with the real ssh-keygen ${missing ??
     async (name) => {
       const signature = await sign(await at(name));
       expect(opensshVerifies(keys, name, SSHSIG_NAMESPACE, bytes, signature)).toBe(true);
-      expect(sshsigFingerprint(signature)).toBe(keys.fingerprint(name));
       expect(opensshVerifies(keys, name, "adoption@countersign.dev", bytes, signature)).toBe(false);
       const flipped = statementBytes({ ...statement, decision: "deny" });
       expect(opensshVerifies(keys, name, SSHSIG_NAMESPACE, flipped, signature)).toBe(false);
@@ -195,24 +192,6 @@ describe.skipIf(missing !== null)(`signing with the real ssh-keygen ${missing ??
       hint: expect.stringContaining("--signature FILE") as string,
     });
   });
-
-  test("only what is a public key of this form is read", () => {
-    const line = readFileSync(join(keys.dir, "id_ed25519.pub"), "utf8");
-    expect(parsePublicLine(line)?.type).toBe("ssh-ed25519");
-    expect(parsePublicLine(line.replace("ssh-ed25519", "ssh-rsa"))).toBeUndefined();
-    expect(parsePublicLine("ssh-ed25519 AAAA")).toBeUndefined();
-    expect(parsePublicLine("-----BEGIN OPENSSH PRIVATE KEY-----")).toBeUndefined();
-    expect(parsePublicLine(`command="x" ${line}`)).toBeUndefined();
-  });
-});
-
-test.each([
-  ["nothing", ""],
-  ["text", "approved!"],
-  ["another armour", "-----BEGIN PGP SIGNATURE-----\nAAAA\n-----END PGP SIGNATURE-----\n"],
-  ["a truncated body", "-----BEGIN SSH SIGNATURE-----\nU1NIU0lHAAAAAQAAADMA\n-----END SSH SIGNATURE-----\n"],
-])("%s is not taken for an SSH signature", (_what, text) => {
-  expect(() => sshsigFingerprint(text)).toThrow(CountersignError);
 });
 
 describe("which key", () => {

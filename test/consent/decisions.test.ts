@@ -251,6 +251,26 @@ test("the person of solo: may approve their own agent where one person is asked,
   expect(await decide(world, world.home, safe, "ana")).toMatchObject(refusedAs("self_approval"));
 });
 
+test("a solo approval over the API takes a key that verifies its user: nobody saw a passphrase asked (C6)", async () => {
+  await start({ head: "solo: ana\npolicy_change: { by: [sre], quorum: 1, assurance: A2 }" });
+  const { request } = world.home.desk.find(await hold());
+  const hand = async (decision: "approve" | "deny") => {
+    const statement = await world.home.desk.draft(request, {
+      decision,
+      person: "ana",
+      reason: null,
+      log: null,
+    });
+    const signature = sign(world, "ana", statement);
+    return world.home.desk.decide(statement, { kind: "sshsig", signature, fingerprint: "", channel: "api" });
+  };
+  expect(await hand("approve")).toMatchObject({
+    ok: true,
+    value: { state: "not_counted", code: "assurance_too_low" },
+  });
+  expect(await hand("deny")).toMatchObject({ ok: true, value: { state: "denied" } });
+});
+
 test("a hold that nobody could answer is denied at once (C7)", async () => {
   // eva's robot asks for dee: both of `security` are involved, and one of them would have to approve.
   await start({

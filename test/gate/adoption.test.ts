@@ -1,4 +1,4 @@
-import { readFile, writeFile } from "node:fs/promises";
+import { readFile, rm, writeFile } from "node:fs/promises";
 import { afterEach, expect, test } from "vitest";
 import { ADOPTION_NAMESPACE, adoptionBytes } from "../../src/policy/adoption-statement.ts";
 import { CALLER, callTool, decide, makeWorld, ticketOf, type World } from "../support/world.ts";
@@ -128,4 +128,15 @@ test("a removed owner or a disabled principal makes an open request stale (C1)",
   await expect
     .poll(async () => (await world.home.gate.wait(ticket, CALLER, noWait)).status, { timeout: 5_000 })
     .toBe("refused");
+});
+
+test("a policy file that is gone changes nothing and is reported once", async () => {
+  await start({ steward: true });
+  const before = world.home.adoption.current().revision;
+  await rm(world.settings.policyFile);
+  await expect
+    .poll(async () => (await world.home.store.newestEntries(1))[0], { timeout: 5_000 })
+    .toMatchObject({ kind: "policy.proposed", data: { revision: null } });
+  expect(world.home.adoption.current().revision).toBe(before);
+  await expect(world.home.adoption.adopt([])).rejects.toMatchObject({ code: "POLICY_INVALID" });
 });

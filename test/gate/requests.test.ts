@@ -41,7 +41,10 @@ test("a re-sent call after done does not run again, by call id and, without one,
   const log = { book: "log", text: "once" };
   const first = await callTool(world.home, "write_note", log, { callId: "toolu_1", holdMs: 5_000 });
   expect(first).toMatchObject({ status: "done" });
-  expect(await callTool(world.home, "write_note", log, { callId: "toolu_1" })).toEqual(first);
+  expect(await callTool(world.home, "write_note", log, { callId: "toolu_1" })).toEqual({
+    ...first,
+    repeats: expect.stringMatching(/^\d{4}-/) as string,
+  });
   expect(world.notes.runs).toHaveLength(1);
   expect(
     await callTool(world.home, "write_note", { ...log, text: "other" }, { callId: "toolu_1" }),
@@ -246,4 +249,18 @@ test("no secret of the arguments stands in an entry (L3)", async () => {
   ticketOf(await callTool(world.home, "write_note", { book: "ledger", text: `key ${secret}` }));
   const log = await readFile(join(world.settings.dataDir, "log", "000001.jsonl"), "utf8");
   expect(log).not.toContain(secret);
+});
+
+test("a wall clock set back lengthens no deadline that the gateway has been watching (C5, G3)", async () => {
+  const clock = createFakeClock();
+  await start({ clock });
+  const ticket = ticketOf(await callTool(world.home, "write_note", ledger));
+  clock.advance(29 * 60_000);
+  clock.setWall(clock.now() - 29 * 60_000);
+  clock.advance(60_001);
+  expect(await decide(world, world.home, ticket, "ben")).toMatchObject({
+    ok: false,
+    error: { code: "expired" },
+  });
+  expect(await world.home.gate.wait(ticket, CALLER, noWait)).toMatchObject({ code: "expired" });
 });

@@ -363,13 +363,9 @@ test("a file that is no receipt is refused with what is wrong", () => {
 });
 
 test("lines of any shape never crash the verifier", async () => {
-  for (const data of [
-    null,
-    7,
-    {},
-    { question: {} },
-    { question: { targets: 1 }, requirement: { clauses: 2 } },
-  ]) {
+  const verdicts: boolean[] = [];
+  const shapes = [null, 7, {}, { question: {} }, { question: { targets: 1 }, requirement: { clauses: 2 } }];
+  for (const data of shapes) {
     for (const kind of [
       "request.received",
       "request.planned",
@@ -383,8 +379,11 @@ test("lines of any shape never crash the verifier", async () => {
       odd.planned(one, "hold");
       odd.asked(one);
       odd.log.append({ kind: kind as "throttled", subject: one, policy: odd.revision, data: data as never });
+      // Building reads some of it too; whoever forges a receipt builds it himself.
       const built = await receiptOf(odd, { withBlobs: false }).catch(() => null);
-      if (built !== null) expect(verify(built, odd).ok).toBe(false);
+      if (built !== null) verdicts.push(verify(built, odd).ok);
     }
   }
+  expect(verdicts.length).toBeGreaterThan(10);
+  expect(verdicts).not.toContain(true);
 });

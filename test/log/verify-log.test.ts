@@ -62,11 +62,53 @@ test("a log that nobody touched verifies, in one segment or in many, from files 
   expect(stored).toMatchObject({ ok: true, entries: lines.length, findings: [] });
 });
 
+test("a second thread finds what one thread finds", async () => {
+  for (const perSegment of [7, 59]) {
+    const whole = await verifyLines(lines, { perSegment, threads: 2 });
+    expect(whole).toEqual(await verifyLines(lines, { perSegment, threads: 1 }));
+    expect(whole).toMatchObject({ ok: true, entries: lines.length });
+    const damaged = lines.toSpliced(20, 1).with(30, (lines[31] as string).replace("web", "wee"));
+    const report = await verifyLines(damaged, { perSegment, threads: 2 });
+    expect(report).toEqual(await verifyLines(damaged, { perSegment, threads: 1 }));
+    expect(report.ok).toBe(false);
+  }
+});
+
+test("lines of every length are found, across chunks and beyond what an entry may have", async () => {
+  const path = directory();
+  const long = createStory();
+  long.open();
+  for (const length of [1, 100, 60_000, 65_000, 65_300, 200, 130_000, 700_000, 3, 50]) {
+    const data = { principal: "x".repeat(length), agent: "b", count: 1, limit: "c" };
+    long.log.append({ kind: "throttled", subject: "log", policy: null, data });
+  }
+  long.log.writeTo(path);
+  for (const threads of [1, 2] as const) {
+    const report = await verifyLog(path, { key: long.log.signer.vkey, threads });
+    expect(report.findings[0]).toMatchObject({ code: "changed", seq: 8, place: { line: 9 } });
+  }
+  const upTo = long.log.lines.slice(0, 8);
+  long.log.writeTo(path, { lines: upTo, checkpoint: long.log.checkpoint(8) });
+  for (const threads of [1, 2] as const) {
+    expect(await verifyLog(path, { key: long.log.signer.vkey, threads })).toMatchObject({
+      ok: true,
+      entries: 8,
+    });
+  }
+});
+
 test("progress is told in bytes, up to the whole", async () => {
   const seen: number[] = [];
   const report = await verifyLines(lines, { perSegment: 10, onProgress: (bytes) => void seen.push(bytes) });
   expect(seen.at(-1)).toBe(report.bytes);
   expect([...seen].sort((a, b) => a - b)).toEqual(seen);
+});
+
+test("a log that a gateway goes on writing while it is read is not taken for truncated", async () => {
+  const path = directory();
+  story.log.writeTo(path, { lines: lines.slice(0, 50), checkpoint: story.log.checkpoint(50) });
+  const onProgress = (): void => writeFileSync(join(path, "checkpoint"), story.log.checkpoint());
+  expect(await verifyLog(path, { key, onProgress })).toMatchObject({ ok: true, findings: [], entries: 50 });
 });
 
 describe("damage to lines", () => {

@@ -85,6 +85,8 @@ test("a condition has no functions but ours", () => {
     "times are not available",
   );
   expect(errors('args.s.lowerAscii() == "x"')).toEqual(['lowerAscii() is not available; use regex("(?i)…")']);
+  expect(errors("int(args.s) > 1").at(0)).toContain("int() is not available");
+  expect(errors("string(args.n) == args.s")).toEqual(["no function string()"]);
   expect(errors('args.s.startWith("x")')).toEqual(["no function startWith(); did you mean startsWith?"]);
   expect(errors('args.a == b"x"')).toEqual(["bytes and unsigned numbers are not available"]);
   expect(errors("args.a == 1u")).toEqual(["bytes and unsigned numbers are not available"]);
@@ -111,8 +113,6 @@ test("whole numbers compare and add up, whatever JSON calls them", () => {
   expect(outcome("args.n in [1, 2]", { n: 2 })).toBe("true");
   expect(outcome("args.list == [1, 2]", { list: [1, 2] })).toBe("true");
   expect(outcome('args.o == {"a": 1}', { o: { a: 1 } })).toBe("true");
-  expect(outcome("double(args.n) * 2.0 > 1.0", { n: 1 })).toBe("true");
-  expect(outcome('int(args.s) == 4 && string(args.n) == "1"', { s: "4", n: 1 })).toBe("true");
 });
 
 test("a condition that gives no truth value is an error", () => {
@@ -122,7 +122,6 @@ test("a condition that gives no truth value is an error", () => {
   expect(outcome("args.a ? true : false", { a: 1 })).toBe("invalid_condition_type");
   expect(outcome("args.l[3] == 1", { l: [1] })).toBe("index_out_of_bounds");
   expect(outcome("1 / args.n == 1", { n: 0 })).toBe("division_by_zero");
-  expect(outcome("int(args.s) == 1", { s: "x" })).not.toBe("false");
 });
 
 test("no message repeats a value of the call (L3)", () => {
@@ -131,9 +130,8 @@ test("no message repeats a value of the call (L3)", () => {
     'args.m[args.k] == "x"',
     "args.k > 1",
     "args.k",
-    "int(args.k) == 1",
     "args.k.all(x, x == 1)",
-    "double(args.k) > 1.0",
+    "args.k + 1 > 1",
     "args.l[0].a == 1",
   ]) {
     const verdict = loadRules(rule(when)).evaluate(input({ args: { k: secret, m: {}, l: [secret] } }));

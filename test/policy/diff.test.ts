@@ -32,7 +32,7 @@ test("knows which direction is weaker", () => {
   const widen = (text: string): string[] =>
     rules(text, text.replace("environment: prod", "environment: [prod, demo]"));
   expect(widen(HOLD)).toEqual(["weaker rule h: match.environment prod -> demo, prod"]);
-  expect(widen(HOLD.replace("[sre, security]", "sre").replace("A3", "A2"))).toEqual([
+  expect(widen(HOLD.replace("[sre, security]", "sre").replace("A3", "A2").replace("1h", "5m"))).toEqual([
     "       rule h: match.environment prod -> demo, prod",
   ]);
   expect(changed("environment: prod", "environment: prod, agent: coder")).toBe(

@@ -75,7 +75,17 @@ test("a report counts", () => {
   ]);
 });
 
-test("a test about a rule that is not there does not load", () => {
-  const text = `${policyText(RULES)}tests:\n  - { it: x, call: { tool: q }, expect: { verdict: hold, rule: lok } }\n`;
-  expect(loadErrors(text)).toEqual(['policy.yaml:18:41 tests[0].expect: no rule "lok"']);
+test("a test about a rule, agent or person that is not there does not load", () => {
+  const errors = (test: string): string[] =>
+    loadErrors(`${policyText(RULES)}tests:\n  - { it: x, ${test} }\n`);
+  expect(errors("call: { tool: q }, expect: { verdict: hold, rule: lok }")).toEqual([
+    'policy.yaml:18:41 tests[0].expect: no rule "lok"',
+  ]);
+  expect(errors("call: { tool: q, agent: codr, principal: anna }, expect: { verdict: hold }")).toEqual([
+    'policy.yaml:18:38 tests[0].call.agent: no agent "codr"; did you mean coder?',
+    'policy.yaml:18:55 tests[0].call.principal: no person or service "anna"; did you mean ana?',
+  ]);
+  expect(errors("call: { tool: q, environment: a, targets: [] }, expect: { verdict: hold }")).toEqual([
+    "policy.yaml:18:44 tests[0].call.environment: environment is short for targets; give one of them",
+  ]);
 });

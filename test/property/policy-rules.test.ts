@@ -1,46 +1,11 @@
 import fc from "fast-check";
 import { expect, test } from "vitest";
-import { implies } from "../../src/policy/evaluate.ts";
-import type { Policy, PolicyInput, Verdict } from "../../src/policy/policy.ts";
-import type { Requirement, VerdictKind } from "../../src/policy/verdict.ts";
-import { load, policyText } from "../support/policy.ts";
-import {
-  anyInput,
-  HEAD,
-  rulesYaml,
-  ruleText,
-  secondPass,
-  withIds,
-  type RuleText,
-} from "../support/policy-arbitrary.ts";
+import type { PolicyInput, Verdict } from "../../src/policy/policy.ts";
+import { anyInput, ruleText, secondPass, withIds, type RuleText } from "../support/policy-arbitrary.ts";
+import { expectNoLooser, policyOf, RANK } from "../support/policy-strictness.ts";
 
 const RUNS = { numRuns: 300 };
 const rules = fc.array(ruleText(), { maxLength: 6 });
-
-function policyOf(texts: readonly (RuleText & { id: string })[]): Policy {
-  const text = policyText(rulesYaml(texts), HEAD).replace(
-    "agents: {",
-    "agents: { helper: { owners: [ana] },",
-  );
-  return load(texts.length === 0 ? text.replace(/rules:\s*$/, "") : text, null);
-}
-
-const RANK: Record<VerdictKind, number> = { allow: 0, hold: 1, deny: 2 };
-
-/** Whatever meets `b` meets `a` too. */
-const asksNoMore = (a: Requirement, b: Requirement): boolean =>
-  a.clauses.every((clause) => b.clauses.some((stricter) => implies(stricter, clause))) &&
-  a.withinMs >= b.withinMs &&
-  a.executeWithinMs >= b.executeWithinMs &&
-  (b.execute === "when_attached" || a.execute === "on_approval") &&
-  a.masks.every((mask) => b.masks.includes(mask));
-
-function expectNoLooser(before: Verdict, after: Verdict): void {
-  expect(RANK[after.verdict]).toBeGreaterThanOrEqual(RANK[before.verdict]);
-  if (before.verdict === "hold" && after.verdict === "hold") {
-    expect(asksNoMore(before.requirement!, after.requirement!)).toBe(true);
-  }
-}
 
 const outcome = (verdict: Verdict): object => ({
   ...verdict,

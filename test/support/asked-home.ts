@@ -82,6 +82,7 @@ rules: []
       const verified = verifySshSignature({ armoured, message, namespace });
       return verified.ok ? { fingerprint: verified.value.fingerprint, sk: verified.value.sk } : null;
     },
+    isPastDeadline: (consent) => Date.now() >= consent.deadline,
     clockIsBehind: () => false,
   });
 

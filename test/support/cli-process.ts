@@ -1,7 +1,7 @@
 import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { digestJson } from "../../src/base/digest.ts";
-import { fingerprintOf, parsePublicLine } from "../../src/consent/channels/cli/ssh-key.ts";
+import { parseSshPublicKeyLine } from "../../src/base/ssh-key.ts";
 import { runCli } from "../../src/cli/run-cli.ts";
 import { readSurroundings } from "../../src/config/environment.ts";
 import { cliParts } from "./cli-run.ts";
@@ -20,10 +20,10 @@ const userHome = env("HOME");
 const fingerprints = (around.env["ANA"] ?? "")
   .split(" ")
   .filter((name) => name !== "")
-  .flatMap((name) => {
-    const key = parsePublicLine(readFileSync(join(userHome, ".ssh", `${name}.pub`), "utf8"));
-    return key === undefined ? [] : [fingerprintOf(key.blob)];
-  });
+  .map(
+    (name) =>
+      parseSshPublicKeyLine(readFileSync(join(userHome, ".ssh", `${name}.pub`), "utf8").trim()).fingerprint,
+  );
 const home = createScriptedHome({
   policy: scriptedPolicy({ people: [person("ana", fingerprints)], groups: { sre: ["ana"] }, solo: "ana" }),
 });

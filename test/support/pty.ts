@@ -58,8 +58,9 @@ export function inPty(
         look();
       }, 150);
     };
-    child.stdout.on("data", (chunk: Buffer) => {
-      screen += chunk.toString("utf8");
+    child.stdout.setEncoding("utf8");
+    child.stdout.on("data", (chunk: string) => {
+      screen += chunk;
       look();
     });
     child.once("error", reject);

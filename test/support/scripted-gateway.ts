@@ -1,5 +1,5 @@
 import { createServer, type IncomingMessage } from "node:http";
-import { writeFile } from "node:fs/promises";
+import { rename, writeFile } from "node:fs/promises";
 import type { AddressInfo } from "node:net";
 import pino from "pino";
 import { tokenSha256, createBearer } from "../../src/transport/http/bearer.ts";
@@ -44,11 +44,17 @@ async function startControl(dir: string): Promise<() => void> {
     });
   });
   await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
-  await writeFile(`${dir}/control`, String((server.address() as AddressInfo).port));
+  await announce(`${dir}/control`, String((server.address() as AddressInfo).port));
   return () => {
     server.close();
     server.closeAllConnections();
   };
+}
+
+/** Whole or not at all: whoever waits for the file may read it the moment it is there. */
+async function announce(path: string, text: string): Promise<void> {
+  await writeFile(`${path}.new`, text);
+  await rename(`${path}.new`, path);
 }
 
 async function readAll(request: IncomingMessage): Promise<string> {
@@ -75,7 +81,7 @@ if (mode === "stdio" && where !== undefined) {
     version: "0.0.0",
     log,
   });
-  await writeFile(`${where}/url`, http.url);
+  await announce(`${where}/url`, http.url);
   await new Promise((resolve) => process.once("SIGTERM", resolve));
   await http.close(1_000);
   stop();

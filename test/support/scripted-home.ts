@@ -9,7 +9,7 @@ import { digestJson, type Digest } from "../../src/base/digest.ts";
 import type { LogId, RequestId } from "../../src/base/id.ts";
 import { err, ok } from "../../src/base/result.ts";
 import type { Settings } from "../../src/config/settings.ts";
-import { sshsigFingerprint } from "../../src/consent/channels/cli/sshsig.ts";
+import { verifySshSignature } from "../../src/base/sshsig.ts";
 import type { DecisionAnswer, Desk, OpenQuestion, Quorum } from "../../src/consent/desk.ts";
 import { DECISION_REFUSALS, type DecisionRefusalCode, type Proof } from "../../src/consent/entries.ts";
 import { codeOf, questionDigest, type Question } from "../../src/consent/question.ts";
@@ -77,6 +77,9 @@ export function scriptedPolicy(parts: {
     services: new Set(),
     solo: parts.solo ?? null,
     adopt: "signed",
+    masks: new Map(),
+    warnings: [],
+    tests: [],
     policyChange: { by: ["sre"], quorum: 1, assurance: "A2" },
     evaluate: () => misuse("evaluate a policy"),
     explain: () => misuse("explain a policy"),
@@ -197,10 +200,17 @@ export function createScriptedHome(parts: {
     async decide(statement, proof) {
       const one = [...open.values()].find(({ digest }) => digest === statement.question);
       if (one === undefined) return refused("already_settled");
-      if (proof.fingerprint !== sshsigFingerprint(proof.signature))
-        throw new Error("the proof names another key than the signature");
       if (!verifies(proof.signature, statementBytes(statement), SSHSIG_NAMESPACE)) {
         throw new CountersignError("SIGNATURE_INVALID", "the signature does not verify");
+      }
+      const { signature: armoured } = proof;
+      const ours = verifySshSignature({
+        armoured,
+        message: statementBytes(statement),
+        namespace: SSHSIG_NAMESPACE,
+      });
+      if (!ours.ok || ours.value.fingerprint !== proof.fingerprint) {
+        throw new Error("the proof names another key than the signature");
       }
       const signer = [...parts.policy.people.values()].find(({ ssh }) =>
         ssh.some(({ fingerprint }) => fingerprint === proof.fingerprint),

@@ -2,11 +2,8 @@ import { execFileSync } from "node:child_process";
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import {
-  fingerprintOf,
-  parsePublicLine,
-  type SshSurroundings,
-} from "../../src/consent/channels/cli/ssh-key.ts";
+import { parseSshPublicKeyLine } from "../../src/base/ssh-key.ts";
+import type { SshSurroundings } from "../../src/consent/channels/cli/ssh-key.ts";
 
 /** Real keys, made by the real ssh-keygen, in a directory of their own. */
 export interface KeyDir {
@@ -30,11 +27,8 @@ export function missingSshKeygen(): string | null {
 
 export function createKeyDir(): KeyDir {
   const dir = mkdtempSync(join(tmpdir(), "countersign-keys-"));
-  const fingerprint = (name: string): string => {
-    const parsed = parsePublicLine(readFileSync(join(dir, `${name}.pub`), "utf8"));
-    if (parsed === undefined) throw new Error(`ssh-keygen wrote no public key for ${name}`);
-    return fingerprintOf(parsed.blob);
-  };
+  const fingerprint = (name: string): string =>
+    parseSshPublicKeyLine(readFileSync(join(dir, `${name}.pub`), "utf8").trim()).fingerprint;
   return {
     dir,
     ssh: { keyDir: dir, env: { PATH: process.env["PATH"] ?? "", HOME: dir } },

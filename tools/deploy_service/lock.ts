@@ -3,7 +3,7 @@ import { open } from "node:fs/promises";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 
-// One deploy at a time per release root. The kernel's lock, not a file that says so: it is freed with the process that
+// One deploy at a time per release root, and one fetch at a time per mirror. The kernel's lock, not a file that says so: it is freed with the process that
 // held it, also after kill -9, and is never stale.
 
 interface NativeLocks {

@@ -1,9 +1,10 @@
 import { randomBytes } from "node:crypto";
-import { lstat, mkdir, opendir, rename, rm } from "node:fs/promises";
+import { mkdir, rename, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { ToolRefusal } from "../../src/tool.ts";
 import type { CommandEnd } from "./command.ts";
 import type { Git, RemoteAccess } from "./git.ts";
+import { directoryBytes, exclusively, isDirectory, KEEP, sweepUnfinished, watchSize } from "./mirror-room.ts";
 import { isAllowedRef, type RefFamily, type RefRequest } from "./ref.ts";
 
 // The gateway's own bare copy of a service's repository.
@@ -41,12 +42,10 @@ export interface Mirror {
   between(older: string, newer: string, limit: number, signal: AbortSignal): Promise<readonly string[]>;
 }
 
-const KEEP = "refs/countersign/keep/";
-const MAX_SCANNED_REFS = 500;
+/** From a ref of the source to one of ours. */
+type RefSpec = readonly [from: string, to: string];
 
-/** Name under which a request's objects are held: sortable by the second it was made in. */
-export const keepName = (requestId: string, epochMs: number): string =>
-  `${String(Math.floor(epochMs / 1_000)).padStart(12, "0")}-${requestId}`;
+const MAX_SCANNED_REFS = 500;
 
 export async function openMirror(parts: MirrorParts): Promise<Mirror> {
   const { git, dir, remote } = parts;
@@ -95,39 +94,55 @@ export async function openMirror(parts: MirrorParts): Promise<Mirror> {
     return { kind: only === "heads" ? "branch" : "tag", name: full, oid: refs.get(full) ?? "" };
   };
 
-  const fetchRefs = async (specs: readonly string[], signal: AbortSignal): Promise<void> => {
-    const stop = new AbortController();
-    const watch = watchSize(dir, parts.maxBytes, stop);
-    const end = await git
-      .run({
-        args: [
-          "fetch",
-          "--quiet",
-          "--no-tags",
-          "--no-recurse-submodules",
-          "--no-write-fetch-head",
-          "--no-auto-maintenance",
-          "--no-show-forced-updates",
-          "--refmap=",
-          "--stdin",
-          ...remote.args,
-          "--end-of-options",
-          remote.url,
-        ],
-        gitDir: dir,
-        remote,
-        input: `${specs.join("\n")}\n`,
-        signal: AbortSignal.any([signal, stop.signal]),
-      })
-      .finally(() => watch.stop());
-    if (stop.signal.aborted)
-      throw new ToolRefusal("source_too_large", `the mirror would exceed ${parts.maxBytes} bytes`);
-    check(end, signal, "source_rejected");
-  };
+  const fetchRefs = (specs: readonly RefSpec[], signal: AbortSignal): Promise<void> =>
+    exclusively(dir, signal, async () => {
+      // Under the lock nobody else fetches: what lies here unfinished was left by a fetch that was killed.
+      await sweepUnfinished(dir);
+      const stop = new AbortController();
+      const watch = watchSize(dir, parts.maxBytes, stop);
+      const end = await git
+        .run({
+          args: [
+            "fetch",
+            "--quiet",
+            "--no-tags",
+            "--no-recurse-submodules",
+            "--no-write-fetch-head",
+            "--no-auto-maintenance",
+            "--no-show-forced-updates",
+            "--refmap=",
+            "--stdin",
+            ...remote.args,
+            "--end-of-options",
+            remote.url,
+          ],
+          gitDir: dir,
+          remote,
+          input: `${specs.map(([from, to]) => `+${from}:${to}`).join("\n")}\n`,
+          signal: AbortSignal.any([signal, stop.signal]),
+        })
+        .finally(() => watch.stop());
+      if (
+        stop.signal.aborted ||
+        (await directoryBytes(join(dir, "objects"), parts.maxBytes)) > parts.maxBytes
+      ) {
+        const cleanUp = AbortSignal.timeout(120_000);
+        const input = specs.map(([, to]) => `delete ${to}\n`).join("");
+        await git.run({ args: ["update-ref", "--stdin"], gitDir: dir, signal: cleanUp, input });
+        await sweepUnfinished(dir);
+        await git.run({ args: ["gc", "--quiet", "--prune=now"], gitDir: dir, signal: cleanUp });
+        throw new ToolRefusal("source_too_large", `the mirror would exceed ${parts.maxBytes} bytes`);
+      }
+      check(end, signal, "source_rejected");
+    });
 
   // A commit id counts only where an allowed branch or tag reaches it: anyone who may push anywhere could otherwise
   // bring in any commit, also one that no branch ever held.
-  const resolveCommit = async (commit: string, signal: AbortSignal): Promise<ResolvedRef> => {
+  const resolveCommit = async (
+    commit: string,
+    keep: string | null,
+    signal: AbortSignal,
+  ): Promise<ResolvedRef> => {
     const refs = [...(await list(signal, ["refs/heads/*", "refs/tags/*"])).keys()]
       .filter((full) => {
         const [, family, name] = /^refs\/(heads|tags)\/(.+)$/s.exec(full) ?? [];
@@ -143,7 +158,7 @@ export async function openMirror(parts: MirrorParts): Promise<Mirror> {
     const scan = `refs/countersign/scan/${randomBytes(8).toString("hex")}`;
     try {
       await fetchRefs(
-        refs.map((full, i) => `+${full}:${scan}/${String(i).padStart(4, "0")}`),
+        refs.map((full, i) => [full, `${scan}/${String(i).padStart(4, "0")}`] as const),
         signal,
       );
       const type = await git.run({ args: ["cat-file", "-t", commit], gitDir: dir, signal });
@@ -159,6 +174,11 @@ export async function openMirror(parts: MirrorParts): Promise<Mirror> {
       const index = /\/(\d{4})\n$/.exec(holds?.stdout.toString("utf8") ?? "")?.[1];
       const name = index === undefined ? undefined : refs[Number(index)];
       if (name === undefined) throw new ToolRefusal("commit_unreachable", commit);
+      // Held before the scanned refs go: in between, the room it takes could be given back.
+      if (keep !== null) {
+        const kept = await git.run({ args: ["update-ref", `${KEEP}${keep}`, commit], gitDir: dir, signal });
+        check(kept, signal, "source_rejected");
+      }
       return { kind: "commit", name, oid: commit };
     } finally {
       await deleteRefs(git, dir, `${scan}/`);
@@ -166,7 +186,7 @@ export async function openMirror(parts: MirrorParts): Promise<Mirror> {
   };
 
   const resolve = (ref: RefRequest, signal: AbortSignal): Promise<ResolvedRef> => {
-    if (ref.kind === "commit") return resolveCommit(ref.commit, signal);
+    if (ref.kind === "commit") return resolveCommit(ref.commit, null, signal);
     return resolveName(ref.kind === "full" ? ref.family : null, ref.name, signal);
   };
 
@@ -174,17 +194,9 @@ export async function openMirror(parts: MirrorParts): Promise<Mirror> {
     dir,
     resolve,
     async fetch(ref, keep, signal) {
+      if (ref.kind === "commit") return resolveCommit(ref.commit, keep, signal);
       const resolved = await resolve(ref, signal);
-      if (resolved.kind === "commit") {
-        const kept = await git.run({
-          args: ["update-ref", `${KEEP}${keep}`, resolved.oid],
-          gitDir: dir,
-          signal,
-        });
-        check(kept, signal, "source_rejected");
-        return resolved;
-      }
-      await fetchRefs([`+${resolved.name}:${KEEP}${keep}`], signal);
+      await fetchRefs([[resolved.name, `${KEEP}${keep}`]], signal);
       const now = await git.run({
         args: ["rev-parse", "--verify", "--end-of-options", `${KEEP}${keep}`],
         gitDir: dir,
@@ -216,35 +228,6 @@ export async function openMirror(parts: MirrorParts): Promise<Mirror> {
   };
 }
 
-/** Drops the objects of requests made before `olderThan` (epoch ms) and gives their room back. */
-export async function pruneMirror(
-  git: Git,
-  dir: string,
-  olderThan: number,
-  signal: AbortSignal,
-): Promise<void> {
-  const refs = await git.run({
-    args: ["for-each-ref", "--format=%(refname)", KEEP],
-    gitDir: dir,
-    signal,
-    stdoutBytes: 16 * 1024 * 1024,
-  });
-  const limit = keepName("", olderThan);
-  const old = refs.stdout
-    .toString("utf8")
-    .split("\n")
-    .filter((name) => name.startsWith(KEEP) && name.slice(KEEP.length) < limit);
-  if (old.length === 0) return;
-  await git.run({
-    args: ["update-ref", "--stdin"],
-    gitDir: dir,
-    signal,
-    input: old.map((name) => `delete ${name}\n`).join(""),
-  });
-  // Objects that another fetch has just brought and not yet named stay: only what is older than an hour goes.
-  await git.run({ args: ["gc", "--quiet", "--prune=1.hour.ago"], gitDir: dir, signal });
-}
-
 async function deleteRefs(git: Git, dir: string, prefix: string): Promise<void> {
   const signal = AbortSignal.timeout(30_000);
   const refs = await git.run({
@@ -274,47 +257,9 @@ async function ensureMirror(git: Git, dir: string): Promise<void> {
   }
 }
 
-async function isDirectory(path: string): Promise<boolean> {
-  return lstat(path).then(
-    (stat) => stat.isDirectory(),
-    () => false,
-  );
-}
-
 function check(end: CommandEnd, signal: AbortSignal, code: string): void {
   signal.throwIfAborted();
   if (end.stopped === "timeout") throw new ToolRefusal("source_slow", end.stderr);
   if (end.stopped === "output") throw new ToolRefusal("source_too_large", "more output than is read");
   if (end.code !== 0) throw new ToolRefusal(code, end.stderr);
-}
-
-// git has no limit of its own on what a fetch may bring.
-function watchSize(dir: string, maxBytes: number, stop: AbortController): { stop(): void } {
-  let running = true;
-  let timer: NodeJS.Timeout;
-  const look = async (): Promise<void> => {
-    if ((await directoryBytes(join(dir, "objects"), maxBytes)) > maxBytes) stop.abort();
-    else if (running) timer = setTimeout(() => void look(), 250);
-  };
-  timer = setTimeout(() => void look(), 250);
-  return {
-    stop() {
-      running = false;
-      clearTimeout(timer);
-    },
-  };
-}
-
-async function directoryBytes(path: string, enough: number): Promise<number> {
-  let bytes = 0;
-  try {
-    for await (const entry of await opendir(path)) {
-      const at = join(path, entry.name);
-      bytes += entry.isDirectory() ? await directoryBytes(at, enough) : (await lstat(at)).size;
-      if (bytes > enough) break;
-    }
-  } catch {
-    // Files come and go while git writes; what is gone takes no room.
-  }
-  return bytes;
 }

@@ -26,11 +26,10 @@ export interface ObjectReader {
 export function openObjects(git: Git, mirrorDir: string, signal: AbortSignal): ObjectReader {
   const command = git.start({ args: ["cat-file", "--batch"], gitDir: mirrorDir, signal });
   const stream = readStream(command);
+  // Asked at once, answered in order: git works ahead while we hash.
   let last: Promise<unknown> = Promise.resolve();
 
   const readOne = async (oid: string, maxBytes: number): Promise<GitObject> => {
-    if (!/^[0-9a-f]{40}$/.test(oid)) throw new ToolRefusal("object_missing", oid);
-    command.stdin.write(`${oid}\n`);
     const head = /^([0-9a-f]{40}) (commit|tree|blob|tag) (\d{1,15})$/.exec(await stream.line());
     if (head === null) throw new ToolRefusal("object_missing", oid);
     const size = Number(head[3]);
@@ -49,6 +48,8 @@ export function openObjects(git: Git, mirrorDir: string, signal: AbortSignal): O
 
   return {
     read(oid, maxBytes) {
+      if (!/^[0-9a-f]{40}$/.test(oid)) return Promise.reject(new ToolRefusal("object_missing", oid));
+      command.stdin.write(`${oid}\n`);
       const next = last
         .then(() => readOne(oid, maxBytes))
         .catch((error: unknown) => {

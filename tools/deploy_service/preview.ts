@@ -3,7 +3,7 @@ import { join } from "node:path";
 import type { ToolContext, ToolPreview } from "../../src/tool.ts";
 import { readRange } from "./history.ts";
 import { sealManifest, type Manifest } from "./manifest.ts";
-import { keepName } from "./mirror.ts";
+import { keepName } from "./mirror-room.ts";
 import { openObjects, readTyped, type ObjectReader } from "./objects.ts";
 import { guardOf, releaseId, type DeployPlan } from "./plan.ts";
 import { lstatOrNull, openRoot, readCurrent, readRegular, releaseDir } from "./releases.ts";

@@ -36,7 +36,8 @@ export function isRefName(name: string): boolean {
     !name.includes("..") &&
     !name.includes("@{") &&
     name.isWellFormed() &&
-    name.split("/").every((part) => part !== "" && !/^\.|\.$|\.lock$/.test(part))
+    !name.endsWith(".") &&
+    name.split("/").every((part) => part !== "" && !part.startsWith(".") && !part.endsWith(".lock"))
   );
 }
 

@@ -173,7 +173,7 @@ function repositoryProblem(text: string): string | undefined {
       return url.search === "" && url.hash === "" ? undefined : "a URL without ? and # is expected";
     case "ssh:":
       // ssh takes the host and the user as arguments of its own.
-      if (url.password !== "" || !/^[a-zA-Z0-9]/.test(url.hostname) || /^-/.test(url.username))
+      if (url.password !== "" || !/^[a-zA-Z0-9]/.test(url.hostname) || url.username.startsWith("-"))
         return "ssh://user@host/path is expected";
       return url.search === "" && url.hash === "" ? undefined : "a URL without ? and # is expected";
     default:

@@ -16,6 +16,7 @@ import { basename, dirname, join, resolve } from "node:path";
 import { canonicalJson } from "../../src/base/canonical-json.ts";
 import { ToolRefusal } from "../../src/tool.ts";
 import { manifestSchema, sha256, type Manifest, type ManifestFile } from "./manifest.ts";
+import { createPool } from "./pool.ts";
 
 // The release root on disk:
 //
@@ -25,6 +26,8 @@ import { manifestSchema, sha256, type Manifest, type ManifestFile } from "./mani
 //   <root>/releases/.tmp-<id>             being written; left behind only by a crash
 
 const RELEASE_NAME = /^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$/;
+/** Bytes above which a file is not read in one piece. */
+const STREAM_ABOVE = 1024 * 1024;
 const MAX_RECORD_BYTES = 64 * 1024 * 1024;
 
 /** The root by its real path. @throws ToolRefusal `releases_unsafe` where others could write it */
@@ -88,17 +91,24 @@ export async function readCurrent(root: string, maxEntries: number): Promise<Cur
   let extras = 0;
   let entries = 0;
   if (stat !== null) {
-    for await (const path of walk(dir, "")) {
-      entries += 1;
-      if (entries > maxEntries * 4) throw new ToolRefusal("current_too_large", dir);
-      if (listed !== null && !listed.has(path)) extras += 1;
-      else files.set(path, await readFound(join(dir, path)));
+    const reads = createPool(16);
+    try {
+      for await (const path of walk(dir, "")) {
+        entries += 1;
+        if (entries > maxEntries * 4) throw new ToolRefusal("current_too_large", dir);
+        if (listed !== null && !listed.has(path)) extras += 1;
+        else await reads.add(async () => void files.set(path, await readFound(join(dir, path))));
+      }
+    } finally {
+      await reads.drain();
     }
   }
   const drifted = [...(listed?.values() ?? [])]
     .filter((file) => !isSame(files.get(file.path), file))
     .map((file) => file.path);
-  const found = [...files].map(([path, file]) => [path, file.mode, file.sha256]).sort();
+  const found = [...files]
+    .map(([path, file]) => [path, file.mode, file.sha256] as const)
+    .sort(([a], [b]) => (a < b ? -1 : 1));
   return {
     id,
     link,
@@ -242,14 +252,23 @@ async function readFound(path: string): Promise<FoundFile> {
   }
   // A socket or a pipe is not what the manifest says, whatever it says.
   if (!stat.isFile()) return { mode: "100644", size: 0, sha256: "not a regular file" };
+  const mode = (stat.mode & 0o100) === 0 ? "100644" : "100755";
   const file = await open(path, constants.O_RDONLY | constants.O_NOFOLLOW);
-  const hash = createHash("sha256");
-  let size = 0;
-  for await (const chunk of file.createReadStream() as AsyncIterable<Buffer>) {
-    hash.update(chunk);
-    size += chunk.length;
+  try {
+    if (stat.size <= STREAM_ABOVE) {
+      const bytes = await file.readFile();
+      return { mode, size: bytes.length, sha256: sha256(bytes) };
+    }
+    const hash = createHash("sha256");
+    let size = 0;
+    for await (const chunk of file.createReadStream({ autoClose: false }) as AsyncIterable<Buffer>) {
+      hash.update(chunk);
+      size += chunk.length;
+    }
+    return { mode, size, sha256: hash.digest("hex") };
+  } finally {
+    await file.close();
   }
-  return { mode: (stat.mode & 0o100) === 0 ? "100644" : "100755", size, sha256: hash.digest("hex") };
 }
 
 function ignoreMissing(error: unknown): void {

@@ -4,7 +4,7 @@ import type { Json } from "../../src/base/canonical-json.ts";
 import { defineTool, type Tool } from "../../src/tool.ts";
 import { executeDeploy, reconcileDeploy, revokeDeploy } from "./execute.ts";
 import { createGit } from "./git.ts";
-import { pruneMirror } from "./mirror.ts";
+import { pruneMirror } from "./mirror-room.ts";
 import { outputSchema, planSchema, undoSchema } from "./plan.ts";
 import { previewDeploy } from "./preview.ts";
 import { MAX_REF_LENGTH, parseRef } from "./ref.ts";

@@ -22,6 +22,7 @@ export interface SourceCommit {
 
 const MAX_TREE_OBJECT = 16 * 1024 * 1024;
 const MAX_DEPTH = 64;
+const AHEAD = 8;
 
 /** The commit an object id stands for, through annotated tags. @throws ToolRefusal */
 export async function readCommit(reader: ObjectReader, oid: string): Promise<SourceCommit> {
@@ -68,7 +69,9 @@ export async function readTree(
 
   const walk = async (oid: string, prefix: string, depth: number): Promise<void> => {
     if (depth > MAX_DEPTH) throw new ToolRefusal("tree_too_large", `deeper than ${MAX_DEPTH}`);
-    for (const entry of parseTree(await readTyped(reader, oid, "tree", MAX_TREE_OBJECT))) {
+    const children = parseTree(await readTyped(reader, oid, "tree", MAX_TREE_OBJECT));
+    const ahead = readAhead(reader, children, limits);
+    for (const entry of children) {
       const path = prefix + entry.name;
       entries += 1;
       if (entries > limits.entries)
@@ -92,7 +95,7 @@ export async function readTree(
         case "100644":
         case "100755":
         case "120000": {
-          const content = await readTyped(reader, entry.oid, "blob", limits.fileBytes);
+          const content = await ahead.next();
           bytes += content.length;
           if (bytes > limits.treeBytes)
             throw new ToolRefusal("tree_too_large", `more than ${limits.treeBytes} bytes`);
@@ -120,6 +123,28 @@ export async function readTree(
     if (problem !== undefined) throw new ToolRefusal("symlink_refused", `${JSON.stringify(path)} ${problem}`);
   }
   return files.sort((a, b) => (a.path < b.path ? -1 : 1));
+}
+
+/** Blobs of one directory, in order, a few of them asked for before they are wanted. */
+function readAhead(
+  reader: ObjectReader,
+  entries: readonly TreeEntry[],
+  limits: TreeLimits,
+): { next(): Promise<Buffer> } {
+  const wanted = entries.filter((entry) => ["100644", "100755", "120000"].includes(entry.mode));
+  const asked: Promise<Buffer>[] = [];
+  let index = 0;
+  return {
+    next() {
+      for (; asked.length < AHEAD && index < wanted.length; index += 1) {
+        const read = readTyped(reader, wanted[index]?.oid ?? "", "blob", limits.fileBytes);
+        // A refusal counts when its turn comes; until then it is nobody's.
+        read.catch(() => undefined);
+        asked.push(read);
+      }
+      return asked.shift() ?? Promise.reject(new Error("no blob is left"));
+    },
+  };
 }
 
 interface TreeEntry {

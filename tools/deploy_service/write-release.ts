@@ -4,6 +4,7 @@ import { dirname, join } from "node:path";
 import { ToolRefusal } from "../../src/tool.ts";
 import { sha256, type Manifest, type ManifestFile } from "./manifest.ts";
 import { readTyped, type ObjectReader } from "./objects.ts";
+import { createPool } from "./pool.ts";
 import { recordPath, releaseDir, syncDirectory } from "./releases.ts";
 
 /**
@@ -92,31 +93,6 @@ async function writeDurable(path: string, bytes: Uint8Array): Promise<void> {
   } finally {
     await handle.close();
   }
-}
-
-/** Runs at most `limit` tasks at once; the first failure is thrown by the next `add` or by `drain`. */
-function createPool(limit: number): {
-  add(task: () => Promise<void>): Promise<void>;
-  drain(): Promise<void>;
-} {
-  const running = new Set<Promise<void>>();
-  let failed: { readonly error: unknown } | undefined;
-  return {
-    async add(task) {
-      while (running.size >= limit) await Promise.race(running);
-      if (failed !== undefined) throw failed.error;
-      const promise: Promise<void> = task()
-        .catch((error: unknown) => {
-          failed ??= { error };
-        })
-        .finally(() => running.delete(promise));
-      running.add(promise);
-    },
-    async drain() {
-      await Promise.all(running);
-      if (failed !== undefined) throw failed.error;
-    },
-  };
 }
 
 function ignoreExisting(error: unknown): void {

@@ -38,8 +38,9 @@ Example:
         const { home } = await cli.settings(flags, { exists: false });
         const settings = (): Promise<Settings> => cli.settings({ home }, { exists: false });
         if ((await stateOf(home)) === "begun") {
-          cli.terminal.note(`finishing the home that was begun at ${neutralLine(home)}`);
-          reportMade(cli, home, await finishHome(cli, await settings()));
+          const made = await finishHome(cli, await settings());
+          cli.terminal.note(`finished the home that was begun at ${neutralLine(home)}`);
+          reportMade(cli, home, made);
           return 0;
         }
         if (cli.terminal.interactive && flags.yes !== true)

@@ -1,4 +1,5 @@
 import { flagsOf } from "../context.ts";
+import { usage } from "../failure.ts";
 import type { AddCommand } from "../program.ts";
 import { addServingFlags } from "./serving-flags.ts";
 
@@ -7,6 +8,7 @@ export const addMcp: AddCommand = (parent, cli, run) => {
     parent
       .command("mcp")
       .description("serve one MCP client over standard input and output; started by its host")
+      .option("--url <url>", "a gateway elsewhere (COUNTERSIGN_URL, COUNTERSIGN_TOKEN)")
       .option("--agent <agent>", "which agent of the policy this is (COUNTERSIGN_AGENT)")
       .option("--principal <id>", "for whom it acts, if not for the OS account (COUNTERSIGN_PRINCIPAL)"),
   )
@@ -14,8 +16,11 @@ export const addMcp: AddCommand = (parent, cli, run) => {
       "after",
       `
 Where a gateway serves the home already, this is a shim to it and holds no key
-and no credential. Name the home in full: a host's working directory is not to
-be trusted, so no countersign.yaml is looked for there.
+and no credential. With --url it needs no home at all: the safer set-up, where
+the gateway runs as an account of its own.
+
+Name the home in full: a host's working directory is not to be trusted, so no
+countersign.yaml is looked for there.
 
 Example (in a host's configuration):
   "countersign": {
@@ -24,8 +29,26 @@ Example (in a host's configuration):
   }`,
     )
     .action(
-      run(async (command) =>
-        cli.parts.serve({ kind: "mcp", settings: await cli.settings(flagsOf(command), { exists: true }) }),
-      ),
+      run(async (command) => {
+        const flags = flagsOf<{ url?: string }>(command);
+        const { env } = cli.parts.around;
+        const url = flags.url ?? env["COUNTERSIGN_URL"];
+        if (url === undefined || url === "") {
+          return cli.parts.serve({ kind: "mcp", settings: await cli.settings(flags, { exists: true }) });
+        }
+        const token = env["COUNTERSIGN_TOKEN"];
+        if (token === undefined || token === "") {
+          throw usage(
+            "a gateway elsewhere takes a bearer token, and COUNTERSIGN_TOKEN is not set",
+            "set COUNTERSIGN_TOKEN in the host's configuration; its SHA-256 stands under clients: in countersign.yaml",
+          );
+        }
+        return cli.parts.serve({
+          kind: "shim",
+          url,
+          token,
+          agent: flags.agent ?? env["COUNTERSIGN_AGENT"] ?? null,
+        });
+      }),
     );
 };

@@ -1,5 +1,5 @@
 import { formatDuration } from "../../base/duration.ts";
-import { table } from "../../base/terminal.ts";
+import { table, wrap } from "../../base/terminal.ts";
 import { neutralLine } from "../../base/text.ts";
 import type { PendingQuestion } from "../../consent/desk.ts";
 import { flagsOf } from "../context.ts";
@@ -29,21 +29,29 @@ export const addPending: AddCommand = (parent, cli, run) => {
             formatDuration(Math.max(0, one.deadline - parts.clock.now())),
             waitingFor(one),
             neutralLine(`${one.question.requester.agent} for ${one.question.requester.principal.id}`),
-            neutralLine(one.summary),
           ]);
           const columns = [
             { title: "CODE", paint: terminal.paint.bold },
             { title: "LEFT", align: "right" as const },
             { title: "NEEDS" },
-            { title: "AGENT" },
-            { title: "WHAT", flexible: true },
+            { title: "AGENT", flexible: true },
           ];
-          for (const line of table(columns, rows, terminal.width)) terminal.out(line);
+          // What it is about stands under each line, whole: nobody should have to open a request to know it.
+          const [head = "", ...lines] = table(columns, rows, terminal.width);
+          terminal.out(head);
+          for (const [i, line] of lines.entries()) {
+            terminal.out(line);
+            for (const what of wrap(neutralLine(pending[i]?.summary ?? ""), terminal.width - INDENT)) {
+              terminal.out(`${" ".repeat(INDENT)}${what}`);
+            }
+          }
           return 0;
         }),
       ),
     );
 };
+
+const INDENT = 8;
 
 /** `1 of 2 sre`: what is still missing, clause by clause. */
 function waitingFor(one: PendingQuestion): string {

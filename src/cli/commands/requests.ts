@@ -1,10 +1,12 @@
 import { InvalidArgumentError } from "commander";
 import { formatDuration } from "../../base/duration.ts";
-import { table } from "../../base/terminal.ts";
+import { table, wrap } from "../../base/terminal.ts";
 import { neutralLine } from "../../base/text.ts";
 import { flagsOf } from "../context.ts";
 import { paintPhase } from "../paint-phase.ts";
 import type { AddCommand } from "../program.ts";
+
+const INDENT = 8;
 
 export const addRequests: AddCommand = (parent, cli, run) => {
   parent
@@ -38,16 +40,21 @@ export const addRequests: AddCommand = (parent, cli, run) => {
             one.code ?? "",
             formatDuration(Math.max(0, parts.clock.now() - one.receivedAt)),
             neutralLine(`${one.agent} for ${one.principal}`),
-            neutralLine(one.summary ?? one.tool),
           ]);
           const columns = [
             { title: "STATE", paint: (cell: string) => paintPhase(cell, terminal.paint) },
             { title: "CODE" },
             { title: "AGE", align: "right" as const },
-            { title: "AGENT" },
-            { title: "WHAT", flexible: true },
+            { title: "AGENT", flexible: true },
           ];
-          for (const line of table(columns, rows, terminal.width)) terminal.out(line);
+          const [head = "", ...lines] = table(columns, rows, terminal.width);
+          terminal.out(head);
+          for (const [i, line] of lines.entries()) {
+            terminal.out(line);
+            const what = neutralLine(requests[i]?.summary ?? requests[i]?.tool ?? "");
+            for (const piece of wrap(what, terminal.width - INDENT))
+              terminal.out(`${" ".repeat(INDENT)}${piece}`);
+          }
           return 0;
         }),
       ),

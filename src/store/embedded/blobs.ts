@@ -24,6 +24,13 @@ export interface BlobParts {
 /** Documents in `blobs/<aa>/<hex>` and, encrypted per request, `blobs/sealed/<request>/<hex>`. */
 export function createBlobStore({ files, blobsDir, keysDir }: BlobParts): BlobStore {
   const keys = createRequestKeys(files, keysDir);
+  /** Directories whose names this process knows to be on disk: whoever made one may have died before its flush. */
+  const named = new Set<string>();
+  const ensureDirectory = async (directory: string): Promise<void> => {
+    if (named.has(directory) && files.exists(directory)) return;
+    if (!(await makeDirectories(files, directory))) await files.flushDirectory(dirname(directory));
+    named.add(directory);
+  };
 
   const sealedDir = (request: RequestId): string => {
     if (!isId("req", request)) throw missing(`"${String(request)}" is no request id`);
@@ -61,24 +68,21 @@ export function createBlobStore({ files, blobsDir, keysDir }: BlobParts): BlobSt
 
   return {
     async put(blobs) {
-      const written: Document[] = [];
+      const documents = blobs.map((blob) => toDocument(blob, pathOf));
+      const directories = [...new Set(documents.map(({ path }) => dirname(path)))];
+      const requests = [...new Set(blobs.flatMap(({ sealFor }) => sealFor ?? []))];
       try {
         const requestKeys = new Map<RequestId, Buffer>();
-        for (const { sealFor } of blobs) {
-          if (sealFor === undefined || requestKeys.has(sealFor)) continue;
-          sealedDir(sealFor);
-          requestKeys.set(sealFor, await keys.ensure(sealFor));
-        }
-        const documents = blobs.map((blob) => toDocument(blob, requestKeys, pathOf));
-        const directories = [...new Set(documents.map(({ path }) => dirname(path)))];
-        for (const directory of directories) await makeDirectories(files, directory);
-        written.push(...documents);
-        await Promise.all(documents.map(({ path, stored }) => write(path, stored)));
+        await Promise.all([
+          ...requests.map(async (request) => requestKeys.set(request, await keys.ensure(request))),
+          ...directories.map(ensureDirectory),
+        ]);
+        await Promise.all(documents.map((document) => write(document.path, stored(document, requestKeys))));
         await Promise.all(directories.map((directory) => files.flushDirectory(directory)));
         return documents.map(({ ref }) => ref);
       } catch (cause) {
         if (!isNoRoom(cause)) throw cause;
-        for (const { path } of written) files.unlink(path);
+        for (const { path } of documents) files.unlink(path);
         throw new CountersignError("STORE_FULL", "the disk has no room for these documents; none was kept", {
           cause,
         });
@@ -99,6 +103,7 @@ export function createBlobStore({ files, blobsDir, keysDir }: BlobParts): BlobSt
       // The key first: from here on the documents are noise, also if we do not get to remove them.
       await keys.erase(request);
       files.removeTree(directory);
+      named.delete(directory);
       const parent = dirname(directory);
       if (files.exists(parent)) await files.flushDirectory(parent);
     },
@@ -111,24 +116,29 @@ export function createBlobStore({ files, blobsDir, keysDir }: BlobParts): BlobSt
 
 interface Document {
   readonly path: string;
-  readonly stored: Buffer;
+  /** salt ‖ bytes. */
+  readonly salted: Buffer;
+  readonly sealFor: RequestId | undefined;
   readonly ref: BlobRef;
 }
 
-function toDocument(
-  blob: NewBlob,
-  keys: ReadonlyMap<RequestId, Buffer>,
-  pathOf: (digest: Digest, request?: RequestId) => string,
-): Document {
+function toDocument(blob: NewBlob, pathOf: (digest: Digest, request?: RequestId) => string): Document {
   const salt = newSalt();
   const digest = digestBytes(blob.tag, blob.bytes, salt);
-  const salted = Buffer.concat([salt, blob.bytes]);
-  const key = blob.sealFor === undefined ? undefined : keys.get(blob.sealFor);
   return {
     path: pathOf(digest, blob.sealFor),
-    stored: key === undefined ? salted : seal(key, salted, digest),
+    salted: Buffer.concat([salt, blob.bytes]),
+    sealFor: blob.sealFor,
     ref: { digest, bytes: blob.bytes.length, type: blob.type },
   };
+}
+
+/** What lies on disk. A document that is to be sealed and has no key is never written in the clear. */
+function stored(document: Document, keys: ReadonlyMap<RequestId, Buffer>): Buffer {
+  if (document.sealFor === undefined) return document.salted;
+  const key = keys.get(document.sealFor);
+  if (key === undefined) throw missing(`no key for ${document.sealFor}`);
+  return seal(key, document.salted, document.ref.digest);
 }
 
 const missing = (what: string): CountersignError => new CountersignError("BLOB_MISSING", what);

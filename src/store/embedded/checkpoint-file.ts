@@ -61,7 +61,9 @@ export function createCheckpointFile(
       throw new CountersignError(
         "LOG_ROLLED_BACK",
         `${path} is ${note === null ? "missing" : "not a checkpoint that this log's key signed"}`,
-        { hint: "run countersign doctor; to accept the log as it stands, put an empty file in its place" },
+        {
+          hint: "see what it holds: countersign log verify; to accept the log as it stands, put an empty file in its place",
+        },
       );
     },
     covers(size, root) {

@@ -87,7 +87,7 @@ export function createCommitter(parts: CommitterParts): Committer {
   const readOthers = async (): Promise<Entry[]> => {
     const others: Entry[] = [];
     await journal.readOn((batch) => others.push(...batch.entries));
-    journal.cutTorn();
+    await journal.cutTorn();
     if (others.length > 0) {
       await journal.settleRead();
       advance(others);
@@ -150,8 +150,12 @@ export function createCommitter(parts: CommitterParts): Committer {
         advance(own);
       }
     } catch (error) {
-      for (const batch of [...planned, ...refused]) batch.reject(error);
-      throw error;
+      let told = asFault(error);
+      // Nobody was told of these bytes and nobody else can have read them: the lock is still ours.
+      if (told.code === "STORE_FULL")
+        await journal.cutTorn().catch((cause: unknown) => (told = asFault(cause)));
+      for (const batch of [...planned, ...refused]) batch.reject(told);
+      throw told;
     }
     const answer = (): void => {
       let at = 0;
@@ -269,7 +273,7 @@ export function createCommitter(parts: CommitterParts): Committer {
             reject(error);
           }
         };
-        if (journal.cursor === cursor) tryLook();
+        if (fault !== null || journal.cursor.size === cursor.size) tryLook();
         else resting.push(tryLook);
       }),
     async close() {

@@ -8,7 +8,7 @@ export interface DurableFileParts<T> {
   readonly path: string;
   readonly encode: (data: T) => string;
   /** Null: the content is not usable and counts as absent. */
-  readonly decode: (text: string) => T | null;
+  readonly decode: (bytes: Buffer) => T | null;
   /** What to do when somebody else changed the file since it was read: lose their change, or refuse. */
   readonly whenChanged: "replace" | "refuse";
   readonly files?: Files;
@@ -28,7 +28,7 @@ export function createDurableFile<T>(parts: DurableFileParts<T>): Adapter<T> {
       // Version first: a change between the two lines makes the next write refuse, never lose it.
       seen = version();
       const bytes = readWhole(files, path);
-      return Promise.resolve(bytes === null ? null : decode(bytes.toString("utf8")));
+      return Promise.resolve(bytes === null ? null : decode(bytes));
     },
     async write(data) {
       const temporary = `${path}.${process.pid}.${randomBytes(6).toString("hex")}.tmp`;

@@ -1,4 +1,4 @@
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import type { Clock } from "../../base/clock.ts";
 import { idTime, isId, newId, type RequestId } from "../../base/id.ts";
 import { CountersignError } from "../../errors.ts";
@@ -68,7 +68,11 @@ export async function openEmbeddedStore(parts: EmbeddedStoreParts): Promise<Embe
       hint: "make one: countersign init",
     });
   }
-  for (const directory of [logDir, blobsDir, keysDir]) await makeDirectories(files, directory);
+  for (const directory of [logDir, blobsDir, keysDir]) {
+    await makeDirectories(files, directory);
+    // Also where an earlier attempt made them: it may have ended before their names were on disk.
+    if (parts.create !== undefined) await files.flushDirectory(dirname(directory));
+  }
   for (const directory of [dir, keysDir]) refuseReadableByOthers(files, directory);
   await refuseUnsafePlace(logDir);
 

@@ -113,7 +113,7 @@ export function readWhole(files: Files, path: string): Buffer | null {
     throw error;
   }
   try {
-    const bytes = Buffer.alloc(files.size(fd));
+    const bytes = Buffer.allocUnsafe(files.size(fd));
     let done = 0;
     while (done < bytes.length) {
       const count = files.read(fd, bytes, done, bytes.length - done, done);
@@ -136,12 +136,14 @@ export function writeWhole(files: Files, fd: number, bytes: Uint8Array, position
   }
 }
 
-/** Makes a directory and what is missing above it, and makes the new names durable. */
-export async function makeDirectories(files: Files, path: string): Promise<void> {
-  if (files.stat(path)?.isDirectory === true) return;
+/** Makes a directory and what is missing above it, and makes the new names durable; false if it was there. */
+export async function makeDirectories(files: Files, path: string): Promise<boolean> {
+  if (files.stat(path)?.isDirectory === true) return false;
   const parent = dirname(path);
   if (parent !== path) await makeDirectories(files, parent);
-  if (files.makeDirectory(path)) await files.flushDirectory(parent);
+  if (!files.makeDirectory(path)) return false;
+  await files.flushDirectory(parent);
+  return true;
 }
 
 /** Writes a new file that is complete or absent after a crash, once its directory is flushed. */

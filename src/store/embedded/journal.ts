@@ -13,9 +13,10 @@ import { createTree, type TileSink, type Tree } from "./tree.ts";
 // Everything but `isBehind` is called with the directory's lock held.
 //
 //   J1. A batch whose lines are not all there was never acknowledged; the holder of the lock cuts it off (S1). Before
-//       it does, the checkpoint must not say that more than that was flushed.
+//       it does, the checkpoint must not say that more than that was flushed; and the cut is flushed before anything
+//       is written in its place, or a power cut could leave the new bytes and the old ones behind them.
 //   J2. Lines of another process count only when they are flushed: its checkpoint says so, or we flush them.
-//   J3. A write that found no room is cut off again and nothing has happened. A flush that failed is never repeated:
+//   J3. A write that found no room is cut off again, by whoever holds the lock, and nothing has happened. A flush that failed is never repeated:
 //       the kernel may have dropped the pages and would report success.
 //   J4. A new segment's name is flushed before the first acknowledgement of an entry in it.
 
@@ -44,11 +45,11 @@ export interface Journal {
   readOn(onBatch: (batch: TailBatch) => void): Promise<void>;
   /** Makes what was read durable (J2). */
   settleRead(): Promise<void>;
-  /** Cuts an incomplete batch at the end (J1). @throws CountersignError `LOG_ROLLED_BACK` */
-  cutTorn(): void;
+  /** Cuts what stands behind the last complete batch, durably (J1). @throws CountersignError `LOG_ROLLED_BACK` */
+  cutTorn(): Promise<void>;
   /**
    * Writes the lines of whole batches and starts their flush; `root` and `cursor` are those behind them at once.
-   * @throws CountersignError `STORE_FULL` when nothing was written; anything else closes the store.
+   * @throws CountersignError `STORE_FULL` when there was no room for all of it: then cut. Anything else closes the store.
    */
   write(lines: readonly EncodedLine[], time: number): { readonly flushed: Promise<void> };
   rootDigest(): Digest;
@@ -90,7 +91,7 @@ export function openJournal(parts: JournalParts, state?: JournalState): Journal 
       throw new CountersignError(
         "LOG_ROLLED_BACK",
         `${segmentName(cursor.segment)} is ${size} bytes long and was ${cursor.offset}`,
-        { hint: "somebody cut the log while it was open; run countersign doctor" },
+        { hint: "somebody cut the log while it was open; to see what is left: countersign log verify" },
       );
     }
     return size;
@@ -153,7 +154,7 @@ export function openJournal(parts: JournalParts, state?: JournalState): Journal 
       isNameLoose = false;
       await files.flush(fd);
     },
-    cutTorn() {
+    async cutTorn() {
       if (sizeNow() === cursor.offset) return;
       const known = checkpoint.read();
       if (known.size > cursor.size) {
@@ -164,6 +165,7 @@ export function openJournal(parts: JournalParts, state?: JournalState): Journal 
         );
       }
       files.truncate(fd, cursor.offset);
+      await files.flush(fd);
     },
     write(lines, time) {
       const total = lines.reduce((sum, line) => sum + line.bytes + 1, 0);
@@ -184,8 +186,6 @@ export function openJournal(parts: JournalParts, state?: JournalState): Journal 
       try {
         writeWhole(files, fd, scratch.subarray(1, at), cursor.offset);
       } catch (error) {
-        // Nobody was told of these bytes, and nobody else can have read them: the lock is ours.
-        files.truncate(fd, cursor.offset);
         throw isNoRoom(error) ? full(error) : error;
       }
       const flushing = isNameLoose

@@ -25,7 +25,7 @@ async function loadLocks(): Promise<Locks> {
       "STORE_UNSUPPORTED",
       `no kernel locks on ${process.platform} ${process.arch}`,
       {
-        hint: "run on a glibc, macOS or Windows system, or keep the log in PostgreSQL",
+        hint: "run on a glibc, macOS or Windows system",
         cause,
       },
     );

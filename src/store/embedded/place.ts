@@ -85,7 +85,7 @@ export async function refuseUnsafePlace(dir: string, probe: PlaceProbe = systemP
 
 function refuse(path: string, why: string): never {
   throw new CountersignError("STORE_UNSUPPORTED", `no log can be kept in ${path}: ${why}`, {
-    hint: "choose a home on a local disk with --home, or keep the log in PostgreSQL",
+    hint: "choose a home on a local disk: --home DIR",
   });
 }
 

@@ -1,4 +1,4 @@
-import { peekLine, PREFIX_BYTES } from "../../log/encode.ts";
+import { peekLine, PREFIX_BYTES, seqAt } from "../../log/encode.ts";
 import { MAX_ENTRY_BYTES } from "../../log/entry.ts";
 import type { StoredLine } from "../store.ts";
 import type { Files } from "./files.ts";
@@ -100,15 +100,16 @@ export function createLogReader(files: Files, logDir: string): LogReader {
         while (offset < limit) {
           const chunk = Buffer.allocUnsafe(Math.min(CHUNK_BYTES, limit - offset));
           const count = await files.readLater(fd, chunk, 0, chunk.length, offset);
+          const read = chunk.subarray(0, count);
           let start = 0;
           for (;;) {
-            const newline = chunk.subarray(0, count).indexOf(NEWLINE, start);
+            const newline = read.indexOf(NEWLINE, start);
             if (newline === -1) break;
-            const bytes = chunk.subarray(start, newline);
-            const peek = peekLine(bytes.toString("latin1", 0, PREFIX_BYTES));
-            if (peek?.seq !== seq) {
-              const found = peek === null ? "not an entry" : `entry ${peek.seq} where ${seq} was due`;
-              throw corruptAt(files, logDir, { segment, offset: offset + start, seq }, found);
+            const bytes = read.subarray(start, newline);
+            const stands = seqAt(bytes, 0);
+            if (stands !== seq) {
+              const why = stands === -1 ? "not an entry" : `entry ${stands} where ${seq} was due`;
+              throw corruptAt(files, logDir, { segment, offset: offset + start, seq }, why);
             }
             yield { seq, bytes };
             seq += 1;

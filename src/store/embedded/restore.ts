@@ -69,7 +69,7 @@ export async function restoreLog(parts: RestoreParts): Promise<Journal> {
     if (known.root !== null && known.root !== `sha256:${await parts.rootAt(journal, known.size)}`) {
       throw rolledBack(`the first ${known.size} entries are not those that were signed`);
     }
-    journal.cutTorn();
+    await journal.cutTorn();
     if (journal.cursor.size > before) await journal.settleRead();
     const root = journal.rootDigest();
     if (!checkpoint.covers(journal.cursor.size, root))
@@ -105,5 +105,5 @@ async function fromSnapshot(parts: RestoreParts): Promise<Journal | null> {
 
 const rolledBack = (what: string): CountersignError =>
   new CountersignError("LOG_ROLLED_BACK", what, {
-    hint: "restore the log from a copy that is at least as long; run countersign doctor",
+    hint: "restore the log from a copy that is at least as long; to see what is missing: countersign log verify",
   });

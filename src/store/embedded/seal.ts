@@ -48,6 +48,7 @@ export interface RequestKeys {
 /** Keys of requests, in `keys/requests/<request>.key`. */
 export function createRequestKeys(files: Files, keysDir: string): RequestKeys {
   const directory = join(keysDir, "requests");
+  let isNamed = false;
   const pathOf = (request: RequestId): string => join(directory, `${request}.key`);
   const read = (request: RequestId): Buffer | null => {
     const wrapped = readWhole(files, pathOf(request));
@@ -74,7 +75,9 @@ export function createRequestKeys(files: Files, keysDir: string): RequestKeys {
     async ensure(request) {
       const existing = read(request);
       if (existing !== null) return existing;
-      await makeDirectories(files, directory);
+      // Whoever made the directory may have died before its name was on disk.
+      if (!isNamed && !(await makeDirectories(files, directory))) await files.flushDirectory(keysDir);
+      isNamed = true;
       await writeKeyFile(
         files,
         directory,

@@ -32,7 +32,9 @@ export interface SnapshotFile {
   write(snapshot: Snapshot): Promise<void>;
 }
 
-const FRAME = /^\{"mac":"([0-9a-f]{64})","snapshot":/;
+// `{"mac":"<64 hex digits>","snapshot":` … `}\n`: the MAC is over the bytes in between.
+const FRONT_BYTES = '{"mac":"'.length + 64 + '","snapshot":'.length;
+const frame = (mac: string, text: string): string => `{"mac":"${mac}","snapshot":${text}}\n`;
 
 /** The snapshot file of a store; `key` is derived from the log's. */
 export function createSnapshotFile(
@@ -41,21 +43,21 @@ export function createSnapshotFile(
   key: Uint8Array,
   release: string,
 ): SnapshotFile {
-  const mac = (text: string): string => createHmac("sha256", key).update(text).digest("hex");
+  const macOf = (text: string | Buffer): string => createHmac("sha256", key).update(text).digest("hex");
   const adapter = createDurableFile<Snapshot | null>({
     path,
     files,
     whenChanged: "replace",
     encode(snapshot) {
       const text = JSON.stringify(snapshot);
-      return `{"mac":"${mac(text)}","snapshot":${text}}\n`;
+      return frame(macOf(text), text);
     },
-    decode(text) {
-      const frame = FRAME.exec(text);
-      if (frame === null || !text.endsWith("}\n")) return null;
-      const body = text.slice(frame[0].length, -2);
-      if (!timingSafeEqual(Buffer.from(mac(body)), Buffer.from(frame[1] as string))) return null;
-      const snapshot = JSON.parse(body) as Snapshot;
+    decode(bytes) {
+      const text = bytes.subarray(FRONT_BYTES, -2);
+      const front = Buffer.from(frame(macOf(text), "").slice(0, FRONT_BYTES));
+      const found = bytes.subarray(0, FRONT_BYTES);
+      if (found.length !== FRONT_BYTES || !timingSafeEqual(found, front)) return null;
+      const snapshot = JSON.parse(text.toString("utf8")) as Snapshot;
       return snapshot.v === 1 && snapshot.release === release ? snapshot : null;
     },
   });

@@ -2,7 +2,7 @@ import { randomUUID } from "node:crypto";
 import { Client } from "@modelcontextprotocol/client";
 import { StdioClientTransport } from "@modelcontextprotocol/client/stdio";
 
-import { CALL_ID_META } from "./tool-call.ts";
+import { CALL_ID_META } from "./names.ts";
 
 /** A real MCP client on a gateway spawned over stdio, as a host would: what the demo's agent speaks through. */
 export interface AgentClient {

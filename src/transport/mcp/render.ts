@@ -2,6 +2,7 @@ import type { CallToolResult } from "@modelcontextprotocol/server";
 import type { Json } from "../../base/canonical-json.ts";
 import type { Reply } from "../../gate/reply.ts";
 import { plainLine, plainText, quoted } from "./plain-text.ts";
+import { CALL_ID_META, WAIT_TOOL, WITHDRAW_TOOL } from "./names.ts";
 
 // How a reply looks to a model: once as text, once as data. Both say the same.
 //
@@ -10,11 +11,6 @@ import { plainLine, plainText, quoted } from "./plain-text.ts";
 
 /** The status of a result, as `structuredContent.status`. */
 export type ResultStatus = Reply["status"];
-
-/** The tool that waits on a ticket. */
-export const WAIT_TOOL = "countersign_wait";
-/** The tool that takes a request back. */
-export const WITHDRAW_TOOL = "countersign_withdraw";
 
 /** A reply in the shape of a tool result, for clients of either protocol era. */
 export function renderReply(reply: Reply): CallToolResult {
@@ -36,7 +32,13 @@ const withoutNulls = (data: { readonly [key: string]: Json }): { [key: string]: 
 function dataOf(reply: Reply): { [key: string]: Json } {
   switch (reply.status) {
     case "done":
-      return { status: "done", requestId: reply.request, summary: reply.summary, result: reply.output };
+      return {
+        status: "done",
+        requestId: reply.request,
+        summary: reply.summary,
+        result: reply.output,
+        repeats: reply.repeats ?? null,
+      };
     case "pending":
       return {
         status: "pending",
@@ -74,6 +76,10 @@ function textOf(reply: Reply): string {
       return lines([
         `Done: ${plainLine(reply.summary)}`,
         `Request: ${reply.request}`,
+        reply.repeats === undefined
+          ? null
+          : `This call repeats one that was done at ${reply.repeats}; it did not run again. To run it again, send it ` +
+            `with another _meta["${CALL_ID_META}"], or ten minutes later.`,
         `Result: ${JSON.stringify(reply.output)}`,
       ]);
     case "pending":
@@ -91,6 +97,12 @@ function textOf(reply: Reply): string {
           `call it later. ${WITHDRAW_TOOL} takes the request back.`,
       ]);
     case "refused":
+      if (reply.code === "withdrawn") {
+        return lines([
+          `Withdrawn: ${plainLine(reply.message)}. Nothing ran.`,
+          reply.request === null ? null : `Request: ${reply.request}`,
+        ]);
+      }
       return lines([
         `Refused (${reply.class}, ${reply.code}): ${plainLine(reply.message)}`,
         reply.request === null ? null : `Request: ${reply.request}`,
@@ -116,6 +128,12 @@ function textOf(reply: Reply): string {
           "or ask the operator.",
       ]);
   }
+}
+
+/** The answer to taking a request back: that it is withdrawn is what was wanted, and no error. */
+export function renderWithdrawal(reply: Reply): CallToolResult {
+  const result = renderReply(reply);
+  return reply.status === "refused" && reply.code === "withdrawn" ? { ...result, isError: false } : result;
 }
 
 /** What is told where the gateway itself broke: the cause is in the operator's log only. */

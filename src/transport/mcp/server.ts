@@ -7,13 +7,15 @@ import {
   type JSONRPCRequest,
   type Result,
   type ServerContext,
+  type Tool,
 } from "@modelcontextprotocol/server";
 import type { Logger } from "pino";
 import type { Attachment, Gate, Reply } from "../../gate/reply.ts";
 import type { Caller } from "../../request/principal.ts";
 import { REFUSALS } from "../../request/refusal.ts";
 import { createProgress, noProgress, type Progress } from "./progress.ts";
-import { renderFault, renderReply, WAIT_TOOL, WITHDRAW_TOOL } from "./render.ts";
+import { WAIT_TOOL, WITHDRAW_TOOL } from "./names.ts";
+import { renderFault, renderReply, renderWithdrawal } from "./render.ts";
 import { parseTicket, parseToolCall, type ToolCall } from "./tool-call.ts";
 import { listTools } from "./tool-list.ts";
 
@@ -62,7 +64,7 @@ export function createMcpServer(parts: McpParts, connection: McpConnection): Ser
   server.fallbackRequestHandler = async (request, ctx) => {
     switch (request.method) {
       case "tools/list":
-        return { tools: [...listTools(parts.gate.tools())] };
+        return { tools: toolsOf(parts) };
       case "tools/call": {
         const caller = { ...connection.caller, client: clientOf(server, ctx) ?? connection.caller.client };
         const work = answerCall(parts, { ...connection, caller }, request, ctx);
@@ -78,6 +80,19 @@ export function createMcpServer(parts: McpParts, connection: McpConnection): Ser
     }
   };
   return server;
+}
+
+/** The SDK would hand the message of whatever is thrown here to the client. */
+function toolsOf(parts: McpParts): Tool[] {
+  try {
+    return [...listTools(parts.gate.tools())];
+  } catch (error) {
+    parts.log.error({ err: error }, "tools could not be listed");
+    throw new ProtocolError(
+      ProtocolErrorCode.InternalError,
+      "the tools cannot be listed; the operator's log has the cause",
+    );
+  }
 }
 
 async function answerCall(
@@ -99,7 +114,8 @@ async function answerCall(
     progress: (message) => progress.say(message),
   };
   try {
-    return renderReply(await ask(parts.gate, parsed.call, connection.caller, attachment));
+    const reply = await ask(parts.gate, parsed.call, connection.caller, attachment);
+    return parsed.call.tool === WITHDRAW_TOOL ? renderWithdrawal(reply) : renderReply(reply);
   } catch (error) {
     parts.log.error({ err: error, tool: parsed.call.tool }, "call failed in the gateway");
     return renderFault();

@@ -1,11 +1,10 @@
 import { REASONING_META } from "../../request/reasoning.ts";
+import { CALL_ID_META } from "./names.ts";
 import { MAX_TICKET_LENGTH } from "./tool-list.ts";
 
 // What a `tools/call` says, taken apart and nothing more. Arguments and reasoning are passed on as they came: the gate
 // validates, measures and hashes them, and one place that does so is enough.
 
-/** Our own `_meta` key for the host's id of a call: a re-sent call with the same id is the same call. */
-export const CALL_ID_META = "dev.countersign/callId";
 /** Claude Code sends the model's tool use id on every call; it stays the same when the call is sent again. */
 const CLAUDE_CODE_META = "claudecode/toolUseId";
 

@@ -2,7 +2,7 @@ import type { Tool } from "@modelcontextprotocol/server";
 import type { Json } from "../../base/canonical-json.ts";
 import { CountersignError } from "../../errors.ts";
 import type { PublishedTool } from "../../gate/reply.ts";
-import { WAIT_TOOL, WITHDRAW_TOOL } from "./render.ts";
+import { WAIT_TOOL, WITHDRAW_TOOL } from "./names.ts";
 
 // What MCP clients are told there is to call: the gate's tools, and two of ours that act on a ticket. None of them can
 // approve, change the policy or edit the log (P1).
@@ -27,6 +27,10 @@ export function widenedOutputSchema(tool: string, output: JsonSchema | null): Js
       status: { type: "string", enum: ["done", "pending", "refused", "failed", "unknown"] },
       requestId: { type: "string" },
       summary: { type: "string" },
+      repeats: {
+        type: "string",
+        description: "when it was done, if this call repeats an earlier one and did not run",
+      },
       ...(output === null ? {} : { result: nested(tool, output) }),
       ticket: { type: "string" },
       requestCode: { type: "string" },
@@ -86,8 +90,8 @@ const COMPANIONS: readonly Tool[] = [
     name: WITHDRAW_TOOL,
     title: "Take a request back",
     description:
-      "Takes back a pending request of your own that is no longer wanted, so that nobody spends time on it. It is " +
-      "refused once the request has begun to run.",
+      "Takes back a pending request of your own that is no longer wanted, so that nobody spends time on it. " +
+      "Once it has begun to run it goes on, and the answer says where it stands.",
     inputSchema: {
       type: "object",
       properties: {

@@ -64,6 +64,18 @@ const REPLIES: Readonly<Record<string, Reply>> = {
     advice: "do not repeat the call; ask the operator",
     retryAfterMs: null,
   },
+  withdrawn: {
+    status: "refused",
+    request,
+    code: "withdrawn",
+    class: "withdrawn",
+    deniedBy: "gate",
+    message: "the caller withdrew the request",
+    because: [],
+    reason: null,
+    advice: "the caller took the request back",
+    retryAfterMs: null,
+  },
   "refused-fixable": {
     status: "refused",
     request: null,
@@ -106,6 +118,7 @@ test("pending is no error, and everything that ended without the wanted effect i
     "unknown",
     "refused-by-person",
     "refused-by-policy",
+    "withdrawn",
     "refused-fixable",
   ]);
 });

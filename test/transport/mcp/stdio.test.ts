@@ -125,6 +125,23 @@ describe("what is handed to the gate", () => {
     expect(gate.calls).toHaveLength(0);
   });
 
+  test("a request that is taken back is withdrawn, which is no error, and waiting on it says so", async () => {
+    const { gate, pipe } = serve();
+    await openLegacy(pipe);
+    pipe.send(legacyRequest(1, "tools/call", deploy("v1")));
+    const { ticket } = dataOf(await pipe.receive());
+    const args = { ticket, reason: "the user changed their mind" };
+    pipe.send(legacyRequest(2, "tools/call", { name: "countersign_withdraw", arguments: args }));
+    const withdrawn = await pipe.receive();
+    expect(withdrawn["result"]).toMatchObject({ isError: false, structuredContent: { code: "withdrawn" } });
+    expect(gate.held()).toEqual([]);
+    pipe.send(legacyRequest(3, "tools/call", { name: "countersign_wait", arguments: { ticket } }));
+    expect((await pipe.receive())["result"]).toMatchObject({
+      isError: true,
+      structuredContent: { code: "withdrawn" },
+    });
+  });
+
   test("a broken gate tells the client nothing of the cause", async () => {
     const { gate, pipe } = serve();
     await openLegacy(pipe);

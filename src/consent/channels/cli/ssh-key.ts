@@ -1,6 +1,7 @@
-import { createHash } from "node:crypto";
 import { readdir, readFile, stat } from "node:fs/promises";
 import { join } from "node:path";
+import { parseSshPublicKeyLine } from "../../../base/ssh-key.ts";
+import { WireError } from "../../../base/ssh-wire.ts";
 import { CountersignError } from "../../../errors.ts";
 import type { Person } from "../../../policy/policy.ts";
 import { runProgram } from "./run-program.ts";
@@ -35,56 +36,48 @@ export interface SshSurroundings {
   readonly keyDir: string;
 }
 
-const PUBLIC_LINE = /^((?:sk-)?[a-z0-9-]+(?:@openssh\.com)?) ([A-Za-z0-9+/]+={0,2})(?: (.*))?$/;
-
-/** Parses one line of a `.pub` file; undefined for anything else, certificates included. */
-export function parsePublicLine(
-  text: string,
-): { readonly type: string; readonly blob: Buffer; readonly comment: string } | undefined {
-  const match = PUBLIC_LINE.exec(text.trim());
-  if (match === null) return undefined;
-  const type = match[1] as string;
-  const blob = Buffer.from(match[2] as string, "base64");
-  // The blob repeats its type; a line whose two halves disagree is no key (RFC 4253 §6.6).
-  if (blob.length < 4 || blob.readUInt32BE(0) !== type.length) return undefined;
-  if (blob.toString("latin1", 4, 4 + type.length) !== type || type.includes("-cert-")) return undefined;
-  return { type, blob, comment: match[3] ?? "" };
+interface PublicPart {
+  readonly type: string;
+  readonly fingerprint: string;
+  readonly publicLine: string;
+  readonly comment: string;
 }
 
-/** `SHA256:` and the unpadded base64 of the blob's hash. */
-export const fingerprintOf = (blob: Uint8Array): string =>
-  `SHA256:${createHash("sha256").update(blob).digest("base64").replace(/=+$/, "")}`;
+/** One line of a `.pub` file; undefined for anything else: certificates, weak keys, types that may not sign. */
+function readPublicLine(line: string): PublicPart | undefined {
+  try {
+    const { type, fingerprint, blob, comment } = parseSshPublicKeyLine(line.trim());
+    return { type, fingerprint, comment, publicLine: `${type} ${blob.toString("base64")}` };
+  } catch (error) {
+    if (error instanceof WireError) return undefined;
+    throw error;
+  }
+}
 
 /** Keys in `~/.ssh/*.pub` and in the agent, each fingerprint once. */
 export async function listLocalKeys(ssh: SshSurroundings): Promise<readonly LocalKey[]> {
   const keys = new Map<string, LocalKey>();
   for (const name of await publicFiles(ssh.keyDir)) {
     const path = join(ssh.keyDir, name);
-    const parsed = parsePublicLine(await readFile(path, "utf8").catch(() => ""));
+    const parsed = readPublicLine(await readFile(path, "utf8").catch(() => ""));
     if (parsed === undefined) continue;
     const file = path.slice(0, -".pub".length);
-    const fingerprint = fingerprintOf(parsed.blob);
     const isThere = await stat(file).then(
       (found) => found.isFile(),
       () => false,
     );
-    keys.set(fingerprint, {
-      fingerprint,
-      type: parsed.type,
+    keys.set(parsed.fingerprint, {
+      ...parsed,
       comment: parsed.comment === "" ? name : parsed.comment,
-      publicLine: `${parsed.type} ${parsed.blob.toString("base64")}`,
       file: isThere ? file : null,
       inAgent: false,
     });
   }
   for (const parsed of await agentKeys(ssh)) {
-    const fingerprint = fingerprintOf(parsed.blob);
-    const known = keys.get(fingerprint);
-    keys.set(fingerprint, {
-      fingerprint,
-      type: parsed.type,
+    const known = keys.get(parsed.fingerprint);
+    keys.set(parsed.fingerprint, {
+      ...parsed,
       comment: known?.comment ?? parsed.comment,
-      publicLine: `${parsed.type} ${parsed.blob.toString("base64")}`,
       file: known?.file ?? null,
       inAgent: true,
     });
@@ -100,14 +93,12 @@ async function publicFiles(dir: string): Promise<readonly string[]> {
   return names.filter((name) => name.endsWith(".pub")).sort();
 }
 
-async function agentKeys(
-  ssh: SshSurroundings,
-): Promise<readonly { readonly type: string; readonly blob: Buffer; readonly comment: string }[]> {
+async function agentKeys(ssh: SshSurroundings): Promise<readonly PublicPart[]> {
   if (ssh.env["SSH_AUTH_SOCK"] === undefined) return [];
   // Exit 1: the agent holds nothing; 2: no agent answers. Either way there are no keys to offer.
   const run = await runProgram("ssh-add", ["-L"], { env: ssh.env, timeoutMs: 5_000 }).catch(() => null);
   if (run === null || run.exitCode !== 0) return [];
-  return run.stdout.split("\n").flatMap((line) => parsePublicLine(line) ?? []);
+  return run.stdout.split("\n").flatMap((line) => readPublicLine(line) ?? []);
 }
 
 /**
@@ -118,35 +109,27 @@ export async function localKeyAt(path: string, ssh: SshSurroundings): Promise<Lo
   const privatePath = path.endsWith(".pub") ? path.slice(0, -".pub".length) : path;
   const publicPath = `${privatePath}.pub`;
   const parsed =
-    parsePublicLine(await readFile(publicPath, "utf8").catch(() => "")) ??
+    readPublicLine(await readFile(publicPath, "utf8").catch(() => "")) ??
     (await publicPartOf(privatePath, ssh));
   if (parsed === undefined) {
     throw new CountersignError("SIGNING_FAILED", `no SSH key can be read at ${path}`, {
       hint: `put its public half beside it as ${publicPath}: ssh-keygen -y -f KEY > KEY.pub`,
     });
   }
-  const fingerprint = fingerprintOf(parsed.blob);
   const isThere = await stat(privatePath).then(
     (found) => found.isFile(),
     () => false,
   );
-  const inAgent = (await agentKeys(ssh)).some((key) => fingerprintOf(key.blob) === fingerprint);
-  return {
-    fingerprint,
-    type: parsed.type,
-    comment: parsed.comment,
-    publicLine: `${parsed.type} ${parsed.blob.toString("base64")}`,
-    file: isThere ? privatePath : null,
-    inAgent,
-  };
+  const inAgent = (await agentKeys(ssh)).some((key) => key.fingerprint === parsed.fingerprint);
+  return { ...parsed, file: isThere ? privatePath : null, inAgent };
 }
 
-async function publicPartOf(file: string, ssh: SshSurroundings): Promise<ReturnType<typeof parsePublicLine>> {
+async function publicPartOf(file: string, ssh: SshSurroundings): Promise<PublicPart | undefined> {
   const run = await runProgram("ssh-keygen", ["-y", "-P", "", "-f", file], {
     env: ssh.env,
     timeoutMs: 10_000,
   });
-  return run.exitCode === 0 ? parsePublicLine(run.stdout) : undefined;
+  return run.exitCode === 0 ? readPublicLine(run.stdout) : undefined;
 }
 
 /** What is wanted of a signing key. */

@@ -1,11 +1,11 @@
 import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { verifySshSignature } from "../../../base/sshsig.ts";
 import { neutralLine } from "../../../base/text.ts";
 import { CountersignError } from "../../../errors.ts";
 import { runProgram, type ProgramRun } from "./run-program.ts";
 import type { LocalKey, SshSurroundings } from "./ssh-key.ts";
-import { sshsigFingerprint } from "./sshsig.ts";
 
 // Signs bytes with a person's SSH key, through the real ssh-keygen.
 //
@@ -62,7 +62,7 @@ export async function signWithSsh(request: SignRequest, ssh: SshSurroundings): P
     });
     if (run.exitCode !== 0) throw failed(request, run);
     const signature = await readFile(`${statement}.sig`, "utf8");
-    await checkOwn(signature, request, env, dir);
+    demandOwn(signature, request);
     return signature;
   } finally {
     await rm(dir, { recursive: true, force: true });
@@ -100,19 +100,10 @@ async function demandSoloKey(request: SignRequest, env: Readonly<Record<string, 
 }
 
 /** What came back must be our bytes under the key that was chosen; anything else was swapped on the way. */
-async function checkOwn(
-  signature: string,
-  request: SignRequest,
-  env: Readonly<Record<string, string>>,
-  dir: string,
-): Promise<void> {
-  const copy = join(dir, "checked.sig");
-  await writeFile(copy, signature, { mode: 0o600, flag: "wx" });
-  const check = await keygen(["-Y", "check-novalidate", "-n", request.namespace, "-s", copy], {
-    env,
-    input: request.bytes,
-  });
-  if (check.exitCode === 0 && sshsigFingerprint(signature) === request.key.fingerprint) return;
+function demandOwn(signature: string, request: SignRequest): void {
+  const { bytes: message, namespace } = request;
+  const verified = verifySshSignature({ armoured: signature, message, namespace });
+  if (verified.ok && verified.value.fingerprint === request.key.fingerprint) return;
   throw new CountersignError(
     "SIGNING_FAILED",
     "what was signed is not what was shown, or not with the key that was chosen",
@@ -128,7 +119,6 @@ async function keygen(
   options: {
     readonly env: Readonly<Record<string, string>>;
     readonly terminal?: boolean;
-    readonly input?: Uint8Array;
   },
 ): Promise<ProgramRun> {
   try {

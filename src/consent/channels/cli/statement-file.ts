@@ -4,6 +4,7 @@ import { isDigest, type Digest } from "../../../base/digest.ts";
 import { CountersignError } from "../../../errors.ts";
 import type { AdoptionStatement } from "../../../policy/entries.ts";
 import type { Proof } from "../../entries.ts";
+import { parseStatement } from "../../parse-statement.ts";
 import { statementBytes, type Statement } from "../../statement.ts";
 
 // A statement on its way to a key on another machine and back. The file holds exactly the bytes that are signed, which
@@ -12,20 +13,6 @@ import { statementBytes, type Statement } from "../../statement.ts";
 const digest = z.custom<Digest>(isDigest, "not a digest");
 const time = z.string().refine((text) => !Number.isNaN(parseTimestamp(text)), "not a time");
 const person = z.string().min(1).max(64);
-
-const statementSchema = z.strictObject({
-  typ: z.literal("countersign.decision"),
-  v: z.literal(1),
-  decision: z.enum(["approve", "deny", "take_back"]),
-  question: digest,
-  summary: z.string(),
-  approver: person,
-  solo: z.boolean(),
-  reason: z.string().nullable(),
-  takes_back: digest.nullable(),
-  log: z.strictObject({ size: z.number().int().nonnegative(), root: digest }).nullable(),
-  issued_at: time,
-});
 
 const revision = z.strictObject({ policy: digest, registry: digest });
 const adoptionSchema = z.strictObject({
@@ -40,7 +27,7 @@ const adoptionSchema = z.strictObject({
 
 /**
  * The decision inside a statement file. Only bytes that {@link statementBytes} would produce again are taken.
- * @throws CountersignError `SIGNATURE_INVALID`
+ * @throws CountersignError `SIGNATURE_INVALID`, `DECISION_REFUSED` naming the field
  */
 export function parseStatementFile(bytes: Uint8Array): Statement {
   const text = Buffer.from(bytes).toString("utf8");
@@ -50,10 +37,8 @@ export function parseStatementFile(bytes: Uint8Array): Statement {
   } catch (cause) {
     throw malformed(cause);
   }
-  const parsed = statementSchema.safeParse(value);
-  if (!parsed.success) throw malformed(parsed.error);
+  const statement = parseStatement(value);
   // Anything that reads the same but is not the same bytes would verify nowhere else.
-  const statement = parsed.data as Statement;
   if (!Buffer.from(statementBytes(statement)).equals(Buffer.from(bytes))) throw malformed();
   return statement;
 }

@@ -1,0 +1,123 @@
+import { Worker } from "node:worker_threads";
+import { leafHashInPlace, type TreeHash } from "./merkle.ts";
+
+// Hashes the lines of a chunk, here or in a second thread. Two thirds of verifying a log is SHA-256 over its lines, and
+// nothing else depends on when that happens: while one chunk is hashed, the other is read and judged.
+
+/** Part of a log with the places of its lines. The byte before each line is 0, the prefix of its leaf. */
+export interface Chunk {
+  readonly buffer: Buffer;
+  /** Start and end of each line, in turn. */
+  readonly bounds: Int32Array;
+  lines: number;
+}
+
+export interface LeafHasher {
+  /** The chunks to read into, in turn. One is not touched between `start` and the end of its `leaves`. */
+  readonly chunks: readonly [Chunk, Chunk];
+  start(chunk: Chunk): void;
+  /** The leaf of each line. */
+  leaves(chunk: Chunk): Promise<(line: number) => TreeHash>;
+  close(): Promise<void>;
+}
+
+const HASH_BYTES = 32;
+
+const inlineLeaf =
+  ({ buffer, bounds }: Chunk) =>
+  (line: number): TreeHash =>
+    leafHashInPlace(buffer.subarray((bounds[line * 2] as number) - 1, bounds[line * 2 + 1] as number));
+
+/** Hashes when asked, in the caller's thread. */
+export function createLeafHasher(chunkBytes: number): LeafHasher {
+  const chunk = (): Chunk => ({
+    buffer: Buffer.allocUnsafeSlow(chunkBytes),
+    bounds: new Int32Array(2 * (chunkBytes + 1)),
+    lines: 0,
+  });
+  return {
+    chunks: [chunk(), chunk()],
+    start: () => undefined,
+    leaves: (of) => Promise.resolve(inlineLeaf(of)),
+    close: () => Promise.resolve(),
+  };
+}
+
+// Text and not a file, because the same module runs as source, as compiled files and inside a bundle, and in each of
+// them a file would lie elsewhere. Nothing is put into it.
+const HASHER = `
+  const { hash } = require("node:crypto");
+  const { parentPort, workerData } = require("node:worker_threads");
+  const chunks = workerData.map(({ bytes, bounds, digests }) => ({
+    bytes: Buffer.from(bytes), bounds: new Int32Array(bounds), digests: Buffer.from(digests),
+  }));
+  parentPort.on("message", ({ chunk, lines }) => {
+    const { bytes, bounds, digests } = chunks[chunk];
+    for (let i = 0; i < lines; i += 1) {
+      const leaf = hash("sha256", bytes.subarray(bounds[2 * i] - 1, bounds[2 * i + 1]), "latin1");
+      digests.write(leaf, ${HASH_BYTES} * i, ${HASH_BYTES}, "latin1");
+    }
+    parentPort.postMessage(chunk);
+  });
+`;
+
+interface Shared {
+  readonly chunk: Chunk;
+  readonly digests: Buffer;
+  readonly memory: {
+    readonly bytes: SharedArrayBuffer;
+    readonly bounds: SharedArrayBuffer;
+    readonly digests: SharedArrayBuffer;
+  };
+}
+
+/** Hashes in a second thread; in the caller's where that thread can't be had or ends. */
+export function createThreadedLeafHasher(chunkBytes: number): LeafHasher {
+  const shared = [share(chunkBytes), share(chunkBytes)] as const;
+  const waiting: ((isHashed: boolean) => void)[] = [];
+  const started: Promise<boolean>[] = [];
+  let worker: Worker | null = null;
+  const end = (): void => {
+    worker = null;
+    for (const answer of waiting.splice(0)) answer(false);
+  };
+  try {
+    worker = new Worker(HASHER, { eval: true, workerData: shared.map(({ memory }) => memory) });
+    worker.on("message", () => waiting.shift()?.(true));
+    worker.on("error", end);
+    worker.on("exit", end);
+  } catch {
+    // No thread is allowed here: everything is hashed in the caller's.
+    worker = null;
+  }
+  const indexOf = (chunk: Chunk): 0 | 1 => (chunk === shared[0].chunk ? 0 : 1);
+  return {
+    chunks: [shared[0].chunk, shared[1].chunk],
+    start(chunk) {
+      const index = indexOf(chunk);
+      const thread = worker;
+      started[index] =
+        thread === null ? Promise.resolve(false) : new Promise((resolve) => void waiting.push(resolve));
+      thread?.postMessage({ chunk: index, lines: chunk.lines });
+    },
+    async leaves(chunk) {
+      const index = indexOf(chunk);
+      const { digests } = shared[index];
+      if ((await started[index]) !== true) return inlineLeaf(chunk);
+      return (line) => digests.toString("latin1", line * HASH_BYTES, (line + 1) * HASH_BYTES);
+    },
+    async close() {
+      await worker?.terminate();
+    },
+  };
+}
+
+function share(chunkBytes: number): Shared {
+  const memory = {
+    bytes: new SharedArrayBuffer(chunkBytes),
+    bounds: new SharedArrayBuffer(2 * (chunkBytes + 1) * Int32Array.BYTES_PER_ELEMENT),
+    digests: new SharedArrayBuffer((chunkBytes + 1) * HASH_BYTES),
+  };
+  const chunk = { buffer: Buffer.from(memory.bytes), bounds: new Int32Array(memory.bounds), lines: 0 };
+  return { chunk, digests: Buffer.from(memory.digests), memory };
+}

@@ -1,0 +1,54 @@
+import { expect, test } from "vitest";
+import {
+  createLeafHasher,
+  createThreadedLeafHasher,
+  type Chunk,
+  type LeafHasher,
+} from "../../src/log/leaf-hasher.ts";
+import { leafHash } from "../../src/log/merkle.ts";
+
+const lines = Array.from({ length: 50 }, (_, i) =>
+  Buffer.from(`{"seq":${i},"filler":"${"x".repeat(i * 37)}"}`),
+);
+const expected = lines.map(leafHash);
+
+function fill(chunk: Chunk): void {
+  let at = 1;
+  chunk.lines = 0;
+  for (const line of lines) {
+    chunk.buffer[at - 1] = 0;
+    chunk.buffer.set(line, at);
+    chunk.bounds[chunk.lines * 2] = at;
+    chunk.bounds[chunk.lines * 2 + 1] = at + line.length;
+    chunk.lines += 1;
+    at += line.length + 1;
+  }
+}
+async function leavesOf(hasher: LeafHasher, chunk: Chunk): Promise<string[]> {
+  const leaf = await hasher.leaves(chunk);
+  return lines.map((_, i) => leaf(i));
+}
+
+test.each([
+  ["here", createLeafHasher],
+  ["in a second thread", createThreadedLeafHasher],
+] as const)("both chunks give the leaves of their lines, hashed %s", async (_where, create) => {
+  const hasher = create(64 * 1024);
+  for (const chunk of hasher.chunks) fill(chunk);
+  for (const chunk of hasher.chunks) hasher.start(chunk);
+  for (const chunk of hasher.chunks) expect(await leavesOf(hasher, chunk)).toEqual(expected);
+  await hasher.close();
+});
+
+test("where the second thread ends too early, the leaves are hashed here and are the same", async () => {
+  const hasher = createThreadedLeafHasher(64 * 1024);
+  const [first, second] = hasher.chunks;
+  fill(first);
+  hasher.start(first);
+  const ending = hasher.close();
+  expect(await leavesOf(hasher, first)).toEqual(expected);
+  await ending;
+  fill(second);
+  hasher.start(second);
+  expect(await leavesOf(hasher, second)).toEqual(expected);
+});

@@ -132,14 +132,11 @@ describe.skipIf(missing !== null)(missing ?? "a new user, from init to receipt",
   test("the API gives the same receipt", async () => {
     const gateway = await (async () => {
       const { spawn } = await import("node:child_process");
-      const [program, ...rest] = [
-        world.stdio().command,
-        world.stdio().args[0] as string,
-        "--home",
-        home,
-        "start",
-      ];
-      const child = spawn(program, rest, { env: world.env, stdio: ["ignore", "pipe", "inherit"] });
+      const words = [world.stdio().args[0] as string, "--home", home, "start"];
+      const child = spawn(world.stdio().command, words, {
+        env: world.env,
+        stdio: ["ignore", "pipe", "inherit"],
+      });
       let said = "";
       child.stdout.on("data", (chunk) => (said += String(chunk)));
       const api = await eventually(() => Promise.resolve(/people\s+(\S+)[^]*Ctrl-C/.exec(said)?.[1]));

@@ -12,6 +12,7 @@ import {
   writeFileSync,
 } from "node:fs";
 import { createHash, randomBytes } from "node:crypto";
+import { once } from "node:events";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -108,6 +109,8 @@ export interface RealHome {
   commandRuns(): readonly string[];
   entries(): readonly Entry[];
   verify(...args: readonly string[]): Promise<Ran>;
+  /** @throws where the log does not verify, with what was found */
+  demandVerified(): Promise<void>;
   close(): Promise<void>;
 }
 
@@ -367,40 +370,17 @@ ${options.config ?? "limits: { previews_per_hour: 100000, held_per_minute: 10000
     commandRuns: () => (existsSync(runs) ? readFileSync(runs, "utf8").trimEnd().split("\n") : []),
     entries,
     verify: (...args) => run([...at, "log", "verify", ...args]),
+    async demandVerified() {
+      const said = await run([...at, "log", "verify"]);
+      if (said.code !== 0) throw new Error(`the log does not verify:\n${said.out}${said.err}`);
+    },
     async close() {
+      const ends = [...children].map((child) => once(child, "exit"));
       for (const child of children) child.kill("SIGKILL");
-      const alive = [...children].filter((child) => child.exitCode === null && child.signalCode === null);
-      await Promise.all(alive.map((child) => new Promise((resolve) => child.once("exit", resolve))));
+      await Promise.all(ends);
       rmSync(root, { recursive: true, force: true, maxRetries: 5, retryDelay: 100 });
     },
   };
 }
 
 const sha256 = (text: string): string => createHash("sha256").update(text).digest("hex");
-
-/** `path mode sha256` of every file of a commit, as git itself tells it. */
-export function treeOf(source: GitSource, commit: string): readonly string[] {
-  return source
-    .git("ls-tree", "-r", "-z", commit)
-    .split("\0")
-    .filter((line) => line !== "")
-    .map((line) => {
-      const [meta = "", path = ""] = line.split("\t");
-      const [mode = "", , id = ""] = meta.split(" ");
-      const bytes = execFileSync("git", ["cat-file", "blob", id], { cwd: source.dir });
-      return `${path} ${mode} ${createHash("sha256").update(bytes).digest("hex")}`;
-    })
-    .sort();
-}
-
-/** The same of a directory on disk. */
-export function treeOnDisk(dir: string): readonly string[] {
-  return snapshotDirectory(dir)
-    .split("\n")
-    .filter((line) => !/\/ \d+$/.test(line))
-    .map((line) => {
-      const [, path = "", mode = "", digest = ""] = /^(.*) (\d+) ([0-9a-f]{64})$/.exec(line) ?? [];
-      return `${path} ${(Number.parseInt(mode, 8) & 0o100) === 0 ? "100644" : "100755"} ${digest}`;
-    })
-    .sort();
-}

@@ -1,4 +1,4 @@
-import { parseTimestamp, timestamp } from "../base/clock.ts";
+import { parseTimestamp, type Timestamp } from "../base/clock.ts";
 import { err, ok, type Result } from "../base/result.ts";
 import { CountersignError } from "../errors.ts";
 import { ENTRY_KINDS, MAX_ENTRY_BYTES, type Entry, type EntryDraft } from "./entry.ts";
@@ -48,15 +48,15 @@ export interface EncodedLine {
 }
 
 /**
- * The line of an entry. `time` is epoch milliseconds, `more` counts the entries of the same batch that follow.
+ * The line of an entry. `more` counts the entries of the same batch that follow.
  * @throws CountersignError `ENTRY_TOO_LARGE`
  */
 export function encodeEntry(
   draft: EncodedDraft,
-  at: { readonly seq: number; readonly time: number; readonly more: number },
+  at: { readonly seq: number; readonly time: Timestamp; readonly more: number },
 ): EncodedLine {
   const more = at.more === 0 ? "" : `,"more":${at.more}`;
-  const text = `${linePrefix(at.seq, timestamp(at.time))}${draft.front}${more},"data":${draft.data}}`;
+  const text = `${linePrefix(at.seq, at.time)}${draft.front}${more},"data":${draft.data}}`;
   const bytes = Buffer.byteLength(text);
   if (bytes > MAX_ENTRY_BYTES) {
     throw new CountersignError(

@@ -1,12 +1,13 @@
 import fc from "fast-check";
 import { expect, test } from "vitest";
+import { timestamp } from "../../src/base/clock.ts";
 import { decodeEntry, encodeDraft, encodeEntry, peekLine, seqAt } from "../../src/log/encode.ts";
 import { MAX_ENTRY_BYTES, type EntryDraft } from "../../src/log/entry.ts";
 import { staleDraft } from "../support/drafts.ts";
 
 const TIME = Date.UTC(2026, 10, 21, 10);
 const lineOf = (draft: EntryDraft, seq = 7, more = 0): string =>
-  encodeEntry(encodeDraft(draft), { seq, time: TIME, more }).text;
+  encodeEntry(encodeDraft(draft), { seq, time: timestamp(TIME), more }).text;
 
 test("members stand in one order, keys and more only where they are (E1, E2)", () => {
   const keys = [{ until: null, key: "call:1" }];

@@ -1,13 +1,8 @@
 import { setImmediate } from "node:timers/promises";
+import { timestamp } from "../../base/clock.ts";
 import { idTime, isId } from "../../base/id.ts";
 import { CountersignError, isFault } from "../../errors.ts";
-import {
-  decodeEntry,
-  encodeDraft,
-  encodeEntry,
-  type EncodedDraft,
-  type EncodedLine,
-} from "../../log/encode.ts";
+import { encodeDraft, encodeEntry, type EncodedDraft, type EncodedLine } from "../../log/encode.ts";
 import type { Entry } from "../../log/entry.ts";
 import { createGroupPreconditions } from "../preconditions.ts";
 import type { AppendResult, Batch, Conflict, FoldPort, LogHead } from "../store.ts";
@@ -100,6 +95,7 @@ export function createCommitter(parts: CommitterParts): Committer {
     const planned: Planned[] = [];
     const refused: Refused[] = [];
     const preconditions = createGroupPreconditions(fold, now);
+    const time = timestamp(now);
     let seq = journal.cursor.size;
     let bytes = 0;
     let taken = 0;
@@ -117,7 +113,7 @@ export function createCommitter(parts: CommitterParts): Committer {
         }
         const last = waiting.drafts.length - 1;
         const lines = waiting.drafts.map((draft, i) =>
-          encodeEntry(draft, { seq: seq + i, time: now, more: last - i }),
+          encodeEntry(draft, { seq: seq + i, time, more: last - i }),
         );
         preconditions.accept(waiting.batch, seq);
         planned.push({ ...waiting, lines });
@@ -140,11 +136,10 @@ export function createCommitter(parts: CommitterParts): Committer {
     try {
       const lines = planned.flatMap((batch) => batch.lines);
       if (lines.length > 0) {
-        const first = journal.cursor.size;
         const { flushed } = journal.write(lines, now);
         // While the disk is busy. What the fold sees live is what it would see in a replay: the line, parsed.
         const note = signer.signCheckpoint(journal.cursor.size, journal.rootDigest());
-        for (const [i, line] of lines.entries()) own.push(parseOwn(line, first + i));
+        for (const line of lines) own.push(JSON.parse(line.text) as Entry);
         await flushed;
         checkpoint.write(note);
         advance(own);
@@ -282,13 +277,6 @@ export function createCommitter(parts: CommitterParts): Committer {
     },
     fault: () => fault,
   };
-}
-
-function parseOwn(line: EncodedLine, seq: number): Entry {
-  const decoded = decodeEntry(line.text, seq);
-  if (!decoded.ok)
-    throw new CountersignError("LOG_CORRUPT", `wrote a line that does not read back: ${decoded.error}`);
-  return decoded.value;
 }
 
 /** Q4. An id from the future would hide its request from `entriesOf`. */

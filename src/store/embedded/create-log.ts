@@ -1,3 +1,4 @@
+import { timestamp } from "../../base/clock.ts";
 import type { LogId } from "../../base/id.ts";
 import { CountersignError } from "../../errors.ts";
 import { encodeDraft, encodeEntry } from "../../log/encode.ts";
@@ -48,7 +49,7 @@ export async function createLog(parts: {
     policy: null,
     data: { log: key.logId, key: key.vkey, countersign: version },
   };
-  const line = encodeEntry(encodeDraft(opened), { seq: 0, time: now, more: 0 });
+  const line = encodeEntry(encodeDraft(opened), { seq: 0, time: timestamp(now), more: 0 });
   // Not a new name where the crash left one: what it holds is no line, so nobody relies on it.
   const path = segmentPath(logDir, 1);
   const fd = files.open(path, !files.exists(path) ? "wx+" : "r+");

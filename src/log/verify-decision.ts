@@ -5,6 +5,7 @@ import type { ConsentEntries } from "../consent/entries.ts";
 import { questionDigest } from "../consent/question.ts";
 import { SSHSIG_NAMESPACE, statementBytes } from "../consent/statement.ts";
 import { statementSummary } from "../consent/summary.ts";
+import { meets } from "../policy/verdict.ts";
 import type { FindingCode } from "./finding.ts";
 import { fromHex, type TreeHash } from "./merkle.ts";
 import type { PolicyPeople } from "./policy-document.ts";
@@ -158,7 +159,7 @@ function checkAssurance(
 /** Who asked may not decide, but for the person of `solo:`, and then the statement says so (C1, C6). */
 function checkMayCount(
   { question, requirement }: Asked,
-  { person, statement }: Recorded,
+  { person, statement, assurance, proof }: Recorded,
   problem: Report,
 ): void {
   const { principal, owners, chain } = question.requester;
@@ -169,6 +170,10 @@ function checkMayCount(
   const solo = involved && requirement.solo === person;
   if (involved && !solo)
     problem("self_approval", `${person} asked for this, or owns the agent that did`, "C1");
+  // A software key that signs alone is asked for its passphrase by the command line; nothing else does that.
+  if (solo && statement.decision === "approve" && proof.channel !== "cli" && !meets(assurance, "A3")) {
+    problem("self_approval", `${person} approved alone over ${proof.channel} with ${assurance}`, "C6");
+  }
   if (statement.solo !== solo) {
     problem(
       "self_approval",

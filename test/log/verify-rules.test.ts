@@ -442,6 +442,11 @@ test("the person of solo: may decide on their own request, and the statement has
   const silent = held({ solo: "ana", clauses });
   silent.story.decided(silent.asked, "ana", { solo: false });
   expect(await judge(silent.story)).toEqual([{ code: "self_approval", rule: "C6" }]);
+  // A software key that signs alone was asked for its passphrase only where the command line signed.
+  const remote = held({ solo: "ana", clauses });
+  const signed = held({ solo: "ana", clauses }).story.decided(remote.asked, "ana", { solo: true });
+  remote.story.decided(remote.asked, "ana", { solo: true }, { proof: { ...signed.proof, channel: "api" } });
+  expect(await judge(remote.story)).toEqual([{ code: "self_approval", rule: "C6" }]);
 });
 
 test("A3 takes the flags of an sk- key: presence and verification (C3)", async () => {

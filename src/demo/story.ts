@@ -211,5 +211,6 @@ async function prove(
   say(`     ${self} --home ${workspace.home} log list`);
   say(`     ${self} --home ${workspace.home} show ${request}`);
   say(`     ${self} verify ${file}`);
+  say(paint.dim(`   The home stays until you delete it: rm -r ${workspace.home}`));
   return report.ok && receipt.ok;
 }

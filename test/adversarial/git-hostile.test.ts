@@ -392,9 +392,9 @@ describe("links stay inside the release", () => {
       "a/b/c.txt": "c\n",
       l1: { link: "a/b/c.txt" },
       "a/up": { link: "../l1" },
-      "a/b/root": { link: "../.." },
+      "a/b/top": { link: "../.." },
       dir: { link: "a/b" },
-      deep: { link: "dir/root/a/b/c.txt" },
+      deep: { link: "dir/top/a/b/c.txt" },
       dangling: { link: "a/none" },
       dot: { link: "./a/./b//c.txt" },
     };

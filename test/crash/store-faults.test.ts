@@ -119,10 +119,13 @@ describe("a disk that is full at one write", () => {
 });
 
 describe("a flush that fails", () => {
+  /** Which changing call of open and append is the flush of the log. */
+  const FLUSH = 2;
+
   test("closes the store for good, is not tried again, and says so (STORE_CLOSED)", async () => {
     await (await bed.open({ create: true })).close();
     const faults: string[] = [];
-    const files = faultyFiles({ at: 1, mode: "lost" });
+    const files = faultyFiles({ at: FLUSH, mode: "lost" });
     const store = await bed.open({ files, onFault: (fault) => faults.push(fault.code) });
     const first = store.append(batchOf([staleDraft("policy", "w:0:0/1")]));
     await expect(first).rejects.toSatisfy((error) => isFault(error, "STORE_CLOSED"));
@@ -138,10 +141,11 @@ describe("a flush that fails", () => {
 
   test("takes its lines away before another process can act on them", async () => {
     await (await bed.open({ create: true })).close();
-    const files = faultyFiles({ at: 1, mode: "happened" });
+    const files = faultyFiles({ at: FLUSH, mode: "happened" });
     const store = await bed.open({ files });
     const other = await bed.open();
     await expect(store.append(batchOf([staleDraft("policy")]))).rejects.toThrow();
+    expect(files.calls[FLUSH]).toMatch(/^flush 0/);
     await other.catchUp();
     expect(other.head().size).toBe(1);
     expect(await other.append(batchOf([staleDraft("policy", "o:0:0/1")]))).toMatchObject({ ok: true });

@@ -118,17 +118,15 @@ describe("a disk that is full at one write", () => {
   });
 });
 
-describe("a flush that fails", () => {
-  /** Which changing call of open and append is the flush of the log. */
-  const FLUSH = 2;
-
-  test("closes the store for good, is not tried again, and says so (STORE_CLOSED)", async () => {
+describe("a write or a flush that fails", () => {
+  test("a failed flush closes the store for good, is not tried again, and says so (STORE_CLOSED)", async () => {
     await (await bed.open({ create: true })).close();
     const faults: string[] = [];
-    const files = faultyFiles({ at: FLUSH, mode: "lost" });
+    const files = faultyFiles({ at: 2, mode: "lost" });
     const store = await bed.open({ files, onFault: (fault) => faults.push(fault.code) });
     const first = store.append(batchOf([staleDraft("policy", "w:0:0/1")]));
     await expect(first).rejects.toSatisfy((error) => isFault(error, "STORE_CLOSED"));
+    expect(files.calls[2]).toBe("flush 000001.jsonl");
     const flushes = files.calls.filter((call) => call.startsWith("flush 0")).length;
     await expect(store.append(batchOf([staleDraft("policy", "w:1:0/1")]))).rejects.toSatisfy((error) =>
       isFault(error, "STORE_CLOSED"),
@@ -139,20 +137,24 @@ describe("a flush that fails", () => {
     expect((await auditLog(bed.dir)).size).toBe(1);
   });
 
-  test("takes its lines away before another process can act on them", async () => {
-    await (await bed.open({ create: true })).close();
-    const files = faultyFiles({ at: FLUSH, mode: "happened" });
-    const store = await bed.open({ files });
-    const other = await bed.open();
-    await expect(store.append(batchOf([staleDraft("policy")]))).rejects.toThrow();
-    expect(files.calls[FLUSH]).toMatch(/^flush 0/);
-    await other.catchUp();
-    expect(other.head().size).toBe(1);
-    expect(await other.append(batchOf([staleDraft("policy", "o:0:0/1")]))).toMatchObject({ ok: true });
-    await finish(store, files);
-    await other.close();
-    expect((await auditLog(bed.dir)).size).toBe(2);
-  });
+  test.each(["write", "flush"])(
+    "a failed %s takes its lines away before another process can act on them",
+    async (what) => {
+      await (await bed.open({ create: true })).close();
+      const at = what === "write" ? 1 : 2;
+      const files = faultyFiles({ at, mode: "happened" });
+      const store = await bed.open({ files });
+      const other = await bed.open();
+      await expect(store.append(batchOf([staleDraft("policy")]))).rejects.toThrow();
+      expect(files.calls[at]).toBe(`${what} 000001.jsonl`);
+      await other.catchUp();
+      expect(other.head().size).toBe(1);
+      expect(await other.append(batchOf([staleDraft("policy", "o:0:0/1")]))).toMatchObject({ ok: true });
+      await finish(store, files);
+      await other.close();
+      expect((await auditLog(bed.dir)).size).toBe(2);
+    },
+  );
 });
 
 describe("while a flush is under way", () => {

@@ -133,10 +133,12 @@ export function createCommitter(parts: CommitterParts): Committer {
     const now = Math.max(guard.now(), journal.cursor.time);
     const { planned, refused } = plan(now);
     const own: Entry[] = [];
+    let isWritten = false;
     try {
       const lines = planned.flatMap((batch) => batch.lines);
       if (lines.length > 0) {
         const { flushed } = journal.write(lines, now);
+        isWritten = true;
         // While the disk is busy. What the fold sees live is what it would see in a replay: the line, parsed.
         const note = signer.signCheckpoint(journal.cursor.size, journal.rootDigest());
         for (const line of lines) own.push(JSON.parse(line.text) as Entry);
@@ -147,8 +149,7 @@ export function createCommitter(parts: CommitterParts): Committer {
     } catch (error) {
       let told = asFault(error);
       // Nobody was told of these bytes and nobody else can have read them: the lock is still ours.
-      if (told.code === "STORE_FULL")
-        await journal.cutTorn().catch((cause: unknown) => (told = asFault(cause)));
+      if (!isWritten) await journal.cutTorn().catch((cause: unknown) => (told = asFault(cause)));
       for (const batch of [...planned, ...refused]) batch.reject(told);
       throw told;
     }

@@ -98,7 +98,9 @@ export function createGate(parts: GateParts, attend: Attend): Gate {
   const pass = (intake: Intake, attachment: Attachment): Promise<Committed | "again"> => {
     const { received, regime } = intake;
     const first = regime.policy.evaluate(policyInput(received, null, parts.isolation));
-    if (first.verdict === "deny") return commit.refuse(intake, first);
+    // Only a matching deny ends the call here: where nothing matched yet, a rule about the preview still may.
+    const isFinal = first.rules.length > 0 || !first.open;
+    if (first.verdict === "deny" && isFinal) return commit.refuse(intake, first);
     const isRead = received.tool.effect(received.input) === "read";
     return isRead && first.verdict === "allow" && !first.open
       ? commit.read(intake, attachment)

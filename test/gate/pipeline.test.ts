@@ -55,6 +55,20 @@ test("an allowed read answers without a preview", async () => {
   });
 });
 
+test("a rule about the preview is asked although nothing else speaks about the call (design §3)", async () => {
+  const { home } = await start({
+    defaults: "",
+    rules: `rules:
+  - { id: short, match: { tool: write_note }, when: preview.counts.characters < 10, verdict: hold, approve: { by: [sre], assurance: A2, within: 5m } }
+`,
+  });
+  ticketOf(await callTool(home, "write_note", { book: "ledger", text: "short" }));
+  expect(await callTool(home, "write_note", { book: "ledger", text: "far too long a text" })).toMatchObject({
+    status: "refused",
+    code: "denied_by_policy",
+  });
+});
+
 test("a deny rule ends the call before anything is previewed", async () => {
   const { home, notes } = await start();
   expect(await callTool(home, "write_note", { book: "log", text: "forbidden" })).toMatchObject({

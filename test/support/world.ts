@@ -32,6 +32,8 @@ export interface WorldOptions {
   readonly rules?: string;
   /** Further lines at the top of the policy. */
   readonly head?: string;
+  /** Replaces the line `defaults:`; empty for a policy without. */
+  readonly defaults?: string;
   readonly clock?: Clock;
   readonly limits?: Partial<Limits>;
   readonly steward?: boolean;
@@ -43,7 +45,12 @@ export const PEOPLE = ["ana", "ben", "chi", "dee", "eva"] as const;
 
 export const policyText = (
   keys: Readonly<Record<string, SshKeyPair>>,
-  { rules, head, userVerified = [] }: Pick<WorldOptions, "rules" | "head" | "userVerified">,
+  {
+    rules,
+    head,
+    defaults,
+    userVerified = [],
+  }: Pick<WorldOptions, "rules" | "head" | "defaults" | "userVerified">,
 ): string => `version: 1
 ${head ?? "policy_change: { by: [security, sre], quorum: 2, assurance: A2 }"}
 people:
@@ -51,7 +58,7 @@ ${PEOPLE.map((id) => `  ${id}: { name: ${id}, ssh: [{ fingerprint: "${keys[id]?.
 groups: { sre: [ana, ben, chi], security: [dee, eva] }
 agents: { claude: { owners: [ana] }, robot: { owners: [eva] } }
 services: { ci: {} }
-defaults: { approve: { by: [sre], quorum: 1, assurance: A2, within: 30m } }
+${defaults ?? "defaults: { approve: { by: [sre], quorum: 1, assurance: A2, within: 30m } }"}
 ${
   rules ??
   `rules:

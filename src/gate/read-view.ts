@@ -16,7 +16,7 @@ export async function readView(
   const ref = state.requests.open.get(request)?.planned?.view;
   if (ref === undefined || ref === null) {
     throw new CountersignError("REQUEST_NOT_FOUND", `${request} is not open`, {
-      hint: "see what it came to: countersign log show <request>",
+      hint: "see what it came to: countersign show <request>",
     });
   }
   return JSON.parse(new TextDecoder().decode(await store.blobs.get("view", ref))) as View;

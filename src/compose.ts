@@ -34,17 +34,14 @@ import { createRequestReader } from "./gate/request-reader.ts";
 import { createHomeFold, type HomeFold } from "./gate/state.ts";
 import { startSteward, type Steward } from "./gate/steward.ts";
 import { createWakeups } from "./gate/wakeups.ts";
-import { createCheckpointSigner, openCheckpoint } from "./log/checkpoint.ts";
-import { parseVerifierKey } from "./log/note.ts";
+import { createCheckpointSigner } from "./log/checkpoint.ts";
 import { maskJson, maskText } from "./log/redact.ts";
 import { diffPolicies } from "./policy/diff.ts";
 import { loadPolicy } from "./policy/load.ts";
 import type { Policy, ToolFacts } from "./policy/policy.ts";
 import { assembleView } from "./preview/assemble.ts";
 import { createPreviewer } from "./preview/preview.ts";
-import type { CheckpointSigner } from "./store/embedded/checkpoint-file.ts";
 import { maskKey } from "./store/embedded/mask-key.ts";
-import type { LogKey } from "./store/embedded/keys.ts";
 import { openEmbeddedStore, type EmbeddedStore } from "./store/embedded/embedded-store.ts";
 import { tryStewardLock } from "./store/embedded/lock.ts";
 import type { Tool } from "./tool.ts";
@@ -93,7 +90,8 @@ export async function openHome(settings: Settings, options: OpenOptions): Promis
     clock,
     isolation,
     release: options.version,
-    signer: (key, stated) => checkpointSigner(key, stated),
+    signer: (key, stated) =>
+      createCheckpointSigner({ key: key.privateKeyPem, logId: key.logId, isolation: stated }),
     ...(options.create === true ? { create: { version: options.version } } : {}),
     onFault(fault) {
       log.fatal({ err: fault }, "the log can no longer be trusted to be written; the gate is closed");
@@ -354,18 +352,6 @@ async function isStewardAlive(dataDir: string): Promise<boolean> {
 /** Credentials come with the tools that need them; deploy_service on a local repository needs none. */
 const noCredentials = (name: string): Promise<string> =>
   Promise.reject(new CountersignError("CONFIG_INVALID", `no credential named "${name}" is configured`));
-
-function checkpointSigner(key: LogKey, isolation: "service" | "none"): CheckpointSigner {
-  const signer = createCheckpointSigner({ key: key.privateKeyPem, logId: key.logId, isolation });
-  const verifier = parseVerifierKey(signer.vkey);
-  return {
-    signCheckpoint: signer.signCheckpoint,
-    openCheckpoint(note) {
-      const opened = verifier.ok ? openCheckpoint(note, verifier.value) : null;
-      return opened?.ok ? { size: opened.value.size, root: opened.value.root } : null;
-    },
-  };
-}
 
 /** Asks at most once in `ms`. */
 function cachedFor<T>(ms: number, clock: Clock, read: () => Promise<T>): () => Promise<T> {

@@ -25,6 +25,10 @@ const encoder = new TextEncoder();
 /** UTF-8 bytes of {@link canonicalJson}. */
 export const canonicalBytes = (value: unknown): Uint8Array => encoder.encode(canonicalJson(value));
 
+/** What a key signs: a line that names the kind, then the RFC 8785 text. No signature fits two kinds. */
+export const taggedBytes = (kind: string, value: unknown): Uint8Array =>
+  encoder.encode(`${kind}\n${canonicalJson(value)}`);
+
 /** A deep copy that holds nothing but JSON, in canonical key order. */
 export const canonicalCopy = <T>(value: T): T => JSON.parse(canonicalJson(value)) as T;
 

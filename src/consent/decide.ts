@@ -1,4 +1,3 @@
-import { digestBytes, type Digest } from "../base/digest.ts";
 import { err, ok, type Result } from "../base/result.ts";
 import { CountersignError } from "../errors.ts";
 import type { EntryDraft } from "../log/entry.ts";
@@ -14,16 +13,13 @@ import { mintGrant } from "./grant.ts";
 import { judge, type Attested } from "./judge.ts";
 import { isInvolved, personOfKey } from "./people.ts";
 import { quorumOf } from "./quorum.ts";
-import { SSHSIG_NAMESPACE, statementBytes, type Statement } from "./statement.ts";
+import { SSHSIG_NAMESPACE, statementBytes, statementDigest, type Statement } from "./statement.ts";
 
 // Takes a signed statement: verify, judge, append, answer.
 //
 //   G2. A grant is minted here only when every clause of the requirement is met over one question digest.
 //   L1. Decision, settlement and grant are one durable batch before the decider is answered.
 //   Two deciders at once: the batch expects the request's newest entry, so one of them folds again and decides again.
-
-export const statementDigest = (statement: Statement): Digest =>
-  digestBytes("statement", statementBytes(statement));
 
 /** What a counted decision brings about. */
 type Fate = "granted" | "denied" | "noted";

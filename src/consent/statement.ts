@@ -1,6 +1,6 @@
-import { canonicalBytes } from "../base/canonical-json.ts";
+import { taggedBytes } from "../base/canonical-json.ts";
 import type { Timestamp } from "../base/clock.ts";
-import type { Digest } from "../base/digest.ts";
+import { digestBytes, type Digest } from "../base/digest.ts";
 import type { PersonId } from "../request/principal.ts";
 
 /** Exactly what a person's key signs. */
@@ -25,13 +25,10 @@ export interface Statement {
 /** SSHSIG namespace: a git or file signature can never count as a decision. */
 export const SSHSIG_NAMESPACE = "decision@countersign.dev";
 
-const DOMAIN = new TextEncoder().encode("countersign.decision.v1\n");
-
 /** The bytes to sign: `countersign.decision.v1\n` and the RFC 8785 text. */
-export function statementBytes(statement: Statement): Uint8Array {
-  const body = canonicalBytes(statement);
-  const bytes = new Uint8Array(DOMAIN.length + body.length);
-  bytes.set(DOMAIN);
-  bytes.set(body, DOMAIN.length);
-  return bytes;
-}
+export const statementBytes = (statement: Statement): Uint8Array =>
+  taggedBytes("countersign.decision.v1", statement);
+
+/** Digest of the signed bytes: what a take-back names. */
+export const statementDigest = (statement: Statement): Digest =>
+  digestBytes("statement", statementBytes(statement));

@@ -1,9 +1,9 @@
-import { digestBytes, digestJson, requestCode, type Digest } from "../base/digest.ts";
+import { digestJson, requestCode } from "../base/digest.ts";
 import { parseTimestamp } from "../base/clock.ts";
 import { verifySshSignature, type SkFacts } from "../base/sshsig.ts";
 import type { ConsentEntries } from "../consent/entries.ts";
 import { questionDigest } from "../consent/question.ts";
-import { SSHSIG_NAMESPACE, statementBytes } from "../consent/statement.ts";
+import { SSHSIG_NAMESPACE, statementBytes, statementDigest } from "../consent/statement.ts";
 import { statementSummary } from "../consent/summary.ts";
 import { meets } from "../policy/verdict.ts";
 import type { FindingCode } from "./finding.ts";
@@ -54,9 +54,6 @@ export function checkAsked(asked: Asked, request: string): readonly Problem[] {
   }
   return problems;
 }
-
-export const statementDigest = (statement: Recorded["statement"]): Digest =>
-  digestBytes("statement", statementBytes(statement));
 
 /**
  * What is wrong with a recorded decision. `at` is the entry's time in epoch milliseconds; `people` are those of the

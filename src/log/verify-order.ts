@@ -1,3 +1,4 @@
+import { statementDigest } from "../consent/statement.ts";
 import type { Digest } from "../base/digest.ts";
 import { parseTimestamp } from "../base/clock.ts";
 import type { ConsentEntries } from "../consent/entries.ts";
@@ -10,7 +11,6 @@ import {
   checkAsked,
   checkDecision,
   CLOCK_SLACK_MS,
-  statementDigest,
   type DecisionFacts,
   type Problem,
 } from "./verify-decision.ts";

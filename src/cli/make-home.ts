@@ -1,6 +1,6 @@
-import { createHash, randomBytes } from "node:crypto";
 import { lstat, mkdir, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
+import { newToken, tokenSha256 } from "../base/token.ts";
 import { formatSourceError, type SourceError } from "../base/yaml.ts";
 import { parseConfig } from "../config/config-file.ts";
 import { CONFIG_FILE } from "../config/locate-home.ts";
@@ -49,7 +49,7 @@ export async function writeHome(cli: Cli, home: string, answers: InitAnswers): P
   const mcpToken = newToken("csm");
   const config = configText({
     answers,
-    mcpTokenSha256: createHash("sha256").update(mcpToken).digest("hex"),
+    mcpTokenSha256: tokenSha256(mcpToken),
   });
   const policy = policyText(answers, cli.parts.around.account);
   demandValid(cli, config, policy);
@@ -87,9 +87,6 @@ export async function finishHome(cli: Cli, settings: Settings): Promise<NewHome>
     throw isFault(error, "LOG_EXISTS") ? exists(settings.home, error) : error;
   }
 }
-
-/** A bearer token of 256 random bits; the prefix says which port it opens, and lets scanners find a leaked one. */
-const newToken = (kind: "csm" | "csa"): string => `${kind}_${randomBytes(32).toString("base64url")}`;
 
 /** What is written has to load; otherwise an answer slipped through that our own files can't carry. */
 function demandValid(cli: Cli, config: string, policy: string): void {

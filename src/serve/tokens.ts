@@ -2,7 +2,8 @@ import { mkdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import type { Settings } from "../config/settings.ts";
 import type { PrincipalClaim } from "../request/principal.ts";
-import { newToken, readTokenFile, tokenSha256, type TokenKind } from "../transport/http/bearer.ts";
+import { newToken, tokenSha256, type TokenKind } from "../base/token.ts";
+import { readTokenFile } from "../transport/http/bearer.ts";
 import type { McpClient } from "../transport/mcp/http.ts";
 
 // The two local tokens of a home, made with it, 0600: one opens the MCP listener, the other the API. Neither opens

@@ -3,7 +3,8 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { questionDigest, type Question } from "../../src/consent/question.ts";
 import { SSHSIG_NAMESPACE, statementBytes, type Statement } from "../../src/consent/statement.ts";
 import { startApi, type Api } from "../../src/transport/http/api.ts";
-import { createBearer, newToken, tokenSha256 } from "../../src/transport/http/bearer.ts";
+import { newToken, tokenSha256 } from "../../src/base/token.ts";
+import { createBearer } from "../../src/transport/http/bearer.ts";
 import { openAskedHome, type AskedHome } from "../support/asked-home.ts";
 import { rawHttp, type RawAnswer, type RawRequest } from "../support/raw-http.ts";
 

@@ -3,7 +3,8 @@ import type { AddressInfo } from "node:net";
 import pino from "pino";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { isFault } from "../../src/errors.ts";
-import { createBearer, newToken, tokenSha256 } from "../../src/transport/http/bearer.ts";
+import { newToken, tokenSha256 } from "../../src/base/token.ts";
+import { createBearer } from "../../src/transport/http/bearer.ts";
 import {
   startMcpHttp,
   type McpClient,

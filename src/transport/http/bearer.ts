@@ -1,18 +1,9 @@
-import { createHash, randomBytes, timingSafeEqual } from "node:crypto";
+import { createHash, timingSafeEqual } from "node:crypto";
 import { readFile, stat } from "node:fs/promises";
 import { CountersignError } from "../../errors.ts";
 
 // Static bearer tokens. Only digests are kept and compared, so neither a memory dump of the table nor the time that
 // a comparison takes tells anything of a token.
-
-/** What a token is good for is the prefix: `csm_` opens the MCP listener, `csa_` the API. Scanners find both. */
-export type TokenKind = "csm" | "csa";
-
-/** A new token with 256 random bits. It is shown or written once; configuration keeps {@link tokenSha256} of it. */
-export const newToken = (kind: TokenKind): string => `${kind}_${randomBytes(32).toString("base64url")}`;
-
-/** Lower-case hex SHA-256 of a token, as `settings.clients[].tokenSha256` holds it. */
-export const tokenSha256 = (token: string): string => createHash("sha256").update(token).digest("hex");
 
 const BEARER = /^Bearer +([A-Za-z0-9._~+/-]{16,512}=*)$/i;
 const SHA256_HEX = /^[0-9a-f]{64}$/;

@@ -3,7 +3,8 @@ import { chmodSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, expect, test } from "vitest";
-import { createBearer, newToken, readTokenFile, tokenSha256 } from "../../../src/transport/http/bearer.ts";
+import { newToken, tokenSha256 } from "../../../src/base/token.ts";
+import { createBearer, readTokenFile } from "../../../src/transport/http/bearer.ts";
 import { createReplays } from "../../../src/transport/http/replays.ts";
 
 const dir = mkdtempSync(join(tmpdir(), "countersign-bearer-"));

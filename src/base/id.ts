@@ -1,5 +1,5 @@
 import { randomBytes } from "node:crypto";
-import { decodeTime, ulid } from "ulid";
+import { ulid } from "ulid";
 
 // Ids are ULIDs behind a prefix: unguessable (80 random bits from the system's generator) and sortable by time,
 // which lets the store find an old request's entries by binary search instead of an index that grows.
@@ -29,5 +29,13 @@ export function isId<P extends Prefix>(prefix: P, text: string): text is `${P}_$
   return text.startsWith(`${prefix}_`) && BODY.test(text.slice(prefix.length + 1));
 }
 
+const DIGITS = "0123456789ABCDEFGHJKMNPQRSTVWXYZ";
+const TIME_CHARACTERS = 10;
+
 /** Epoch milliseconds at which the id was made. */
-export const idTime = (id: `${Prefix}_${string}`): number => decodeTime(id.slice(id.indexOf("_") + 1));
+export function idTime(id: `${Prefix}_${string}`): number {
+  let time = 0;
+  const start = id.indexOf("_") + 1;
+  for (let i = start; i < start + TIME_CHARACTERS; i += 1) time = time * 32 + DIGITS.indexOf(id[i] as string);
+  return time;
+}

@@ -1,7 +1,7 @@
 import type { Timestamp } from "../base/clock.ts";
 import type { Digest } from "../base/digest.ts";
 import type { LogId } from "../base/id.ts";
-import type { ConsentEntries } from "../consent/entries.ts";
+import type { ConsentEntries, CredentialEntries } from "../consent/entries.ts";
 import type { ExecutionEntries, LeaseEntries } from "../execution/entries.ts";
 import type { PolicyEntries } from "../policy/entries.ts";
 import type { RequestEntries } from "../request/entries.ts";
@@ -33,6 +33,7 @@ export type EntryData = LogEntries &
   PolicyEntries &
   RequestEntries &
   ConsentEntries &
+  CredentialEntries &
   ExecutionEntries &
   LeaseEntries;
 export type EntryKind = keyof EntryData;
@@ -43,6 +44,7 @@ export const ENTRY_KINDS = [
   "throttled",
   "ask.delivered",
   "policy.adopted",
+  "policy.endorsed",
   "policy.proposed",
   "request.received",
   "request.planned",
@@ -52,6 +54,10 @@ export const ENTRY_KINDS = [
   "request.stale",
   "consent.asked",
   "decision.recorded",
+  "consent.escalated",
+  "consent.reminded",
+  "inquiry.made",
+  "inquiry.answered",
   "consent.settled",
   "grant.minted",
   "execution.claimed",
@@ -59,6 +65,10 @@ export const ENTRY_KINDS = [
   "execution.settled",
   "execution.resolved",
   "execution.late",
+  "credential.endorsed",
+  "credential.invited",
+  "credential.enrolled",
+  "credential.removed",
   "lease.opened",
   "lease.ended",
 ] as const satisfies readonly EntryKind[];

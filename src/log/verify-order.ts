@@ -324,6 +324,15 @@ export function createOrderCheck(parts: {
         case "ask.delivered":
         case "policy.adopted":
         case "policy.proposed":
+        case "policy.endorsed":
+        case "consent.escalated":
+        case "consent.reminded":
+        case "inquiry.made":
+        case "inquiry.answered":
+        case "credential.endorsed":
+        case "credential.invited":
+        case "credential.enrolled":
+        case "credential.removed":
           return NONE;
       }
     },

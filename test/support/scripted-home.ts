@@ -200,6 +200,7 @@ export function createScriptedHome(parts: {
     async decide(statement, proof) {
       const one = [...open.values()].find(({ digest }) => digest === statement.question);
       if (one === undefined) return refused("already_settled");
+      if (proof.kind !== "sshsig") throw new Error("a scripted home takes SSH signatures only");
       if (!verifies(proof.signature, statementBytes(statement), SSHSIG_NAMESPACE)) {
         throw new CountersignError("SIGNATURE_INVALID", "the signature does not verify");
       }
@@ -269,6 +270,7 @@ export function createScriptedHome(parts: {
     }),
     async adopt(statements) {
       for (const { statement, proof } of statements) {
+        if (proof.kind !== "sshsig") throw new Error("a scripted home takes SSH signatures only");
         if (!verifies(proof.signature, adoptionBytes(statement), ADOPTION_NAMESPACE)) {
           throw new CountersignError("SIGNATURE_INVALID", "the signature does not verify");
         }

@@ -2,6 +2,7 @@ import type { Command } from "commander";
 import type { AddCommand } from "../program.ts";
 import { addLogList } from "./log-list.ts";
 import { addLogReceipt } from "./log-receipt.ts";
+import { addLogRotateKey } from "./log-rotate-key.ts";
 import { addLogShow } from "./log-show.ts";
 import { addLogTail } from "./log-tail.ts";
 import { addLogVerify } from "./log-verify.ts";
@@ -13,5 +14,6 @@ export const addLog: AddCommand = (parent, cli, run) => {
     .usage("<command>")
     .helpCommand(false)
     .addHelpText("after", "\nExample:\n  $ countersign log list\n  $ countersign log verify");
-  for (const add of [addLogList, addLogShow, addLogTail, addLogVerify, addLogReceipt]) add(log, cli, run);
+  for (const add of [addLogList, addLogShow, addLogTail, addLogVerify, addLogReceipt, addLogRotateKey])
+    add(log, cli, run);
 };

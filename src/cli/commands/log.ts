@@ -6,6 +6,7 @@ import { addLogRotateKey } from "./log-rotate-key.ts";
 import { addLogShow } from "./log-show.ts";
 import { addLogTail } from "./log-tail.ts";
 import { addLogVerify } from "./log-verify.ts";
+import { addLogWitness } from "./log-witness.ts";
 
 export const addLog: AddCommand = (parent, cli, run) => {
   const log: Command = parent
@@ -14,6 +15,14 @@ export const addLog: AddCommand = (parent, cli, run) => {
     .usage("<command>")
     .helpCommand(false)
     .addHelpText("after", "\nExample:\n  $ countersign log list\n  $ countersign log verify");
-  for (const add of [addLogList, addLogShow, addLogTail, addLogVerify, addLogReceipt, addLogRotateKey])
+  for (const add of [
+    addLogList,
+    addLogShow,
+    addLogTail,
+    addLogVerify,
+    addLogReceipt,
+    addLogWitness,
+    addLogRotateKey,
+  ])
     add(log, cli, run);
 };

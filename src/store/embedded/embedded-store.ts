@@ -115,7 +115,7 @@ export async function openEmbeddedStore(parts: EmbeddedStoreParts): Promise<Embe
       release,
     );
     const journal = await restoreLog({
-      ...{ files, logDir, checkpoint, ring, snapshot, fold, onTile: tiles.write },
+      ...{ files, logDir, checkpoint, ring, snapshot, fold, dataDir: dir, onTile: tiles.write },
       segmentBytes: parts.segmentBytes ?? SEGMENT_BYTES,
       rootAt: (opened, size) => createProofs(opened, tiles, reader).rootAt(size),
     });

@@ -9,6 +9,7 @@ import { openJournal, type Journal, type JournalParts } from "./journal.ts";
 import type { LogKey } from "./keys.ts";
 import { corruptAt, countSegments, segmentPath } from "./segments.ts";
 import { fitSnapshot, type Snapshot, type SnapshotFile } from "./snapshot.ts";
+import { readNoted, refuseOlderThanNoted } from "./witnessed.ts";
 
 // Opening a log: from the snapshot where it fits, else from the first line; then what was written since; then the
 // checkpoint has to agree. Called with the directory's lock held.
@@ -17,6 +18,8 @@ export interface RestoreParts extends JournalParts {
   readonly fold: FoldPort;
   readonly snapshot: SnapshotFile;
   readonly ring: KeyRing;
+  /** Holds what witnesses noted. */
+  readonly dataDir: string;
   /** Root, as hex, of the first `size` entries of the journal's tree. */
   readonly rootAt: (journal: Journal, size: number) => Promise<string>;
 }
@@ -83,6 +86,10 @@ export async function restoreLog(parts: RestoreParts): Promise<Journal> {
         `the log has ${journal.cursor.size} entries; state.json was written with ${snapshot.cursor.size}`,
       );
     }
+    await refuseOlderThanNoted(readNoted(files, parts.dataDir, ring.openCheckpoint), {
+      size: journal.cursor.size,
+      rootAt: (size) => parts.rootAt(journal, size),
+    });
     await journal.cutTorn();
     if (journal.cursor.size > before) await journal.settleRead();
     const root = journal.rootDigest();

@@ -311,6 +311,7 @@ export async function openHome(settings: Settings, options: OpenOptions): Promis
         hint: "see where it stands: countersign show <request>",
       });
     },
+    rotateLogKey: () => store.rotateKey(state.adopted.current?.revision ?? null),
     close() {
       closing ??= close();
       return closing;

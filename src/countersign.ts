@@ -119,6 +119,7 @@ const logTools: CliParts["logTools"] = {
       requestId,
       withBlobs: true,
       adoptions: home.adoption.sequence(),
+      rotations: home.store.rotations(),
       resolvePolicy(text) {
         const loaded = loadPolicy(new TextDecoder().decode(text), { file: "policy.yaml", tools: null });
         return loaded.ok ? loaded.value.document : null;

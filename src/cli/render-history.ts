@@ -52,6 +52,8 @@ export function entryWords(entry: Entry): string {
   switch (entry.kind) {
     case "log.opened":
       return `log ${entry.data.log}, key ${entry.data.key}`;
+    case "log.key_rotated":
+      return `from now on ${entry.data.to} signs, not ${entry.data.from}`;
     case "blob.erased":
       return `${entry.data.digest}: ${entry.data.why}`;
     case "throttled":

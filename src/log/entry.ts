@@ -17,6 +17,14 @@ export interface LogEntries {
     readonly key: string;
     readonly countersign: string;
   };
+  /** The log's key was replaced: see key-chain.ts, R1. */
+  "log.key_rotated": {
+    /** Verifier keys. */
+    readonly from: string;
+    readonly to: string;
+    /** The signed note in which both agree. */
+    readonly note: string;
+  };
   "blob.erased": { readonly digest: Digest | null; readonly why: string; readonly request: string | null };
   /** Calls turned away in the last minute, so that a flood is one entry a minute and not one a call. */
   throttled: {
@@ -40,6 +48,7 @@ export type EntryKind = keyof EntryData;
 
 export const ENTRY_KINDS = [
   "log.opened",
+  "log.key_rotated",
   "blob.erased",
   "throttled",
   "ask.delivered",

@@ -138,6 +138,7 @@ export function phaseAfter(phase: Phase, entry: Pick<Entry, "kind" | "data">): P
     case "execution.late":
     case "ask.delivered":
     case "log.opened":
+    case "log.key_rotated":
     case "blob.erased":
     case "throttled":
     case "policy.adopted":

@@ -31,6 +31,8 @@ const COMMANDS = [
   "log tail",
   "log verify",
   "log receipt",
+  "log witness",
+  "log rotate-key",
   "verify",
   "init",
   "start",

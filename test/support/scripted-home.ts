@@ -297,6 +297,7 @@ export function createScriptedHome(parts: {
     },
     entriesOf: () => misuse("read entries by subject"),
     newestEntries: async (limit) => entries.slice(-limit).reverse(),
+    rotations: () => [],
     checkpoint: () => misuse("ask for a checkpoint"),
     inclusionProof: () => misuse("ask for an inclusion proof"),
     consistencyProof: async (oldSize, newSize) => consistencyProofOf(oldSize, leaves().slice(0, newSize)),
@@ -342,6 +343,7 @@ export function createScriptedHome(parts: {
       history: async (request) => entries.filter(({ subject }) => subject === request),
     },
     startSteward: () => misuse("become the steward"),
+    rotateLogKey: () => misuse("rotate the log's key"),
     async resolveUnknown(request, outcome, who, message) {
       resolved.push([request, outcome, who, message]);
     },

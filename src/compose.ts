@@ -23,7 +23,7 @@ import { createAttend } from "./gate/attend.ts";
 import { reasoningForView } from "./gate/evidence.ts";
 import { readView } from "./gate/read-view.ts";
 import type { Masker } from "./gate/evidence.ts";
-import { requesterKey } from "./request/requests.ts";
+import { keyOfRequester } from "./request/requests.ts";
 import { createGate } from "./gate/gate.ts";
 import type { Home } from "./gate/home.ts";
 import { createLimiter } from "./gate/limits.ts";
@@ -217,7 +217,7 @@ export async function openHome(settings: Settings, options: OpenOptions): Promis
     preview: (received, progress) =>
       previewer.run(received.tool, received.input, {
         requestId: received.id,
-        principal: requesterKey(received.requester.principal.id, received.requester.agent),
+        principal: keyOfRequester(received.requester),
         // A caller that goes away does not end the preview: a re-sent call then finds it done.
         signal: new AbortController().signal,
         progress,

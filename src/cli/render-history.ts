@@ -1,6 +1,7 @@
 import { displayWidth, padTo, wrap, type Paint } from "../base/terminal.ts";
 import { neutralLine } from "../base/text.ts";
 import type { Entry } from "../log/entry.ts";
+import { requesterWords, type AnyRequester } from "../request/principal.ts";
 import type { RequestSummary } from "../request/summary.ts";
 import { formatMoment } from "./moment.ts";
 import { paintPhase } from "./paint-phase.ts";
@@ -65,7 +66,7 @@ export function entryWords(entry: Entry): string {
         ? `does not load: ${entry.data.errors.join("; ")}`
         : `revision ${entry.data.revision ?? "?"} waits to be adopted`;
     case "request.received":
-      return `${entry.data.tool} by ${entry.data.requester.agent} for ${entry.data.requester.principal.id} over ${entry.data.transport}`;
+      return `${entry.data.tool} by ${requesterText(entry.data.requester)} over ${entry.data.transport}`;
     case "request.planned":
       return `${entry.data.verdict}: ${entry.data.summary}`;
     case "request.refused":
@@ -104,6 +105,12 @@ export function entryWords(entry: Entry): string {
       return `after ${entry.data.attempts} ${entry.data.attempts === 1 ? "attempt" : "attempts"}`;
   }
 }
+
+/** `claude for ana`; says so where the policy did not know one of them. Not neutral yet. */
+export const requesterText = (requester: AnyRequester): string => {
+  const { principal, agent } = requesterWords(requester);
+  return `${agent} for ${principal}`;
+};
 
 const because = (reason: string | null): string => (reason === null ? "" : `: ${reason}`);
 

@@ -3,7 +3,7 @@ import type { SkFacts } from "../base/sshsig.ts";
 import { statementSummary } from "../consent/summary.ts";
 import { meets, type Clause } from "../policy/verdict.ts";
 import type { Target } from "../request/action-request.ts";
-import type { Requester } from "../request/principal.ts";
+import type { AnyRequester } from "../request/principal.ts";
 import type { Checkpoint, Isolation } from "./checkpoint.ts";
 import type { Entry } from "./entry.ts";
 import type { PolicyPeople } from "./policy-document.ts";
@@ -14,7 +14,7 @@ export interface ReceiptSummary {
   readonly request: string;
   readonly log: { readonly id: string; readonly key: string; readonly size: number; readonly root: Digest };
   readonly isolation: Isolation | null;
-  readonly requester: Requester | null;
+  readonly requester: AnyRequester | null;
   readonly tool: string | null;
   readonly effect: string | null;
   readonly targets: readonly Target[];

@@ -30,6 +30,8 @@ import { createLimiter } from "./gate/limits.ts";
 import type { GateParts } from "./gate/parts.ts";
 import { recheck } from "./gate/recheck.ts";
 import { createRegimeHolder } from "./gate/regime.ts";
+import { createRecords } from "./gate/records.ts";
+import { createRetention } from "./gate/retention.ts";
 import { createRequestReader } from "./gate/request-reader.ts";
 import { createHomeFold, type HomeFold } from "./gate/state.ts";
 import { startSteward, type Steward } from "./gate/steward.ts";
@@ -274,6 +276,7 @@ export async function openHome(settings: Settings, options: OpenOptions): Promis
       isPastDeadline,
     }),
     requests: createRequestReader({ state, store }),
+    records: createRecords({ state, store, maskText: (text) => mask.text(text) }),
     async startSteward() {
       if (steward !== null) return true;
       const lock = await tryStewardLock(dataDir);
@@ -287,6 +290,10 @@ export async function openHome(settings: Settings, options: OpenOptions): Promis
         recovery,
         leases,
         attend,
+        retention: createRetention({
+          ...{ clock, state, store, log, clockIsBehind },
+          recordsMs: settings.retention.recordsMs,
+        }),
         async checkFiles() {
           const seen = await adoption.checkFiles();
           if (seen !== "unchanged") log.info({ files: seen }, "policy or registrations changed on disk");

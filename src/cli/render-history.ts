@@ -54,7 +54,7 @@ export function entryWords(entry: Entry): string {
     case "log.opened":
       return `log ${entry.data.log}, key ${entry.data.key}`;
     case "blob.erased":
-      return `${entry.data.digest}: ${entry.data.why}`;
+      return erasedWords(entry.data);
     case "throttled":
       return `${entry.data.count} calls of ${entry.data.agent} for ${entry.data.principal} turned away (${entry.data.limit})`;
     case "ask.delivered":
@@ -104,6 +104,15 @@ export function entryWords(entry: Entry): string {
     case "lease.ended":
       return `after ${entry.data.attempts} ${entry.data.attempts === 1 ? "attempt" : "attempts"}`;
   }
+}
+
+function erasedWords({ digest, request, documents, why, by }: Entry<"blob.erased">["data"]): string {
+  const what =
+    documents === undefined
+      ? "sealed documents"
+      : `${documents.length} ${documents.length === 1 ? "document" : "documents"}`;
+  const of = request === null ? (digest ?? what) : `${what} of ${request}`;
+  return `${of}${by === undefined ? "" : ` by ${by}`}: ${why}`;
 }
 
 /** `claude for ana`; says so where the policy did not know one of them. Not neutral yet. */

@@ -184,7 +184,17 @@ function judge(
   try {
     const phase = order.phaseOf(receipt.request) ?? "unknown";
     const { key, id: logId } = receipt.log;
-    return summarise({ request: receipt.request, key, logId, checkpoint, entries: own, decisions, phase });
+    const { request, missing } = receipt;
+    const erasures = entries.filter(
+      (entry): entry is Entry<"blob.erased"> =>
+        entry.kind === "blob.erased" &&
+        entry.subject === `erasure:${request}` &&
+        entry.data.documents !== undefined,
+    );
+    return summarise({
+      ...{ request, key, logId, checkpoint, decisions, phase, erasures, missing },
+      entries: own,
+    });
   } catch (error) {
     // Members of another type than their kind has, where no rule looks.
     found("malformed_entry", { message: error instanceof Error ? error.message : "unreadable" });

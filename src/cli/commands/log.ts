@@ -1,5 +1,6 @@
 import type { Command } from "commander";
 import type { AddCommand } from "../program.ts";
+import { addLogErase } from "./log-erase.ts";
 import { addLogList } from "./log-list.ts";
 import { addLogReceipt } from "./log-receipt.ts";
 import { addLogShow } from "./log-show.ts";
@@ -13,5 +14,6 @@ export const addLog: AddCommand = (parent, cli, run) => {
     .usage("<command>")
     .helpCommand(false)
     .addHelpText("after", "\nExample:\n  $ countersign log list\n  $ countersign log verify");
-  for (const add of [addLogList, addLogShow, addLogTail, addLogVerify, addLogReceipt]) add(log, cli, run);
+  for (const add of [addLogList, addLogShow, addLogTail, addLogVerify, addLogReceipt, addLogErase])
+    add(log, cli, run);
 };

@@ -5,6 +5,7 @@ import { parseDuration } from "../base/duration.ts";
 import { formatSourceError } from "../base/yaml.ts";
 import { CountersignError } from "../errors.ts";
 import {
+  FOREVER,
   LISTEN_EXPECTED,
   LOG_LEVELS,
   parseConfig,
@@ -14,7 +15,13 @@ import {
 } from "./config-file.ts";
 import type { Surroundings } from "./environment.ts";
 import { CONFIG_FILE, locateHome, type HomeOrigin } from "./locate-home.ts";
-import { DEFAULT_HOLD_MS, DEFAULT_LIMITS, type Limits, type Settings } from "./settings.ts";
+import {
+  DEFAULT_HOLD_MS,
+  DEFAULT_LIMITS,
+  DEFAULT_RECORDS_MS,
+  type Limits,
+  type Settings,
+} from "./settings.ts";
 
 // Flag > environment > file > default. Every message names the ways to set the value.
 
@@ -96,6 +103,7 @@ export async function loadSettings(
       config?.hold ??
       DEFAULT_HOLD_MS,
     limits: limitsOf(config),
+    retention: { recordsMs: recordsMsOf(config) },
     logLevel:
       pick(from, "logLevel", "COUNTERSIGN_LOG_LEVEL", logLevel, `expected one of ${LOG_LEVELS.join(", ")}`) ??
       config?.log_level ??
@@ -195,6 +203,11 @@ async function readConfig(file: string, home: string, platform: NodeJS.Platform)
     }
   }
   return text;
+}
+
+function recordsMsOf(config: ConfigFile | null): number | null {
+  const records = config?.retention?.records ?? DEFAULT_RECORDS_MS;
+  return records === FOREVER ? null : records;
 }
 
 function limitsOf(config: ConfigFile | null): Limits {

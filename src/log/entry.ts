@@ -25,7 +25,18 @@ export interface LogEntries {
     /** The signed note in which both agree. */
     readonly note: string;
   };
-  "blob.erased": { readonly digest: Digest | null; readonly why: string; readonly request: string | null };
+  "blob.erased": {
+    readonly digest: Digest | null;
+    /** `the request ended` for sealed documents, `retention`, or a person's own words. */
+    readonly why: string;
+    readonly request: string | null;
+    /** The record documents that go, written before they are erased; absent for sealed ones. */
+    readonly documents?: readonly Digest[];
+    /** Retention: the entry that ended the request. All that ended before it was looked at. */
+    readonly through?: number;
+    /** The person who had it erased. */
+    readonly by?: string;
+  };
   /** Calls turned away in the last minute, so that a flood is one entry a minute and not one a call. */
   throttled: {
     readonly principal: string;

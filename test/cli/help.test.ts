@@ -33,6 +33,7 @@ const COMMANDS = [
   "log receipt",
   "log witness",
   "log rotate-key",
+  "log erase",
   "verify",
   "init",
   "start",

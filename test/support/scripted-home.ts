@@ -312,6 +312,7 @@ export function createScriptedHome(parts: {
       salt: () => misuse("read salts"),
       eraseSealed: () => misuse("erase blobs"),
       erase: () => misuse("erase blobs"),
+      eraseRecords: () => misuse("erase blobs"),
       sealedRequests: () => misuse("list sealed requests"),
     },
     close: async () => undefined,
@@ -341,6 +342,12 @@ export function createScriptedHome(parts: {
         return found[0] ?? notFound(reference);
       },
       history: async (request) => entries.filter(({ subject }) => subject === request),
+    },
+    records: {
+      erasures: async () => [],
+      erased: async () => null,
+      read: () => misuse("read a record document"),
+      erase: () => misuse("erase records"),
     },
     startSteward: () => misuse("become the steward"),
     rotateLogKey: () => misuse("rotate the log's key"),

@@ -1,5 +1,6 @@
 import type { Command } from "commander";
 import type { AddCommand } from "../program.ts";
+import { addLogErase } from "./log-erase.ts";
 import { addLogList } from "./log-list.ts";
 import { addLogReceipt } from "./log-receipt.ts";
 import { addLogRotateKey } from "./log-rotate-key.ts";
@@ -21,6 +22,7 @@ export const addLog: AddCommand = (parent, cli, run) => {
     addLogTail,
     addLogVerify,
     addLogReceipt,
+    addLogErase,
     addLogWitness,
     addLogRotateKey,
   ])

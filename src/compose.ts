@@ -11,6 +11,7 @@ import { CountersignError } from "./errors.ts";
 import { readProposed } from "./config/read-proposed.ts";
 import type { Settings } from "./config/settings.ts";
 import type { SignatureFacts } from "./consent/assurance.ts";
+import { createAttest } from "./consent/attest.ts";
 import type { Consent } from "./consent/consents.ts";
 import { createDesk } from "./consent/create-desk.ts";
 import { createExecutor, type ExecutorParts } from "./execution/execution.ts";
@@ -23,13 +24,15 @@ import { createAttend } from "./gate/attend.ts";
 import { reasoningForView } from "./gate/evidence.ts";
 import { readView } from "./gate/read-view.ts";
 import type { Masker } from "./gate/evidence.ts";
-import { requesterKey } from "./request/requests.ts";
+import { keyOfRequester } from "./request/requests.ts";
 import { createGate } from "./gate/gate.ts";
 import type { Home } from "./gate/home.ts";
 import { createLimiter } from "./gate/limits.ts";
 import type { GateParts } from "./gate/parts.ts";
 import { recheck } from "./gate/recheck.ts";
 import { createRegimeHolder } from "./gate/regime.ts";
+import { createRecords } from "./gate/records.ts";
+import { createRetention } from "./gate/retention.ts";
 import { createRequestReader } from "./gate/request-reader.ts";
 import { createHomeFold, type HomeFold } from "./gate/state.ts";
 import { startSteward, type Steward } from "./gate/steward.ts";
@@ -134,6 +137,7 @@ export async function openHome(settings: Settings, options: OpenOptions): Promis
   });
   const clockIsBehind = (): boolean => clock.now() < fold.newestTime - CLOCK_BEHIND_MS;
 
+  const attest = createAttest({ now: () => clock.now(), verifySignature });
   const adoption = createAdoption({
     clock,
     state: state.adopted,
@@ -143,7 +147,7 @@ export async function openHome(settings: Settings, options: OpenOptions): Promis
     makeTools,
     loadPolicy: load,
     diff: (from, to) => diffPolicies({ document: from }, { document: to }),
-    verifySignature,
+    attest,
     async readFiles() {
       return {
         policy: await readProposed(settings.policyFile),
@@ -217,7 +221,7 @@ export async function openHome(settings: Settings, options: OpenOptions): Promis
     preview: (received, progress) =>
       previewer.run(received.tool, received.input, {
         requestId: received.id,
-        principal: requesterKey(received.requester.principal.id, received.requester.agent),
+        principal: keyOfRequester(received.requester),
         // A caller that goes away does not end the preview: a re-sent call then finds it done.
         signal: new AbortController().signal,
         progress,
@@ -269,11 +273,12 @@ export async function openHome(settings: Settings, options: OpenOptions): Promis
       catchUp,
       append: store.append,
       view: (request) => readView(state, store, request),
-      verifySignature,
+      attest,
       clockIsBehind,
       isPastDeadline,
     }),
     requests: createRequestReader({ state, store }),
+    records: createRecords({ state, store, maskText: (text) => mask.text(text) }),
     async startSteward() {
       if (steward !== null) return true;
       const lock = await tryStewardLock(dataDir);
@@ -287,6 +292,10 @@ export async function openHome(settings: Settings, options: OpenOptions): Promis
         recovery,
         leases,
         attend,
+        retention: createRetention({
+          ...{ clock, state, store, log, clockIsBehind },
+          recordsMs: settings.retention.recordsMs,
+        }),
         async checkFiles() {
           const seen = await adoption.checkFiles();
           if (seen !== "unchanged") log.info({ files: seen }, "policy or registrations changed on disk");
@@ -309,6 +318,7 @@ export async function openHome(settings: Settings, options: OpenOptions): Promis
         hint: "see where it stands: countersign show <request>",
       });
     },
+    rotateLogKey: () => store.rotateKey(state.adopted.current?.revision ?? null),
     close() {
       closing ??= close();
       return closing;

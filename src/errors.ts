@@ -35,6 +35,7 @@ export const FAULTS = {
   SIGNING_FAILED: "the signing program did not make a signature",
   DECISION_REFUSED: "a decision was not accepted",
   REQUEST_NOT_FOUND: "no request with that id",
+  ERASURE_REFUSED: "documents of a request can't be erased yet",
   REQUEST_AMBIGUOUS: "the request code fits more than one request",
   STEWARD_BUSY: "another process holds the steward's lock",
 

@@ -1,9 +1,13 @@
 import { z } from "zod";
 import { parseDuration } from "../base/duration.ts";
 import { err, ok, type Result } from "../base/result.ts";
+import { LEAST_RECORDS_MS } from "./settings.ts";
 import { parseYaml, sourceErrors, type SourceError, type YamlSource } from "../base/yaml.ts";
 
 // countersign.yaml: the operator's file. Its schema says what may stand in it; load-settings.ts says what wins.
+
+/** In place of a duration: nothing is erased by itself. */
+export const FOREVER = "forever";
 
 export const LOG_LEVELS = ["fatal", "error", "warn", "info", "debug", "trace", "silent"] as const;
 
@@ -15,6 +19,15 @@ const duration = z
   .string()
   .refine((text) => parseDuration(text) !== undefined, "expected a duration such as 40s, 30m or 1h30m")
   .transform((text) => parseDuration(text) as number);
+
+const RETENTION_EXPECTED = "expected a duration of at least 1d, such as 400d, or forever";
+const retention = z
+  .string()
+  .refine((text) => {
+    const ms = parseDuration(text);
+    return text === FOREVER || (ms !== undefined && ms >= LEAST_RECORDS_MS);
+  }, RETENTION_EXPECTED)
+  .transform((text) => (text === FOREVER ? FOREVER : (parseDuration(text) as number)));
 
 const UNITS: Readonly<Record<string, number>> = { KiB: 2 ** 10, MiB: 2 ** 20, GiB: 2 ** 30 };
 const size = z
@@ -55,13 +68,14 @@ const client = z.strictObject({
   principal: z.string().min(1),
 });
 
-/** The schema of countersign.yaml, with the services checked by `servicesSchema`. */
-export const configSchema = (servicesSchema: z.ZodType) =>
+/** The schema of countersign.yaml, with what the tools act on checked by their own schemas. */
+export const configSchema = (servicesSchema: z.ZodType, workspacesSchema: z.ZodType = z.strictObject({})) =>
   z.strictObject({
     version: z.literal(1),
     policy: z.string().min(1).optional(),
     isolation: z.enum(["service", "none"]).optional(),
     services: servicesSchema.optional(),
+    workspaces: workspacesSchema.optional(),
     listeners: z.strictObject({ mcp: listen.optional(), api: listen.optional() }).optional(),
     stdio: z
       .strictObject({ agent: z.string().min(1).optional(), principal: z.string().min(1).optional() })
@@ -81,6 +95,7 @@ export const configSchema = (servicesSchema: z.ZodType) =>
         execute_timeout: duration.optional(),
       })
       .optional(),
+    retention: z.strictObject({ records: retention.optional() }).optional(),
     log_level: z.enum(LOG_LEVELS).optional(),
   });
 export type ConfigFile = z.output<ReturnType<typeof configSchema>>;
@@ -90,11 +105,12 @@ export function parseConfig(
   text: string,
   file: string,
   servicesSchema: z.ZodType,
+  workspacesSchema?: z.ZodType,
 ): Result<{ readonly config: ConfigFile; readonly source: YamlSource }, readonly SourceError[]> {
   const yaml = parseYaml(text, file);
   if (!yaml.ok) return yaml;
   const source = yaml.value;
-  const schema = configSchema(servicesSchema);
+  const schema = configSchema(servicesSchema, workspacesSchema);
   const parsed = schema.safeParse(source.value);
   if (!parsed.success) return err(sourceErrors(source, parsed.error, schema));
   const errors = inconsistencies(parsed.data, source);

@@ -5,6 +5,7 @@ import { parseDuration } from "../base/duration.ts";
 import { formatSourceError } from "../base/yaml.ts";
 import { CountersignError } from "../errors.ts";
 import {
+  FOREVER,
   LISTEN_EXPECTED,
   LOG_LEVELS,
   parseConfig,
@@ -14,7 +15,13 @@ import {
 } from "./config-file.ts";
 import type { Surroundings } from "./environment.ts";
 import { CONFIG_FILE, locateHome, type HomeOrigin } from "./locate-home.ts";
-import { DEFAULT_HOLD_MS, DEFAULT_LIMITS, type Limits, type Settings } from "./settings.ts";
+import {
+  DEFAULT_HOLD_MS,
+  DEFAULT_LIMITS,
+  DEFAULT_RECORDS_MS,
+  type Limits,
+  type Settings,
+} from "./settings.ts";
 
 // Flag > environment > file > default. Every message names the ways to set the value.
 
@@ -47,13 +54,13 @@ const DEFAULT_LISTENERS = {
  */
 export async function loadSettings(
   from: SettingsSource,
-  schemas: { readonly servicesSchema: z.ZodType },
+  schemas: { readonly servicesSchema: z.ZodType; readonly workspacesSchema?: z.ZodType },
 ): Promise<Settings> {
   const { flags, around } = from;
   const { home } = await locateHome(flags.home, around, from.interactive);
   const file = join(home, CONFIG_FILE);
   const text = await readConfig(file, home, around.platform);
-  const config = text === null ? null : parse(text, displayPath(file, around), schemas.servicesSchema);
+  const config = text === null ? null : parse(text, displayPath(file, around), schemas);
   const listener = (which: "mcp" | "api"): ListenAddress =>
     pick(from, which, LISTENER_ENV[which], parseListenAddress, LISTEN_EXPECTED) ??
     config?.listeners?.[which] ??
@@ -96,6 +103,7 @@ export async function loadSettings(
       config?.hold ??
       DEFAULT_HOLD_MS,
     limits: limitsOf(config),
+    retention: { recordsMs: recordsMsOf(config) },
     logLevel:
       pick(from, "logLevel", "COUNTERSIGN_LOG_LEVEL", logLevel, `expected one of ${LOG_LEVELS.join(", ")}`) ??
       config?.log_level ??
@@ -162,8 +170,8 @@ function pick<T>(
 
 const logLevel = (text: string): string | undefined => LOG_LEVELS.find((level) => level === text);
 
-function parse(text: string, file: string, servicesSchema: z.ZodType): ConfigFile {
-  const parsed = parseConfig(text, file, servicesSchema);
+function parse(text: string, file: string, schemas: Parameters<typeof loadSettings>[1]): ConfigFile {
+  const parsed = parseConfig(text, file, schemas.servicesSchema, schemas.workspacesSchema);
   if (parsed.ok) return parsed.value.config;
   const errors = parsed.error.map(formatSourceError);
   throw new CountersignError("CONFIG_INVALID", errors[0] ?? `${file} does not load`, {
@@ -195,6 +203,11 @@ async function readConfig(file: string, home: string, platform: NodeJS.Platform)
     }
   }
   return text;
+}
+
+function recordsMsOf(config: ConfigFile | null): number | null {
+  const records = config?.retention?.records ?? DEFAULT_RECORDS_MS;
+  return records === FOREVER ? null : records;
 }
 
 function limitsOf(config: ConfigFile | null): Limits {

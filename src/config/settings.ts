@@ -24,6 +24,10 @@ export interface Settings {
   }[];
   readonly holdMs: number;
   readonly limits: Limits;
+  readonly retention: {
+    /** Milliseconds that record documents of an ended request are kept; null: for ever. */
+    readonly recordsMs: number | null;
+  };
   readonly logLevel: string;
 }
 
@@ -54,3 +58,8 @@ export const DEFAULT_LIMITS: Limits = {
 };
 
 export const DEFAULT_HOLD_MS = 40_000;
+
+/** Design §11: views, masked arguments, reasoning, masked results. Well over a year, so that a yearly audit finds them. */
+export const DEFAULT_RECORDS_MS = 400 * 86_400_000;
+/** A call that is sent again is answered from its result for a day. */
+export const LEAST_RECORDS_MS = 86_400_000;

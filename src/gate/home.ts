@@ -10,6 +10,7 @@ import type { Policy } from "../policy/policy.ts";
 import type { RequestSummary } from "../request/summary.ts";
 import type { Store } from "../store/store.ts";
 import type { Tool } from "../tool.ts";
+import type { Records } from "./records.ts";
 import type { Gate } from "./reply.ts";
 
 /** An opened home: what transports, console and command line are given. Made by compose.ts. */
@@ -22,6 +23,7 @@ export interface Home {
   readonly desk: Desk;
   readonly requests: RequestReader;
   readonly adoption: Adoption;
+  readonly records: Records;
   /**
    * Becomes the steward of the home if nobody is: delivers asks, fires deadlines, executes grants of detached
    * requests, recovers, writes snapshots. False where another process is it.
@@ -34,6 +36,11 @@ export interface Home {
     person: string,
     message: string,
   ): Promise<void>;
+  /**
+   * Puts a new key of the log in force, in every process that has the home open.
+   * @throws CountersignError `LOG_KEY_MISMATCH` where another process was first
+   */
+  rotateLogKey(): Promise<{ readonly from: string; readonly to: string; readonly seq: number }>;
   close(): Promise<void>;
 }
 

@@ -2,6 +2,7 @@ import { consentsReducer } from "../consent/consents.ts";
 import { executionsReducer } from "../execution/executions.ts";
 import { createFold, type Fold } from "../log/fold.ts";
 import { adoptedReducer } from "../policy/adopted.ts";
+import { erasuresReducer } from "../request/erasures.ts";
 import { requestsReducer } from "../request/requests.ts";
 
 const REDUCERS = {
@@ -9,6 +10,7 @@ const REDUCERS = {
   requests: requestsReducer,
   consents: consentsReducer,
   executions: executionsReducer,
+  erasures: erasuresReducer,
 } as const;
 
 /** The whole state of a home: what its entries say. */

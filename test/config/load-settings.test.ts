@@ -129,6 +129,7 @@ describe("what the file says", () => {
       clients: [],
       holdMs: 40_000,
       limits: DEFAULT_LIMITS,
+      retention: { recordsMs: 400 * 86_400_000 },
       logLevel: "info",
     });
   });
@@ -146,6 +147,7 @@ clients:
   - { name: ci, token_sha256: ${"a".repeat(64)}, agent: ci-agent, principal: svc-ci }
 hold: 1m30s
 limits: { held_per_minute: 5, blobs_per_day: 2MiB, preview_timeout: 10s }
+retention: { records: 1d }
 log_level: debug
 `,
       join(root, "h"),
@@ -167,6 +169,7 @@ log_level: debug
         blobBytesPerDay: 2 * 1024 * 1024,
         previewTimeoutMs: 10_000,
       },
+      retention: { recordsMs: 86_400_000 },
       logLevel: "debug",
     });
   });
@@ -184,6 +187,11 @@ log_level: debug
     expect((await load({ home, mcp: "127.0.0.1:0", api: "127.0.0.1:0" })).listeners.api.port).toBe(0);
   });
 
+  test("records are kept for ever where the file says so", async () => {
+    await writeConfig("version: 1\nretention: { records: forever }\n");
+    expect((await load({ home: root })).retention.recordsMs).toBeNull();
+  });
+
   test("isolation is said by the operator's file alone: no host can claim it by flag or environment", async () => {
     expect((await load({ home: root }, { COUNTERSIGN_ISOLATION: "service" })).isolation).toBe("none");
   });
@@ -197,6 +205,13 @@ describe("what is refused", () => {
       ["countersign.yaml:3:3 listeners.mpc: unknown key; did you mean mcp?"],
     ],
     ["a missing version", "policy: p.yaml\n", ["countersign.yaml:1:1 version: missing; expected 1"]],
+    [
+      "a retention that is none",
+      "version: 1\nretention: { records: 5m }\n",
+      [
+        "countersign.yaml:2:23 retention.records: expected a duration of at least 1d, such as 400d, or forever",
+      ],
+    ],
     [
       "several mistakes at once, in the order of the file",
       "version: 1\nhold: soon\nlog_level: loud\nlimits: { open_requests: 0 }\n",

@@ -42,6 +42,7 @@ describe("examples in the docs", () => {
       "listeners",
       "log_level",
       "policy",
+      "retention",
       "services",
       "stdio",
       "version",

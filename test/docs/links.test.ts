@@ -157,10 +157,11 @@ const PLAIN = [
   "requests",
   "resolve",
   "verify",
+  "doctor",
 ];
 const NESTED: Readonly<Record<string, readonly string[]>> = {
   policy: ["check", "test", "explain", "adopt"],
-  log: ["list", "show", "tail", "verify", "receipt"],
+  log: ["list", "show", "tail", "verify", "receipt", "witness", "rotate-key", "erase"],
 };
 
 function isCommand(words: string): boolean {

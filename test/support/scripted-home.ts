@@ -200,6 +200,7 @@ export function createScriptedHome(parts: {
     async decide(statement, proof) {
       const one = [...open.values()].find(({ digest }) => digest === statement.question);
       if (one === undefined) return refused("already_settled");
+      if (proof.kind !== "sshsig") throw new Error("a scripted home takes SSH signatures only");
       if (!verifies(proof.signature, statementBytes(statement), SSHSIG_NAMESPACE)) {
         throw new CountersignError("SIGNATURE_INVALID", "the signature does not verify");
       }
@@ -269,6 +270,7 @@ export function createScriptedHome(parts: {
     }),
     async adopt(statements) {
       for (const { statement, proof } of statements) {
+        if (proof.kind !== "sshsig") throw new Error("a scripted home takes SSH signatures only");
         if (!verifies(proof.signature, adoptionBytes(statement), ADOPTION_NAMESPACE)) {
           throw new CountersignError("SIGNATURE_INVALID", "the signature does not verify");
         }
@@ -295,6 +297,7 @@ export function createScriptedHome(parts: {
     },
     entriesOf: () => misuse("read entries by subject"),
     newestEntries: async (limit) => entries.slice(-limit).reverse(),
+    rotations: () => [],
     checkpoint: () => misuse("ask for a checkpoint"),
     inclusionProof: () => misuse("ask for an inclusion proof"),
     consistencyProof: async (oldSize, newSize) => consistencyProofOf(oldSize, leaves().slice(0, newSize)),
@@ -309,6 +312,7 @@ export function createScriptedHome(parts: {
       salt: () => misuse("read salts"),
       eraseSealed: () => misuse("erase blobs"),
       erase: () => misuse("erase blobs"),
+      eraseRecords: () => misuse("erase blobs"),
       sealedRequests: () => misuse("list sealed requests"),
     },
     close: async () => undefined,
@@ -339,7 +343,14 @@ export function createScriptedHome(parts: {
       },
       history: async (request) => entries.filter(({ subject }) => subject === request),
     },
+    records: {
+      erasures: async () => [],
+      erased: async () => null,
+      read: () => misuse("read a record document"),
+      erase: () => misuse("erase records"),
+    },
     startSteward: () => misuse("become the steward"),
+    rotateLogKey: () => misuse("rotate the log's key"),
     async resolveUnknown(request, outcome, who, message) {
       resolved.push([request, outcome, who, message]);
     },

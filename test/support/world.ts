@@ -37,6 +37,8 @@ export interface WorldOptions {
   readonly clock?: Clock;
   readonly limits?: Partial<Limits>;
   readonly steward?: boolean;
+  /** How long record documents are kept; absent: for ever. */
+  readonly recordsMs?: number;
   /** People whose key is enrolled as one that verifies its user. */
   readonly userVerified?: readonly string[];
 }
@@ -113,6 +115,7 @@ export async function makeWorld(options: WorldOptions = {}): Promise<World> {
     clients: [],
     holdMs: 1_000,
     limits: { ...DEFAULT_LIMITS, ...options.limits },
+    retention: { recordsMs: options.recordsMs ?? null },
     logLevel: "silent",
   };
   await writeFile(settings.policyFile, policyText(keys, options));

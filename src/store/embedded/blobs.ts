@@ -66,6 +66,14 @@ export function createBlobStore({ files, blobsDir, keysDir }: BlobParts): BlobSt
     }
   };
 
+  const eraseRecords = async (refs: readonly BlobRef[]): Promise<void> => {
+    const paths = refs.map(({ digest }) => pathOf(digest));
+    for (const path of paths) files.unlink(path);
+    // Also where it was gone: whoever removed it may have died before its name was off the disk.
+    const directories = [...new Set(paths.map((path) => dirname(path)))].filter((one) => files.exists(one));
+    await Promise.all(directories.map((directory) => files.flushDirectory(directory)));
+  };
+
   return {
     async put(blobs) {
       const documents = blobs.map((blob) => toDocument(blob, pathOf));
@@ -107,10 +115,8 @@ export function createBlobStore({ files, blobsDir, keysDir }: BlobParts): BlobSt
       const parent = dirname(directory);
       if (files.exists(parent)) await files.flushDirectory(parent);
     },
-    async erase(ref) {
-      const path = pathOf(ref.digest);
-      if (files.unlink(path)) await files.flushDirectory(dirname(path));
-    },
+    erase: (ref) => eraseRecords([ref]),
+    eraseRecords,
   };
 }
 

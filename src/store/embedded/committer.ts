@@ -10,12 +10,13 @@ import {
   type EncodedLine,
   type EntryPlace,
 } from "../../log/encode.ts";
-import type { Entry } from "../../log/entry.ts";
+import type { Entry, EntryDraft } from "../../log/entry.ts";
 import { createGroupPreconditions } from "../preconditions.ts";
 import type { AppendResult, Batch, Conflict, FoldPort, LogHead } from "../store.ts";
-import type { CheckpointFile, CheckpointSigner } from "./checkpoint-file.ts";
+import type { CheckpointFile } from "./checkpoint-file.ts";
 import { MAX_AHEAD_MS, type ClockGuard } from "./clock-guard.ts";
 import type { Journal } from "./journal.ts";
+import type { KeyRing } from "./key-ring.ts";
 import type { DirectoryLock } from "./lock.ts";
 import type { Cursor } from "./segments.ts";
 
@@ -49,7 +50,7 @@ export interface CommitterParts {
   readonly fold: FoldPort;
   readonly guard: ClockGuard;
   readonly checkpoint: CheckpointFile;
-  readonly signer: CheckpointSigner;
+  readonly ring: KeyRing;
   /** Told once, when a fault closes the committer (Q3). */
   readonly onFault: (fault: CountersignError) => void;
 }
@@ -75,7 +76,7 @@ const GROUP_SIZE = 4 * 1024 * 1024;
 
 /** The commit queue over an opened journal whose entries the fold has seen. */
 export function createCommitter(parts: CommitterParts): Committer {
-  const { journal, lock, fold, guard, checkpoint, signer, onFault } = parts;
+  const { journal, lock, fold, guard, checkpoint, ring, onFault } = parts;
   let queue: Waiting[] = [];
   let readers: { resolve: () => void; reject: (error: unknown) => void }[] = [];
   let turns: Promise<void> | null = null;
@@ -86,7 +87,10 @@ export function createCommitter(parts: CommitterParts): Committer {
 
   let cursor = journal.cursor;
   let head: LogHead = { size: cursor.size, root: journal.rootDigest(), newestTime: cursor.time };
-  const advance = (entries: readonly Entry[]): void => {
+  /** Head, fold and the key in force change in one go: no checkpoint may pair one's head with another's key. */
+  const advance = async (entries: readonly Entry[]): Promise<void> => {
+    const switchKey = await ring.prepare(entries);
+    switchKey();
     for (const entry of entries) fold.apply(entry);
     cursor = journal.cursor;
     head = { size: cursor.size, root: journal.rootDigest(), newestTime: cursor.time };
@@ -99,7 +103,7 @@ export function createCommitter(parts: CommitterParts): Committer {
     await journal.cutTorn();
     if (others.length > 0) {
       await journal.settleRead();
-      advance(others);
+      await advance(others);
     }
     return others;
   };
@@ -125,6 +129,8 @@ export function createCommitter(parts: CommitterParts): Committer {
         for (const { subject } of waiting.batch.entries) {
           if (fold.newest(subject) === null) refuseYoungId(subject, now);
         }
+        const rotation = waiting.batch.entries.find(isRotation);
+        if (rotation !== undefined) ring.check(rotation.data, seq);
         const last = waiting.drafts.length - 1;
         const places = waiting.drafts.map((_, i): EntryPlace => ({ seq: seq + i, time, more: last - i }));
         const lines = waiting.drafts.map((draft, i) => encodeEntry(draft, places[i] as EntryPlace));
@@ -132,6 +138,8 @@ export function createCommitter(parts: CommitterParts): Committer {
         planned.push({ waiting, lines, places });
         seq += lines.length;
         for (const line of lines) size += line.head.length + line.data.length;
+        // The old key signs for the rotation's own entry and for nothing after it: the group ends here.
+        if (rotation !== undefined) break;
       } catch (error) {
         refused.push({ waiting, answer: { error } });
       }
@@ -153,14 +161,14 @@ export function createCommitter(parts: CommitterParts): Committer {
         const { flushed } = journal.write(lines, now);
         isWritten = true;
         // While the disk is busy.
-        const note = signer.signCheckpoint(journal.cursor.size, journal.rootDigest());
+        const note = ring.signCheckpoint(journal.cursor.size, journal.rootDigest());
         for (const { waiting, places } of planned) {
           for (const [i, draft] of waiting.drafts.entries())
             own.push(entryOf(draft, places[i] as EntryPlace));
         }
         await flushed;
         checkpoint.write(note);
-        advance(own);
+        await advance(own);
       }
     } catch (error) {
       let told = asFault(error);
@@ -295,6 +303,9 @@ export function createCommitter(parts: CommitterParts): Committer {
     fault: () => fault,
   };
 }
+
+const isRotation = (draft: EntryDraft): draft is EntryDraft<"log.key_rotated"> =>
+  draft.kind === "log.key_rotated";
 
 /** Q4. An id from the future would hide its request from `entriesOf`. */
 function refuseYoungId(subject: string, now: number): void {

@@ -346,6 +346,10 @@ export function createScriptedHome(parts: {
       read: () => misuse("read a record document"),
       erase: () => misuse("erase records"),
     },
+    replay: {
+      ofRequest: () => misuse("replay a request"),
+      ofLog: () => misuse("replay the log"),
+    },
     startSteward: () => misuse("become the steward"),
     async resolveUnknown(request, outcome, who, message) {
       resolved.push([request, outcome, who, message]);

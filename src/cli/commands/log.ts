@@ -2,6 +2,7 @@ import type { Command } from "commander";
 import type { AddCommand } from "../program.ts";
 import { addLogErase } from "./log-erase.ts";
 import { addLogList } from "./log-list.ts";
+import { addLogReplay } from "./log-replay.ts";
 import { addLogReceipt } from "./log-receipt.ts";
 import { addLogShow } from "./log-show.ts";
 import { addLogTail } from "./log-tail.ts";
@@ -14,6 +15,14 @@ export const addLog: AddCommand = (parent, cli, run) => {
     .usage("<command>")
     .helpCommand(false)
     .addHelpText("after", "\nExample:\n  $ countersign log list\n  $ countersign log verify");
-  for (const add of [addLogList, addLogShow, addLogTail, addLogVerify, addLogReceipt, addLogErase])
+  for (const add of [
+    addLogList,
+    addLogShow,
+    addLogTail,
+    addLogVerify,
+    addLogReceipt,
+    addLogReplay,
+    addLogErase,
+  ])
     add(log, cli, run);
 };

@@ -33,6 +33,7 @@ import { recheck } from "./gate/recheck.ts";
 import { createRegimeHolder } from "./gate/regime.ts";
 import { createRecords } from "./gate/records.ts";
 import { createRetention } from "./gate/retention.ts";
+import { createReplay } from "./gate/replay.ts";
 import { createRequestReader } from "./gate/request-reader.ts";
 import { createHomeFold, type HomeFold } from "./gate/state.ts";
 import { startSteward, type Steward } from "./gate/steward.ts";
@@ -278,6 +279,15 @@ export async function openHome(settings: Settings, options: OpenOptions): Promis
       isPastDeadline,
     }),
     requests: createRequestReader({ state, store }),
+    replay: createReplay({
+      store,
+      adoptions: () => state.adopted.adoptions,
+      // As text alone: the tools of then are not there to check conditions against, and change no verdict.
+      load: (text) =>
+        mapErr(loadPolicy(text, { file: "policy.yaml", tools: null }), (errors) =>
+          errors.map(formatSourceError),
+        ),
+    }),
     records: createRecords({ state, store, maskText: (text) => mask.text(text) }),
     async startSteward() {
       if (steward !== null) return true;

@@ -11,6 +11,7 @@ import type { RequestSummary } from "../request/summary.ts";
 import type { Store } from "../store/store.ts";
 import type { Tool } from "../tool.ts";
 import type { Records } from "./records.ts";
+import type { Replay } from "./replay.ts";
 import type { Gate } from "./reply.ts";
 
 /** An opened home: what transports, console and command line are given. Made by compose.ts. */
@@ -24,6 +25,7 @@ export interface Home {
   readonly requests: RequestReader;
   readonly adoption: Adoption;
   readonly records: Records;
+  readonly replay: Replay;
   /**
    * Becomes the steward of the home if nobody is: delivers asks, fires deadlines, executes grants of detached
    * requests, recovers, writes snapshots. False where another process is it.

@@ -33,6 +33,7 @@ const COMMANDS = [
   "log receipt",
   "log witness",
   "log rotate-key",
+  "log replay",
   "log erase",
   "verify",
   "init",

@@ -349,6 +349,10 @@ export function createScriptedHome(parts: {
       read: () => misuse("read a record document"),
       erase: () => misuse("erase records"),
     },
+    replay: {
+      ofRequest: () => misuse("replay a request"),
+      ofLog: () => misuse("replay the log"),
+    },
     startSteward: () => misuse("become the steward"),
     rotateLogKey: () => misuse("rotate the log's key"),
     async resolveUnknown(request, outcome, who, message) {

@@ -283,6 +283,7 @@ test("hands over people, agents, services and what adoption needs", () => {
     disabled: false,
     os: [],
     ssh: [{ fingerprint: fingerprint("c"), userVerified: false }],
+    oidc: null,
   });
   expect(policy.agents.get("coder")?.owners).toEqual(["ana"]);
   expect([...policy.services]).toEqual(["ci"]);

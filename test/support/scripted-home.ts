@@ -60,7 +60,7 @@ export interface ScriptedHome extends Home {
 
 export function person(id: string, fingerprints: readonly string[] = [], more: Partial<Person> = {}): Person {
   const ssh = fingerprints.map((fingerprint) => ({ fingerprint, userVerified: false }));
-  return { id, name: id, disabled: false, os: [], ssh, ...more };
+  return { id, name: id, disabled: false, os: [], ssh, oidc: null, ...more };
 }
 
 export function scriptedPolicy(parts: {

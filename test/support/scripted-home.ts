@@ -329,6 +329,7 @@ export function createScriptedHome(parts: {
     },
     desk,
     adoption,
+    credentials: new Proxy({} as CredentialDesk, { get: () => misuse("look at credentials") }),
     requests: {
       list: (limit) => [...requests.values()].reverse().slice(0, limit),
       async find(reference) {

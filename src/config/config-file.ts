@@ -2,6 +2,7 @@ import { z } from "zod";
 import { parseDuration } from "../base/duration.ts";
 import { err, ok, type Result } from "../base/result.ts";
 import { LEAST_RECORDS_MS } from "./settings.ts";
+import { isOriginOf } from "../base/webauthn.ts";
 import { parseYaml, sourceErrors, type SourceError, type YamlSource } from "../base/yaml.ts";
 
 // countersign.yaml: the operator's file. Its schema says what may stand in it; load-settings.ts says what wins.
@@ -68,6 +69,46 @@ const client = z.strictObject({
   principal: z.string().min(1),
 });
 
+const AAGUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
+const HOST = /^[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*$/;
+
+/** True for what a browser holds to be a safe place to sign in: https, or the machine itself. */
+const isSafeUrl = (text: string): boolean => {
+  const { protocol, hostname } = new URL(text);
+  return protocol === "https:" || /^(localhost|127\.0\.0\.1|\[::1\])$|\.localhost$/.test(hostname);
+};
+const safeUrl = z
+  .url({ protocol: /^https?$/ })
+  .refine(isSafeUrl, "expected https://, or http:// on this machine");
+
+const passkeys = z.strictObject({
+  cooling: z
+    .literal("none")
+    .transform(() => 0)
+    .or(duration)
+    .optional(),
+  invitation: duration.optional(),
+  deny_aaguids: z.array(z.string().regex(AAGUID, "expected a UUID in lower case")).max(1_000).optional(),
+  rp_id: z.string().regex(HOST, "expected a host name in lower case, such as gate.example.com").optional(),
+  origins: z
+    .array(safeUrl.refine((text) => new URL(text).origin === text, "expected an origin: scheme, host, port"))
+    .max(20)
+    .optional(),
+});
+
+const oidc = z.strictObject({
+  issuer: safeUrl,
+  client_id: z.string().min(1).max(500),
+  client_secret_file: z.string().min(1).optional(),
+  scopes: z
+    .array(z.string().regex(/^[\x21\x23-\x5b\x5d-\x7e]+$/))
+    .max(20)
+    .optional(),
+  max_age: duration.optional(),
+  groups_claim: z.string().min(1).max(200).optional(),
+  require_groups: z.array(z.string().min(1).max(200)).min(1).max(200).optional(),
+});
+
 /** The schema of countersign.yaml, with what the tools act on checked by their own schemas. */
 export const configSchema = (servicesSchema: z.ZodType, workspacesSchema: z.ZodType = z.strictObject({})) =>
   z.strictObject({
@@ -82,6 +123,9 @@ export const configSchema = (servicesSchema: z.ZodType, workspacesSchema: z.ZodT
       .optional(),
     clients: z.array(client).max(1_000).optional(),
     hold: duration.optional(),
+    passkeys: passkeys.optional(),
+    sessions: z.strictObject({ idle: duration.optional(), absolute: duration.optional() }).optional(),
+    oidc: oidc.optional(),
     limits: z
       .strictObject({
         held_per_minute: count.optional(),
@@ -122,6 +166,14 @@ function inconsistencies(config: ConfigFile, source: YamlSource): SourceError[] 
   const { mcp, api } = config.listeners ?? {};
   if (mcp !== undefined && api !== undefined && mcp.port === api.port && mcp.port !== 0) {
     errors.push(source.error(["listeners", "api"], "agents and people must not share a port (P1)"));
+  }
+  const { rp_id: rpId = "localhost", origins = [] } = config.passkeys ?? {};
+  if (rpId !== "localhost" && origins.length === 0) {
+    errors.push(source.error(["passkeys", "rp_id"], "needs origins: the addresses of the pages behind it"));
+  }
+  for (const [i, origin] of origins.entries()) {
+    if (isOriginOf(origin, rpId)) continue;
+    errors.push(source.error(["passkeys", "origins", i], `is not of the relying party ${rpId}`));
   }
   const names = new Map<string, number>();
   const tokens = new Map<string, number>();

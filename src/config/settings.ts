@@ -23,6 +23,10 @@ export interface Settings {
     readonly principal: string;
   }[];
   readonly holdMs: number;
+  readonly passkeys: PasskeySettings;
+  readonly sessions: SessionSettings;
+  /** Sign-in by an identity provider; null: by passkey only. */
+  readonly oidc: OidcSettings | null;
   readonly limits: Limits;
   readonly retention: {
     /** Milliseconds that record documents of an ended request are kept; null: for ever. */
@@ -30,6 +34,54 @@ export interface Settings {
   };
   readonly logLevel: string;
 }
+
+/** How people's passkeys come to count. */
+export interface PasskeySettings {
+  /** From enrolment until a passkey counts for A3; 0: at once. */
+  readonly coolingMs: number;
+  /** How long an invitation's code can be redeemed. */
+  readonly invitationMs: number;
+  /** Authenticator models that may not be enrolled, as lower-case UUIDs. */
+  readonly denyAaguids: readonly string[];
+  /** Relying party id; `localhost` unless a proxy gives the gateway a name. */
+  readonly rpId: string;
+  /** Origins of the pages that may ask; empty: `http://localhost` with the port of the API. */
+  readonly origins: readonly string[];
+}
+
+export interface SessionSettings {
+  /** A session ends when it was not used for so long. */
+  readonly idleMs: number;
+  /** It ends so long after the sign-in, whatever happens. */
+  readonly absoluteMs: number;
+}
+
+export interface OidcSettings {
+  readonly issuer: string;
+  readonly clientId: string;
+  /** Absolute; null: a public client, with PKCE alone. */
+  readonly clientSecretFile: string | null;
+  readonly scopes: readonly string[];
+  /** A login at the provider older than this is asked for again. */
+  readonly maxAgeMs: number;
+  /** Claim that holds the person's groups. */
+  readonly groupsClaim: string;
+  /** Where set, only who has one of these groups may sign in. A claim can bar a person, never make one eligible. */
+  readonly requireGroups: readonly string[];
+}
+
+/** Chromium's virtual authenticator, which every test tool can make. */
+export const VIRTUAL_AUTHENTICATOR = "01020304-0506-0708-0102-030405060708";
+
+export const DEFAULT_PASSKEYS: PasskeySettings = {
+  coolingMs: 86_400_000,
+  invitationMs: 86_400_000,
+  denyAaguids: [VIRTUAL_AUTHENTICATOR],
+  rpId: "localhost",
+  origins: [],
+};
+
+export const DEFAULT_SESSIONS: SessionSettings = { idleMs: 2 * 3_600_000, absoluteMs: 12 * 3_600_000 };
 
 /** Per principal and agent, unless it says otherwise (design §11, "Load and disk"). */
 export interface Limits {

@@ -2,6 +2,7 @@ import type { Logger } from "pino";
 import type { RequestId } from "../base/id.ts";
 import type { Digest } from "../base/digest.ts";
 import type { Settings } from "../config/settings.ts";
+import type { CredentialDesk } from "../consent/credential-desk.ts";
 import type { Desk } from "../consent/desk.ts";
 import type { Proof } from "../consent/entries.ts";
 import type { Entry } from "../log/entry.ts";
@@ -26,6 +27,7 @@ export interface Home {
   readonly adoption: Adoption;
   readonly records: Records;
   readonly replay: Replay;
+  readonly credentials: CredentialDesk;
   /**
    * Becomes the steward of the home if nobody is: delivers asks, fires deadlines, executes grants of detached
    * requests, recovers, writes snapshots. False where another process is it.

@@ -4,7 +4,12 @@ import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { createSshKeyPair } from "../../src/base/ssh-signing-key.ts";
 import type { OpenedHome } from "../../src/compose.ts";
-import { DEFAULT_LIMITS, type Settings } from "../../src/config/settings.ts";
+import {
+  DEFAULT_LIMITS,
+  DEFAULT_PASSKEYS,
+  DEFAULT_SESSIONS,
+  type Settings,
+} from "../../src/config/settings.ts";
 import { SSHSIG_NAMESPACE, statementBytes } from "../../src/consent/statement.ts";
 import { PEOPLE, policyText } from "../support/world.ts";
 import { auditHome, type Audit } from "./audit.ts";
@@ -54,6 +59,10 @@ export async function startRound(parts: RoundParts): Promise<Round> {
     policyFile: join(home, "policy.yaml"),
     isolation: "none",
     services: {},
+    passkeys: DEFAULT_PASSKEYS,
+    sessions: DEFAULT_SESSIONS,
+    oidc: null,
+    retention: { recordsMs: null },
     listeners: { mcp: { host: "127.0.0.1", port: 0 }, api: { host: "127.0.0.1", port: 0 } },
     stdio: { agent: null, principal: null },
     clients: [],

@@ -7,7 +7,12 @@ import type { Surroundings } from "../../src/config/environment.ts";
 import { programEnv, stateDirectory } from "../../src/config/environment.ts";
 import { demandHome, loadSettings, type SettingFlags } from "../../src/config/load-settings.ts";
 import { locateHome } from "../../src/config/locate-home.ts";
-import { DEFAULT_LIMITS, type Settings } from "../../src/config/settings.ts";
+import {
+  DEFAULT_LIMITS,
+  DEFAULT_PASSKEYS,
+  DEFAULT_SESSIONS,
+  type Settings,
+} from "../../src/config/settings.ts";
 import { CountersignError } from "../../src/errors.ts";
 
 const servicesSchema = z.record(
@@ -128,6 +133,9 @@ describe("what the file says", () => {
       stdio: { agent: null, principal: null },
       clients: [],
       holdMs: 40_000,
+      passkeys: DEFAULT_PASSKEYS,
+      sessions: DEFAULT_SESSIONS,
+      oidc: null,
       limits: DEFAULT_LIMITS,
       retention: { recordsMs: 400 * 86_400_000 },
       logLevel: "info",
@@ -146,6 +154,9 @@ stdio: { agent: claude-desktop, principal: ana }
 clients:
   - { name: ci, token_sha256: ${"a".repeat(64)}, agent: ci-agent, principal: svc-ci }
 hold: 1m30s
+passkeys: { cooling: none, invitation: 1h, deny_aaguids: [], rp_id: example.com, origins: [https://gate.example.com] }
+sessions: { idle: 10m, absolute: 1h }
+oidc: { issuer: https://idp.example.com, client_id: gate, client_secret_file: keys/oidc, require_groups: [ops] }
 limits: { held_per_minute: 5, blobs_per_day: 2MiB, preview_timeout: 10s }
 retention: { records: 1d }
 log_level: debug
@@ -163,6 +174,23 @@ log_level: debug
       stdio: { agent: "claude-desktop", principal: "ana" },
       clients: [{ name: "ci", tokenSha256: "a".repeat(64), agent: "ci-agent", principal: "svc-ci" }],
       holdMs: 90_000,
+      passkeys: {
+        coolingMs: 0,
+        invitationMs: 3_600_000,
+        denyAaguids: [],
+        rpId: "example.com",
+        origins: ["https://gate.example.com"],
+      },
+      sessions: { idleMs: 600_000, absoluteMs: 3_600_000 },
+      oidc: {
+        issuer: "https://idp.example.com",
+        clientId: "gate",
+        clientSecretFile: join(root, "h/keys/oidc"),
+        scopes: [],
+        maxAgeMs: 300_000,
+        groupsClaim: "groups",
+        requireGroups: ["ops"],
+      },
       limits: {
         ...DEFAULT_LIMITS,
         heldPerMinute: 5,
@@ -199,6 +227,21 @@ log_level: debug
 
 describe("what is refused", () => {
   test.each<[string, string, readonly string[]]>([
+    [
+      "a relying party whose pages nobody named",
+      "version: 1\npasskeys: { rp_id: gate.example.com }\n",
+      ["countersign.yaml:2:20 passkeys.rp_id: needs origins: the addresses of the pages behind it"],
+    ],
+    [
+      "pages that can't use the relying party",
+      "version: 1\npasskeys: { origins: [https://gate.example.com] }\n",
+      ["countersign.yaml:2:23 passkeys.origins[0]: is not of the relying party localhost"],
+    ],
+    [
+      "an identity provider without TLS on another machine",
+      "version: 1\noidc: { issuer: http://idp.example.com, client_id: x }\n",
+      ["countersign.yaml:2:17 oidc.issuer: expected https://, or http:// on this machine"],
+    ],
     [
       "an unknown key, with what was meant",
       "version: 1\nlisteners:\n  mpc: 127.0.0.1:1\n",

@@ -85,6 +85,8 @@ rules: []
         const verified = verifySshSignature({ armoured, message, namespace });
         return verified.ok ? { fingerprint: verified.value.fingerprint, sk: verified.value.sk } : null;
       },
+      credential: (id) => state.credentials.byId.get(id) ?? null,
+      origins: () => ["http://localhost:7332"],
     }),
     isPastDeadline: (consent) => Date.now() >= consent.deadline,
     clockIsBehind: () => false,

@@ -1,3 +1,4 @@
+import type { CredentialDesk } from "../../src/consent/credential-desk.ts";
 import { execFileSync } from "node:child_process";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -60,7 +61,7 @@ export interface ScriptedHome extends Home {
 
 export function person(id: string, fingerprints: readonly string[] = [], more: Partial<Person> = {}): Person {
   const ssh = fingerprints.map((fingerprint) => ({ fingerprint, userVerified: false }));
-  return { id, name: id, disabled: false, os: [], ssh, ...more };
+  return { id, name: id, disabled: false, os: [], ssh, oidc: null, ...more };
 }
 
 export function scriptedPolicy(parts: {
@@ -331,6 +332,7 @@ export function createScriptedHome(parts: {
     },
     desk,
     adoption,
+    credentials: new Proxy({} as CredentialDesk, { get: () => misuse("look at credentials") }),
     requests: {
       list: (limit) => [...requests.values()].reverse().slice(0, limit),
       async find(reference) {

@@ -7,7 +7,14 @@ import { systemClock, type Clock } from "../../src/base/clock.ts";
 import { ok } from "../../src/base/result.ts";
 import type { JsonObject } from "../../src/base/canonical-json.ts";
 import { openHome, type OpenedHome } from "../../src/compose.ts";
-import { DEFAULT_LIMITS, type Limits, type Settings } from "../../src/config/settings.ts";
+import {
+  DEFAULT_LIMITS,
+  DEFAULT_PASSKEYS,
+  DEFAULT_SESSIONS,
+  type Limits,
+  type PasskeySettings,
+  type Settings,
+} from "../../src/config/settings.ts";
 import { SSHSIG_NAMESPACE, statementBytes, type Statement } from "../../src/consent/statement.ts";
 import type { Reply } from "../../src/gate/reply.ts";
 import type { Caller } from "../../src/request/principal.ts";
@@ -36,6 +43,7 @@ export interface WorldOptions {
   readonly defaults?: string;
   readonly clock?: Clock;
   readonly limits?: Partial<Limits>;
+  readonly passkeys?: Partial<PasskeySettings>;
   readonly steward?: boolean;
   /** How long record documents are kept; absent: for ever. */
   readonly recordsMs?: number;
@@ -114,6 +122,9 @@ export async function makeWorld(options: WorldOptions = {}): Promise<World> {
     stdio: { agent: null, principal: null },
     clients: [],
     holdMs: 1_000,
+    passkeys: { ...DEFAULT_PASSKEYS, ...options.passkeys },
+    sessions: DEFAULT_SESSIONS,
+    oidc: null,
     limits: { ...DEFAULT_LIMITS, ...options.limits },
     retention: { recordsMs: options.recordsMs ?? null },
     logLevel: "silent",

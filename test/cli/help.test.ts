@@ -35,6 +35,8 @@ const COMMANDS = [
   "init",
   "start",
   "mcp",
+  "token",
+  "token new",
   "demo",
 ];
 

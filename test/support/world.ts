@@ -111,6 +111,7 @@ export async function makeWorld(options: WorldOptions = {}): Promise<World> {
     listeners: { mcp: { host: "127.0.0.1", port: 0 }, api: { host: "127.0.0.1", port: 0 } },
     stdio: { agent: null, principal: null },
     clients: [],
+    api: { tokens: [], hosts: [] },
     holdMs: 1_000,
     limits: { ...DEFAULT_LIMITS, ...options.limits },
     logLevel: "silent",

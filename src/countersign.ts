@@ -145,6 +145,11 @@ const serveParts: ServeParts = {
   settingsOf: (home) => loadSettings({ flags: { home }, around, interactive: false }, { servicesSchema }),
   initHome,
   receipt: (home, request) => logTools.buildReceipt(home, request),
+  // Beside this file, as source or as the build left it.
+  verifyWorker: new URL(
+    import.meta.url.endsWith(".ts") ? "./serve/verify-worker.ts" : "./verify-worker.js",
+    import.meta.url,
+  ),
   self: [process.execPath, resolve(fileURLToPath(import.meta.url))],
 };
 

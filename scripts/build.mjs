@@ -6,7 +6,7 @@ import { chmod, readFile } from "node:fs/promises";
 
 const pkg = JSON.parse(await readFile(new URL("../package.json", import.meta.url), "utf8"));
 await build({
-  entryPoints: { countersign: "src/countersign.ts" },
+  entryPoints: { countersign: "src/countersign.ts", "verify-worker": "src/serve/verify-worker.ts" },
   outdir: "dist",
   bundle: true,
   splitting: true,

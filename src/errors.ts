@@ -47,6 +47,7 @@ export const FAULTS = {
   TOOL_INVALID: "a tool definition is malformed",
   TOOL_BROKEN: "a tool broke its contract",
   LISTEN_FAILED: "a port could not be opened",
+  CURSOR_INVALID: "a cursor of a listing is malformed",
 } as const;
 
 export type FaultCode = keyof typeof FAULTS;

@@ -102,6 +102,19 @@ export async function loadSettings(
       agent: client.agent,
       principal: client.principal,
     })),
+    api: {
+      tokens: (config?.api?.tokens ?? []).map((token) => ({
+        name: token.name,
+        tokenSha256: token.token_sha256,
+        scopes: token.scopes,
+        acts:
+          token.principal === undefined || token.agent === undefined
+            ? null
+            : { principal: token.principal, agent: token.agent },
+        expiresAt: token.expires ?? null,
+      })),
+      hosts: config?.api?.hosts ?? [],
+    },
     holdMs:
       pick(from, "hold", "COUNTERSIGN_HOLD", parseDuration, "expected a duration such as 40s") ??
       config?.hold ??

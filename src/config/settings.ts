@@ -1,3 +1,5 @@
+import type { Scope } from "./api-scopes.ts";
+
 /** Everything a gateway or the command line needs to know before it opens a home. All paths absolute. */
 export interface Settings {
   readonly home: string;
@@ -22,6 +24,8 @@ export interface Settings {
     readonly agent: string;
     readonly principal: string;
   }[];
+  /** What opens the API besides sessions and the local token, and the Host headers it answers to besides localhost. */
+  readonly api: { readonly tokens: readonly ApiTokenSettings[]; readonly hosts: readonly string[] };
   readonly holdMs: number;
   readonly passkeys: PasskeySettings;
   readonly sessions: SessionSettings;
@@ -115,3 +119,13 @@ export const DEFAULT_HOLD_MS = 40_000;
 export const DEFAULT_RECORDS_MS = 400 * 86_400_000;
 /** A call that is sent again is answered from its result for a day. */
 export const LEAST_RECORDS_MS = 86_400_000;
+/** A static bearer token of the API. */
+export interface ApiTokenSettings {
+  readonly name: string;
+  readonly tokenSha256: string;
+  readonly scopes: readonly Scope[];
+  /** As whom it makes requests; null where it makes none. */
+  readonly acts: { readonly principal: string; readonly agent: string } | null;
+  /** Epoch milliseconds; null: it has no end. */
+  readonly expiresAt: number | null;
+}

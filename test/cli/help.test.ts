@@ -39,6 +39,8 @@ const COMMANDS = [
   "init",
   "start",
   "mcp",
+  "token",
+  "token new",
   "demo",
 ];
 

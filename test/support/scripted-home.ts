@@ -131,6 +131,8 @@ export function createScriptedHome(parts: {
     changed: false,
     diff: [],
     needs: null,
+    endorsements: [],
+    missing: 0,
   };
 
   const append = (draft: Omit<Entry, "v" | "seq" | "time">): void => {
@@ -269,6 +271,7 @@ export function createScriptedHome(parts: {
       approver: who,
       issued_at: timestamp(now.ms),
     }),
+    endorse: () => misuse("endorse"),
     async adopt(statements) {
       for (const { statement, proof } of statements) {
         if (proof.kind !== "sshsig") throw new Error("a scripted home takes SSH signatures only");
@@ -335,6 +338,8 @@ export function createScriptedHome(parts: {
     credentials: new Proxy({} as CredentialDesk, { get: () => misuse("look at credentials") }),
     requests: {
       list: (limit) => [...requests.values()].reverse().slice(0, limit),
+      peek: (id) => requests.get(id) ?? null,
+      page: () => misuse("read pages"),
       async find(reference) {
         const found = [...requests.values()].filter(
           ({ id, code }) => id.startsWith(reference) || code === reference.toUpperCase(),

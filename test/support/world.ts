@@ -8,13 +8,12 @@ import { ok } from "../../src/base/result.ts";
 import type { JsonObject } from "../../src/base/canonical-json.ts";
 import { openHome, type OpenedHome } from "../../src/compose.ts";
 import {
-  DEFAULT_LIMITS,
   DEFAULT_PASSKEYS,
-  DEFAULT_SESSIONS,
   type Limits,
   type PasskeySettings,
   type Settings,
 } from "../../src/config/settings.ts";
+import { settingsIn } from "./settings.ts";
 import { SSHSIG_NAMESPACE, statementBytes, type Statement } from "../../src/consent/statement.ts";
 import type { Reply } from "../../src/gate/reply.ts";
 import type { Caller } from "../../src/request/principal.ts";
@@ -111,24 +110,11 @@ export async function makeWorld(options: WorldOptions = {}): Promise<World> {
   const keys = Object.fromEntries(PEOPLE.map((id) => [id, createSshKeyPair(id)]));
   const home = join(root, "home");
   await mkdir(join(home, "data"), { recursive: true, mode: 0o700 });
-  const settings: Settings = {
-    home,
-    dataDir: join(home, "data"),
-    configFile: null,
-    policyFile: join(home, "policy.yaml"),
-    isolation: "none",
-    services: {},
-    listeners: { mcp: { host: "127.0.0.1", port: 0 }, api: { host: "127.0.0.1", port: 0 } },
-    stdio: { agent: null, principal: null },
-    clients: [],
-    holdMs: 1_000,
+  const settings = settingsIn(home, {
     passkeys: { ...DEFAULT_PASSKEYS, ...options.passkeys },
-    sessions: DEFAULT_SESSIONS,
-    oidc: null,
-    limits: { ...DEFAULT_LIMITS, ...options.limits },
     retention: { recordsMs: options.recordsMs ?? null },
-    logLevel: "silent",
-  };
+    ...(options.limits === undefined ? {} : { limits: options.limits }),
+  });
   await writeFile(settings.policyFile, policyText(keys, options));
   const opened = new Set<OpenedHome>();
   const open = async (

@@ -42,6 +42,7 @@ export const FAULTS = {
   TOOL_INVALID: "a tool definition is malformed",
   TOOL_BROKEN: "a tool broke its contract",
   LISTEN_FAILED: "a port could not be opened",
+  CONSOLE_NOT_BUILT: "the console's scripts and styles are missing",
 } as const;
 
 export type FaultCode = keyof typeof FAULTS;

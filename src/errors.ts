@@ -48,6 +48,7 @@ export const FAULTS = {
   TOOL_BROKEN: "a tool broke its contract",
   LISTEN_FAILED: "a port could not be opened",
   CURSOR_INVALID: "a cursor of a listing is malformed",
+  CONSOLE_NOT_BUILT: "the console's scripts and styles are missing",
 } as const;
 
 export type FaultCode = keyof typeof FAULTS;

@@ -63,7 +63,7 @@ export const policyText = (
 ): string => `version: 1
 ${head ?? "policy_change: { by: [security, sre], quorum: 2, assurance: A2 }"}
 people:
-${PEOPLE.map((id) => `  ${id}: { name: ${id}, ssh: [{ fingerprint: "${keys[id]?.fingerprint ?? ""}", user_verified: ${userVerified.includes(id)} }], os: ["${id}@test"] }`).join("\n")}
+${PEOPLE.map((id) => `  ${id}: { name: ${id}, ssh: [{ fingerprint: "${keys[id]?.fingerprint ?? ""}", user_verified: ${userVerified.includes(id)} }], os: ["${id}@test"], oidc: { issuer: "https://idp.test", subject: ${id} } }`).join("\n")}
 groups: { sre: [ana, ben, chi], security: [dee, eva] }
 agents: { claude: { owners: [ana] }, robot: { owners: [eva] } }
 services: { ci: {} }

@@ -122,6 +122,7 @@ export function createCommit(parts: GateParts, attend: Attend): Commit {
     between: readonly EntryDraft[],
     refusal: IntakeRefusal & { readonly deniedBy: "policy" | "gate" },
   ): Promise<Committed | "again"> => {
+    await stored.durable;
     const appended = await append(intake, [
       received(intake, stored),
       ...between,
@@ -281,6 +282,8 @@ export function createCommit(parts: GateParts, attend: Attend): Commit {
       now: clock.now(),
     });
     const digest = questionDigest(question);
+    // Whoever follows the log may send the ask as soon as this is an entry (L1).
+    await stored.durable;
     const appended = await append(intake, [
       received(intake, stored),
       plannedEntry,
@@ -337,7 +340,8 @@ export function createCommit(parts: GateParts, attend: Attend): Commit {
     parts.log.info({ requestId: id, verdict: "allow" }, "request allowed");
     attend.adopt(
       id,
-      parts.executor.runDispatched(id, tool, (message) => attachment.progress?.(message)),
+      // The documents go to the disk while the entries do; the tool waits for both (L1, X1).
+      parts.executor.runDispatched(id, tool, (message) => attachment.progress?.(message), stored.durable),
     );
     return attended(intake, attachment);
   };

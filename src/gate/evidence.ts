@@ -90,6 +90,8 @@ export interface StoredEvidence {
     readonly maskedInputs: BlobRef;
     readonly sealed: SealedPlan;
   } | null;
+  /** The documents are there already; what follows from entries that name them waits for this too (L1). */
+  readonly durable: Promise<void>;
 }
 
 const JSON_TYPE = "application/json";
@@ -112,7 +114,7 @@ export function evidenceBytes(received: Received, planned: PlannedEvidence | nul
   return common + size(preview.plan) + size(preview.lease) + size(view) + 2 * size(input) + files;
 }
 
-/** Stores all documents of a request in one durable step. */
+/** Stores all documents of a request in one step. */
 export async function storeEvidence(
   blobs: BlobStore,
   mask: Masker,
@@ -147,7 +149,7 @@ export async function storeEvidence(
       ...files.map((file: SealedFile) => seal({ tag: "file", bytes: file.bytes, type: file.type })),
     );
   }
-  const refs = await blobs.put(wanted);
+  const { refs, durable } = await blobs.place(wanted);
   const at = (index: number): BlobRef => {
     const ref = refs[index];
     if (ref === undefined) throw new Error("the blob store answered with too few references");
@@ -168,6 +170,7 @@ export async function storeEvidence(
             files: files.map((file, i) => ({ ...at(common + 4 + i), name: file.name })),
             sealed,
           },
+    durable,
   };
 }
 

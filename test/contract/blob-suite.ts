@@ -29,6 +29,22 @@ export function blobSuite(store: () => Store, openAnother: () => Promise<{ store
     }
   });
 
+  test("a document that was placed can be read at once, from any process, and is then made durable", async () => {
+    const request = requestAt(4);
+    const wanted = [
+      { tag: "view", bytes: bytes("seen"), type: "text/plain" },
+      { tag: "plan", bytes: bytes("sealed"), type: "text/plain", sealFor: request },
+    ] as const;
+    const { refs, durable } = await store().blobs.place(wanted);
+    const other = await openAnother();
+    for (const [i, { tag, bytes: expected }] of wanted.entries()) {
+      const read = await other.store.blobs.get(tag, refs[i] as never, i === 1 ? request : undefined);
+      expect(Buffer.from(read).equals(Buffer.from(expected))).toBe(true);
+    }
+    await durable;
+    expect(await store().blobs.sealedRequests()).toContain(request);
+  });
+
   test("equal documents have different digests, because each has its own salt", async () => {
     expect((await put("same")).digest).not.toBe((await put("same")).digest);
   });

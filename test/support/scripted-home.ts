@@ -312,6 +312,7 @@ export function createScriptedHome(parts: {
     },
     blobs: {
       put: () => misuse("store blobs"),
+      place: () => misuse("store blobs"),
       get: () => misuse("read blobs"),
       salt: () => misuse("read salts"),
       eraseSealed: () => misuse("erase blobs"),

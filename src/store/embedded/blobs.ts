@@ -3,14 +3,15 @@ import { digestBytes, isDigest, newSalt, SALT_BYTES, type Digest } from "../../b
 import { isId, type RequestId } from "../../base/id.ts";
 import { CountersignError } from "../../errors.ts";
 import type { BlobRef } from "../../request/action-request.ts";
-import type { BlobStore, NewBlob } from "../store.ts";
+import type { BlobStore, NewBlob, PlacedBlobs } from "../store.ts";
 import { isNoRoom, readWhole, writeWhole, type Files } from "./files.ts";
 import { createRequestKeys, seal, unseal } from "./seal.ts";
 
 // Documents beside the log, named by their salted digest.
 //
-//   B1. A document is durable, and so is its name, before `put` resolves; the entry that names it is appended after.
-//       What a crash leaves half written has no entry and is never read.
+//   B1. A document is durable, and so is its name, before `put` resolves, and before `durable` of `place` does.
+//       What a crash leaves half written is named by no entry, or by one that nothing followed from, and the digest
+//       gives it away.
 //   B2. What is read is checked against the digest, whatever the file system says.
 //   B3. Salts are random: equal documents get different digests, and nobody can confirm a guess from the log.
 //   B4. Names come from digests and ids that were checked for their form: no entry can point outside.
@@ -59,35 +60,73 @@ export function createBlobStore({ files, blobsDir, keysDir }: BlobParts): BlobSt
     return unseal(key, stored, ref.digest);
   };
 
-  const write = async (path: string, bytes: Uint8Array): Promise<void> => {
+  const write = (path: string, bytes: Uint8Array): void => {
     const fd = files.open(path, "wx");
     try {
       writeWhole(files, fd, bytes, 0);
+    } finally {
+      files.close(fd);
+    }
+  };
+  const flush = async (path: string): Promise<void> => {
+    const fd = files.open(path, "r+");
+    try {
       await files.flush(fd);
     } finally {
       files.close(fd);
     }
   };
+  /** The error that says what to do where there was no room; what was written of the documents is removed. */
+  const clean = (documents: readonly Document[], cause: unknown): unknown => {
+    if (!isNoRoom(cause)) return cause;
+    for (const { path } of documents) files.unlink(path);
+    return new CountersignError("STORE_FULL", "the disk has no room for these documents; none was kept", {
+      cause,
+    });
+  };
 
-  /** All documents and keys in one go, then all names (B1): what waits for the disk waits together. */
-  const store = async (documents: readonly Document[], requests: readonly RequestId[]): Promise<void> => {
+  /** Writes everything, so that it can be read; what then has to be flushed, in two steps (B1). */
+  const writeAll = (
+    documents: readonly Document[],
+    requests: readonly RequestId[],
+  ): { readonly paths: readonly string[]; readonly directories: readonly string[]; settled(): void } => {
     const directories = new Set(documents.map(({ path }) => dirname(path)));
     if (requests.length > 0) directories.add(keys.directory);
     const unnamed = new Set([...directories].flatMap(openDirectory));
     const made = requests.map((request) => [request, keys.ensure(request)] as const);
     const requestKeys = new Map(made.map(([request, { key }]) => [request, key]));
-    await together([
-      ...made.map(
-        ([, key]) =>
-          () =>
-            key.settle(),
-      ),
-      ...documents.map((document) => () => write(document.path, stored(document, requestKeys))),
-    ]);
-    const toFlush = new Set([...directories, ...Array.from(unnamed, dirname)]);
-    await together(Array.from(toFlush, (directory) => () => files.flushDirectory(directory)));
-    // Not those of requests: there is one for each, and it is used once or twice.
-    for (const directory of unnamed) if (dirname(directory) !== sealedRoot) named.add(directory);
+    for (const document of documents) write(document.path, stored(document, requestKeys));
+    return {
+      paths: [...made.map(([, { path }]) => path), ...documents.map(({ path }) => path)],
+      directories: [...new Set([...directories, ...Array.from(unnamed, dirname)])],
+      settled() {
+        // Not the directories of requests: there is one for each, and it is used once or twice.
+        for (const directory of unnamed) if (dirname(directory) !== sealedRoot) named.add(directory);
+      },
+    };
+  };
+
+  const place = (blobs: readonly NewBlob[]): PlacedBlobs => {
+    const documents = blobs.map((blob) => toDocument(blob, pathOf));
+    const requests = [...new Set(blobs.flatMap(({ sealFor }) => sealFor ?? []))];
+    let written: ReturnType<typeof writeAll>;
+    try {
+      written = writeAll(documents, requests);
+    } catch (cause) {
+      throw clean(documents, cause);
+    }
+    // All documents and keys together, then all their names: what waits for the disk waits at the same time.
+    const settle = async (): Promise<void> => {
+      await together(written.paths, flush);
+      await together(written.directories, files.flushDirectory);
+      written.settled();
+    };
+    const durable = settle().catch((cause: unknown) => {
+      throw clean(documents, cause);
+    });
+    // Whoever placed them looks at it later; until then it is no unhandled rejection.
+    durable.catch(() => undefined);
+    return { refs: documents.map(({ ref }) => ref), durable };
   };
 
   const eraseRecords = async (refs: readonly BlobRef[]): Promise<void> => {
@@ -100,18 +139,12 @@ export function createBlobStore({ files, blobsDir, keysDir }: BlobParts): BlobSt
 
   return {
     async put(blobs) {
-      const documents = blobs.map((blob) => toDocument(blob, pathOf));
-      const requests = [...new Set(blobs.flatMap(({ sealFor }) => sealFor ?? []))];
-      try {
-        await store(documents, requests);
-        return documents.map(({ ref }) => ref);
-      } catch (cause) {
-        if (!isNoRoom(cause)) throw cause;
-        for (const { path } of documents) files.unlink(path);
-        throw new CountersignError("STORE_FULL", "the disk has no room for these documents; none was kept", {
-          cause,
-        });
-      }
+      const { refs, durable } = place(blobs);
+      await durable;
+      return refs;
+    },
+    async place(blobs) {
+      return place(blobs);
     },
     async get(tag, ref, sealedFor) {
       const salted = readSalted(ref, sealedFor);
@@ -139,13 +172,13 @@ export function createBlobStore({ files, blobsDir, keysDir }: BlobParts): BlobSt
 /** So many files are open at once at most: a plan may have thousands. */
 const AT_ONCE = 32;
 
-/** Does all of it, several at a time; where something fails, the rest that was begun has ended too. */
-async function together(work: readonly (() => Promise<void>)[]): Promise<void> {
+/** Does it to all of them, several at a time; where one fails, the others have ended too. */
+async function together(paths: readonly string[], work: (path: string) => Promise<void>): Promise<void> {
   let next = 0;
   const lane = async (): Promise<void> => {
-    for (let one = work[next++]; one !== undefined; one = work[next++]) await one();
+    for (let path = paths[next++]; path !== undefined; path = paths[next++]) await work(path);
   };
-  const lanes = await Promise.allSettled(Array.from({ length: Math.min(AT_ONCE, work.length) }, lane));
+  const lanes = await Promise.allSettled(Array.from({ length: Math.min(AT_ONCE, paths.length) }, lane));
   const failed = lanes.find((result) => result.status === "rejected");
   if (failed !== undefined) throw failed.reason;
 }

@@ -36,11 +36,11 @@ export function unseal(key: Uint8Array, sealed: Uint8Array, associated: string):
 
 export interface RequestKeys {
   /**
-   * The request's key, made if it has none, and what makes it durable: seal with it before, answer nobody before. Its
-   * name has to be flushed after, in {@link directory}.
+   * The request's key, made if it has none. Nobody is answered before its file is flushed, at `path`, and then its name,
+   * in {@link directory}.
    * @throws CountersignError `BLOB_CORRUPT` if the stored one is not whole.
    */
-  ensure(request: RequestId): { readonly key: Buffer; settle(): Promise<void> };
+  ensure(request: RequestId): { readonly key: Buffer; readonly path: string };
   readonly directory: string;
   /** Null after {@link erase}. */
   read(request: RequestId): Buffer | null;
@@ -95,17 +95,7 @@ export function createRequestKeys(files: Files, keysDir: string): RequestKeys {
       // The key has its name before it is on disk: power that fails in between leaves a key that opens nothing, of a
       // request that no entry names, and the steward erases it. One that somebody else made may still be there.
       if (!files.exists(path)) placeKey(request, path);
-      return {
-        key: read(request) ?? missing(request),
-        async settle() {
-          const fd = files.open(path, "r+");
-          try {
-            await files.flush(fd);
-          } finally {
-            files.close(fd);
-          }
-        },
-      };
+      return { key: read(request) ?? missing(request), path };
     },
     async erase(request) {
       const path = pathOf(request);

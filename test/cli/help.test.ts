@@ -31,6 +31,7 @@ const COMMANDS = [
   "log tail",
   "log verify",
   "log receipt",
+  "log explain",
   "log replay",
   "log erase",
   "verify",

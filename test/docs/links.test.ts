@@ -160,7 +160,7 @@ const PLAIN = [
 ];
 const NESTED: Readonly<Record<string, readonly string[]>> = {
   policy: ["check", "test", "explain", "adopt"],
-  log: ["list", "show", "tail", "verify", "receipt", "replay", "erase"],
+  log: ["list", "show", "tail", "verify", "receipt", "explain", "replay", "erase"],
 };
 
 function isCommand(words: string): boolean {

@@ -11,6 +11,7 @@ import { CountersignError } from "./errors.ts";
 import { readProposed } from "./config/read-proposed.ts";
 import type { Settings } from "./config/settings.ts";
 import type { SignatureFacts } from "./consent/assurance.ts";
+import { createAttest } from "./consent/attest.ts";
 import type { Consent } from "./consent/consents.ts";
 import { createDesk } from "./consent/create-desk.ts";
 import { createExecutor, type ExecutorParts } from "./execution/execution.ts";
@@ -138,6 +139,7 @@ export async function openHome(settings: Settings, options: OpenOptions): Promis
   });
   const clockIsBehind = (): boolean => clock.now() < fold.newestTime - CLOCK_BEHIND_MS;
 
+  const attest = createAttest({ now: () => clock.now(), verifySignature });
   const adoption = createAdoption({
     clock,
     state: state.adopted,
@@ -147,7 +149,7 @@ export async function openHome(settings: Settings, options: OpenOptions): Promis
     makeTools,
     loadPolicy: load,
     diff: (from, to) => diffPolicies({ document: from }, { document: to }),
-    verifySignature,
+    attest,
     async readFiles() {
       return {
         policy: await readProposed(settings.policyFile),
@@ -284,7 +286,7 @@ export async function openHome(settings: Settings, options: OpenOptions): Promis
       catchUp,
       append: store.append,
       view: (request) => readView(state, store, request),
-      verifySignature,
+      attest,
       clockIsBehind,
       isPastDeadline,
     }),
@@ -331,6 +333,7 @@ export async function openHome(settings: Settings, options: OpenOptions): Promis
         hint: "see where it stands: countersign show <request>",
       });
     },
+    rotateLogKey: () => store.rotateKey(state.adopted.current?.revision ?? null),
     close() {
       closing ??= close();
       return closing;

@@ -53,6 +53,8 @@ export function entryWords(entry: Entry): string {
   switch (entry.kind) {
     case "log.opened":
       return `log ${entry.data.log}, key ${entry.data.key}`;
+    case "log.key_rotated":
+      return `from now on ${entry.data.to} signs, not ${entry.data.from}`;
     case "blob.erased":
       return erasedWords(entry.data);
     case "throttled":
@@ -61,6 +63,8 @@ export function entryWords(entry: Entry): string {
       return `${entry.data.request} over ${entry.data.channel}`;
     case "policy.adopted":
       return `revision ${entry.data.revision} (${entry.data.mode})${signers(entry.data.statements)}`;
+    case "policy.endorsed":
+      return `revision ${entry.data.statement.to.policy} by ${entry.data.statement.approver}`;
     case "policy.proposed":
       return entry.data.errors.length > 0
         ? `does not load: ${entry.data.errors.join("; ")}`
@@ -85,6 +89,22 @@ export function entryWords(entry: Entry): string {
       const said = { approve: "approved", deny: "denied", take_back: "took back" }[statement.decision];
       return `${person} ${said}${solo}, ${assurance}, ${counted ? "counted" : `not counted: ${whyNot ?? "?"}`}${because(statement.reason)}`;
     }
+    case "consent.escalated":
+      return `${entry.data.to.join(", ")} may answer too`;
+    case "consent.reminded":
+      return `told again: ${entry.data.people.join(", ")}`;
+    case "inquiry.made":
+      return `${entry.data.person} asks: ${entry.data.text}`;
+    case "inquiry.answered":
+      return `${entry.data.agent} answers (unverified): ${entry.data.text}`;
+    case "credential.endorsed":
+      return `${entry.data.statement.approver} signs: ${entry.data.statement.action} for ${entry.data.statement.person}`;
+    case "credential.invited":
+      return `${entry.data.person} may enrol until ${entry.data.expires_at}${signers(entry.data.statements)}`;
+    case "credential.enrolled":
+      return `${entry.data.label} of ${entry.data.person}, counts from ${entry.data.counts_from}`;
+    case "credential.removed":
+      return `of ${entry.data.person}: ${entry.data.why}${signers(entry.data.statements)}`;
     case "consent.settled":
       return `${entry.data.outcome} by ${entry.data.by.join(", ")}${entry.data.solo ? " (solo)" : ""}${because(entry.data.reason)}`;
     case "grant.minted":

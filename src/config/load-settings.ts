@@ -54,13 +54,13 @@ const DEFAULT_LISTENERS = {
  */
 export async function loadSettings(
   from: SettingsSource,
-  schemas: { readonly servicesSchema: z.ZodType },
+  schemas: { readonly servicesSchema: z.ZodType; readonly workspacesSchema?: z.ZodType },
 ): Promise<Settings> {
   const { flags, around } = from;
   const { home } = await locateHome(flags.home, around, from.interactive);
   const file = join(home, CONFIG_FILE);
   const text = await readConfig(file, home, around.platform);
-  const config = text === null ? null : parse(text, displayPath(file, around), schemas.servicesSchema);
+  const config = text === null ? null : parse(text, displayPath(file, around), schemas);
   const listener = (which: "mcp" | "api"): ListenAddress =>
     pick(from, which, LISTENER_ENV[which], parseListenAddress, LISTEN_EXPECTED) ??
     config?.listeners?.[which] ??
@@ -170,8 +170,8 @@ function pick<T>(
 
 const logLevel = (text: string): string | undefined => LOG_LEVELS.find((level) => level === text);
 
-function parse(text: string, file: string, servicesSchema: z.ZodType): ConfigFile {
-  const parsed = parseConfig(text, file, servicesSchema);
+function parse(text: string, file: string, schemas: Parameters<typeof loadSettings>[1]): ConfigFile {
+  const parsed = parseConfig(text, file, schemas.servicesSchema, schemas.workspacesSchema);
   if (parsed.ok) return parsed.value.config;
   const errors = parsed.error.map(formatSourceError);
   throw new CountersignError("CONFIG_INVALID", errors[0] ?? `${file} does not load`, {

@@ -5,7 +5,7 @@ import type { Policy } from "../policy/policy.ts";
 import type { View } from "../preview/view.ts";
 import type { RequestsState } from "../request/requests.ts";
 import type { AppendResult, Batch } from "../store/store.ts";
-import type { SignatureFacts } from "./assurance.ts";
+import type { Attest } from "./attest.ts";
 import type { Consent, ConsentsState } from "./consents.ts";
 import { createDecide } from "./decide.ts";
 import type { Desk, PendingQuestion } from "./desk.ts";
@@ -24,8 +24,7 @@ export interface DeskParts {
   catchUp(): Promise<void>;
   append(batch: Batch): Promise<AppendResult>;
   view(request: RequestId): Promise<View>;
-  /** Null where the signature does not verify over these bytes in this namespace. */
-  verifySignature(armoured: string, message: Uint8Array, namespace: string): SignatureFacts | null;
+  readonly attest: Attest;
   /** True once the question's deadline has come by either clock. */
   isPastDeadline(consent: Consent): boolean;
   /** True while the wall clock is behind the log: no new grant (design §11, Clock). */

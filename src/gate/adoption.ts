@@ -3,9 +3,9 @@ import { timestamp, type Clock } from "../base/clock.ts";
 import { digestJson, type Digest } from "../base/digest.ts";
 import { createHash } from "node:crypto";
 import type { Result } from "../base/result.ts";
-import { assuranceOf, type SignatureFacts } from "../consent/assurance.ts";
+import type { Attest, Attestation } from "../consent/attest.ts";
 import type { Proof } from "../consent/entries.ts";
-import { membersOf, personOfKey } from "../consent/people.ts";
+import { membersOf } from "../consent/people.ts";
 import { CountersignError } from "../errors.ts";
 import type { EntryDraft } from "../log/entry.ts";
 import type { AdoptedState } from "../policy/adopted.ts";
@@ -39,7 +39,7 @@ export interface AdoptionParts {
   loadPolicy(text: string, tools: readonly ToolFacts[]): Result<Policy, readonly string[]>;
   makeTools(registrations: JsonObject): readonly Tool[];
   diff(from: JsonObject, to: JsonObject): Proposal["diff"];
-  verifySignature(armoured: string, message: Uint8Array, namespace: string): SignatureFacts | null;
+  readonly attest: Attest;
   catchUp(): Promise<void>;
 }
 
@@ -152,9 +152,19 @@ export function createAdoption(parts: AdoptionParts): AdoptionDesk {
     });
   };
 
-  const withKey = (proof: Proof, statement: AdoptionStatement): Proof => {
-    const facts = parts.verifySignature(proof.signature, adoptionBytes(statement), ADOPTION_NAMESPACE);
-    return { ...proof, fingerprint: facts?.fingerprint ?? proof.fingerprint };
+  const attest = (policy: Policy, statement: AdoptionStatement, proof: Proof): Attestation => {
+    const signed = {
+      bytes: adoptionBytes(statement),
+      namespace: ADOPTION_NAMESPACE,
+      approver: statement.approver,
+    };
+    const attested = parts.attest(policy, signed, proof);
+    if (attested.ok && attested.value.person === statement.approver) return attested.value;
+    throw new CountersignError(
+      "SIGNATURE_INVALID",
+      `the adoption statement of "${statement.approver}" does not verify`,
+      { hint: "sign it with a key that the running policy lists for that person" },
+    );
   };
 
   /** The people whose statements count, each once. */
@@ -167,17 +177,7 @@ export function createAdoption(parts: AdoptionParts): AdoptionDesk {
     const eligible = membersOf(policy, need.by);
     const people = new Set<string>();
     for (const { statement, proof } of statements) {
-      const facts = parts.verifySignature(proof.signature, adoptionBytes(statement), ADOPTION_NAMESPACE);
-      const owner = facts === null ? null : personOfKey(policy, facts.fingerprint);
-      if (facts === null || owner === null || owner.person.id !== statement.approver) {
-        throw new CountersignError(
-          "SIGNATURE_INVALID",
-          `the adoption statement of "${statement.approver}" does not verify`,
-          {
-            hint: "sign it with a key that the running policy lists for that person",
-          },
-        );
-      }
+      const { person, assurance } = attest(policy, statement, proof);
       const fits =
         statement.log === parts.store.logId &&
         isSame(statement.from, bound.from) &&
@@ -191,9 +191,7 @@ export function createAdoption(parts: AdoptionParts): AdoptionDesk {
           },
         );
       }
-      if (eligible.has(owner.person.id) && meets(assuranceOf(facts, owner.userVerified), need.assurance)) {
-        people.add(owner.person.id);
-      }
+      if (eligible.has(person) && meets(assurance, need.assurance)) people.add(person);
     }
     return people;
   };
@@ -255,7 +253,7 @@ export function createAdoption(parts: AdoptionParts): AdoptionDesk {
       const expected = parts.regime.expects(regime);
       const proved = statements.map(({ statement, proof }) => ({
         statement,
-        proof: withKey(proof, statement),
+        proof: attest(parts.regime.current().policy, statement, proof).proof,
       }));
       if (policy.adopt !== "on_save") {
         const need = needOf(policy);

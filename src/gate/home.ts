@@ -41,6 +41,11 @@ export interface Home {
     person: string,
     message: string,
   ): Promise<void>;
+  /**
+   * Puts a new key of the log in force, in every process that has the home open.
+   * @throws CountersignError `LOG_KEY_MISMATCH` where another process was first
+   */
+  rotateLogKey(): Promise<{ readonly from: string; readonly to: string; readonly seq: number }>;
   close(): Promise<void>;
 }
 

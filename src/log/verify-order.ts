@@ -64,6 +64,7 @@ interface OpenRequest {
 /** Kinds whose data has to be read; of all others the head of the line is enough. */
 export const NEEDS_DATA: ReadonlySet<string> = new Set<EntryKind>([
   "log.opened",
+  "log.key_rotated",
   "policy.adopted",
   "request.planned",
   "consent.asked",
@@ -330,11 +331,21 @@ export function createOrderCheck(parts: {
           if (leases.delete(subject)) return NONE;
           return { problems: [{ code: "out_of_order", message: `${subject} ended and was not open` }] };
         case "log.opened":
+        case "log.key_rotated":
         case "blob.erased":
         case "throttled":
         case "ask.delivered":
         case "policy.adopted":
         case "policy.proposed":
+        case "policy.endorsed":
+        case "consent.escalated":
+        case "consent.reminded":
+        case "inquiry.made":
+        case "inquiry.answered":
+        case "credential.endorsed":
+        case "credential.invited":
+        case "credential.enrolled":
+        case "credential.removed":
           return NONE;
       }
     },

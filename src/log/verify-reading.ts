@@ -17,6 +17,8 @@ export interface Reading {
   readonly unlisted: number;
   /** Data of entry 0. */
   readonly opened: EntryData["log.opened"] | null;
+  /** Replacements of the log's key, in order. */
+  readonly rotations: readonly { readonly seq: number; readonly data: EntryData["log.key_rotated"] }[];
   /** The highest sequence number that was seen; -1 for none. */
   readonly highest: number;
   /** Place of the last line. */
@@ -38,6 +40,7 @@ export function createReading(): Reading {
   const adopted = new Set<string>();
   const unknownKinds = new Set<string>();
   const last: Cursor = { segment: "", line: 0, offset: 0 };
+  const rotations: { seq: number; data: EntryData["log.key_rotated"] }[] = [];
   let opened: EntryData["log.opened"] | null = null;
   let highest = -1;
   let requests = 0;
@@ -58,6 +61,7 @@ export function createReading(): Reading {
         if (seq !== 0) throw new TypeError("it stands after entry 0");
         opened = data as EntryData["log.opened"];
       }
+      if (kind === "log.key_rotated") rotations.push({ seq, data: data as EntryData["log.key_rotated"] });
       if (kind === "policy.adopted") adopted.add((data as EntryData["policy.adopted"]).revision);
       const time = data === null ? Number.NaN : Date.parse(head.time());
       const step = { kind, subject: head.subject(), policy: head.policy(), at: time, data } as Step;
@@ -109,6 +113,7 @@ export function createReading(): Reading {
     tree,
     sequence,
     findings,
+    rotations,
     found,
     onLine(buffer, start, end, at, leaf) {
       const isEntry = end - start <= MAX_ENTRY_BYTES && head.read(buffer, start, end);

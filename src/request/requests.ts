@@ -131,9 +131,19 @@ export function phaseAfter(phase: Phase, entry: Pick<Entry, "kind" | "data">): P
     case "execution.resolved":
       return data.outcome;
     case "decision.recorded":
+    case "consent.escalated":
+    case "consent.reminded":
+    case "inquiry.made":
+    case "inquiry.answered":
+    case "credential.endorsed":
+    case "credential.invited":
+    case "credential.enrolled":
+    case "credential.removed":
+    case "policy.endorsed":
     case "execution.late":
     case "ask.delivered":
     case "log.opened":
+    case "log.key_rotated":
     case "blob.erased":
     case "throttled":
     case "policy.adopted":

@@ -79,6 +79,8 @@ export interface Store {
   newestEntries(limit: number): Promise<readonly Entry[]>;
   /** Newest checkpoint: C2SP signed note over the head. */
   checkpoint(): Promise<string>;
+  /** Sequence numbers of the entries that replaced the log's key, ascending. */
+  rotations(): readonly number[];
   /** RFC 6962 §2.1.1 audit path of entry `seq` in the tree of `size`, lower-case hex. */
   inclusionProof(seq: number, size: number): Promise<readonly string[]>;
   /** RFC 6962 §2.1.2 proof that the tree of `newSize` extends that of `oldSize`, lower-case hex. */

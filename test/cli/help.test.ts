@@ -32,6 +32,8 @@ const COMMANDS = [
   "log verify",
   "log receipt",
   "log explain",
+  "log witness",
+  "log rotate-key",
   "log replay",
   "log erase",
   "verify",

@@ -157,10 +157,11 @@ const PLAIN = [
   "requests",
   "resolve",
   "verify",
+  "doctor",
 ];
 const NESTED: Readonly<Record<string, readonly string[]>> = {
   policy: ["check", "test", "explain", "adopt"],
-  log: ["list", "show", "tail", "verify", "receipt", "explain", "replay", "erase"],
+  log: ["list", "show", "tail", "verify", "receipt", "explain", "replay", "erase", "witness", "rotate-key"],
 };
 
 function isCommand(words: string): boolean {

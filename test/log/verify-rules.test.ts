@@ -5,6 +5,7 @@ import { SSHSIG_NAMESPACE } from "../../src/consent/statement.ts";
 import type { FindingCode } from "../../src/log/finding.ts";
 import { verifyLog } from "../../src/log/verify.ts";
 import { createStory, KEYS, requestId, START, type Story } from "../support/log-story.ts";
+import { sshProof } from "../support/ssh-proof.ts";
 import { createSoftwareSecurityKey } from "../support/ssh-signing.ts";
 
 // Can a gateway that was broken, or bent, write a log that hangs together byte for byte and still breaks a rule? Every
@@ -389,7 +390,7 @@ test("a decision's statement and signature are checked again, field by field", a
       ({ story, asked }) => {
         const { proof } = story.decided(asked, "ben", {}, {});
         story.log.lines[story.log.lines.length - 1] = (story.log.lines.at(-1) as string).replace(
-          proof.fingerprint,
+          sshProof(proof).fingerprint,
           KEYS["chi"]!.fingerprint,
         );
       },

@@ -7,6 +7,7 @@ import { digestJson, type Digest } from "../../src/base/digest.ts";
 import { newId, type RequestId } from "../../src/base/id.ts";
 import { createSshKeyPair, type SshKeyPair } from "../../src/base/ssh-signing-key.ts";
 import { verifySshSignature } from "../../src/base/sshsig.ts";
+import { createAttest } from "../../src/consent/attest.ts";
 import { createDesk } from "../../src/consent/create-desk.ts";
 import { codeOf, questionDigest, type Question } from "../../src/consent/question.ts";
 import type { Home } from "../../src/gate/home.ts";
@@ -78,10 +79,13 @@ rules: []
     catchUp: () => store.catchUp(),
     append: store.append,
     view: (request) => readView(state, store, request),
-    verifySignature(armoured, message, namespace) {
-      const verified = verifySshSignature({ armoured, message, namespace });
-      return verified.ok ? { fingerprint: verified.value.fingerprint, sk: verified.value.sk } : null;
-    },
+    attest: createAttest({
+      now: () => clock.now(),
+      verifySignature(armoured, message, namespace) {
+        const verified = verifySshSignature({ armoured, message, namespace });
+        return verified.ok ? { fingerprint: verified.value.fingerprint, sk: verified.value.sk } : null;
+      },
+    }),
     isPastDeadline: (consent) => Date.now() >= consent.deadline,
     clockIsBehind: () => false,
   });

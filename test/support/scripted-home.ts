@@ -200,6 +200,7 @@ export function createScriptedHome(parts: {
     async decide(statement, proof) {
       const one = [...open.values()].find(({ digest }) => digest === statement.question);
       if (one === undefined) return refused("already_settled");
+      if (proof.kind !== "sshsig") throw new Error("a scripted home takes SSH signatures only");
       if (!verifies(proof.signature, statementBytes(statement), SSHSIG_NAMESPACE)) {
         throw new CountersignError("SIGNATURE_INVALID", "the signature does not verify");
       }
@@ -269,6 +270,7 @@ export function createScriptedHome(parts: {
     }),
     async adopt(statements) {
       for (const { statement, proof } of statements) {
+        if (proof.kind !== "sshsig") throw new Error("a scripted home takes SSH signatures only");
         if (!verifies(proof.signature, adoptionBytes(statement), ADOPTION_NAMESPACE)) {
           throw new CountersignError("SIGNATURE_INVALID", "the signature does not verify");
         }
@@ -295,6 +297,7 @@ export function createScriptedHome(parts: {
     },
     entriesOf: () => misuse("read entries by subject"),
     newestEntries: async (limit) => entries.slice(-limit).reverse(),
+    rotations: () => [],
     checkpoint: () => misuse("ask for a checkpoint"),
     inclusionProof: () => misuse("ask for an inclusion proof"),
     consistencyProof: async (oldSize, newSize) => consistencyProofOf(oldSize, leaves().slice(0, newSize)),
@@ -354,6 +357,7 @@ export function createScriptedHome(parts: {
     },
     explain: () => misuse("explain a request"),
     startSteward: () => misuse("become the steward"),
+    rotateLogKey: () => misuse("rotate the log's key"),
     async resolveUnknown(request, outcome, who, message) {
       resolved.push([request, outcome, who, message]);
     },

@@ -5,9 +5,11 @@ import { addLogExplain } from "./log-explain.ts";
 import { addLogList } from "./log-list.ts";
 import { addLogReplay } from "./log-replay.ts";
 import { addLogReceipt } from "./log-receipt.ts";
+import { addLogRotateKey } from "./log-rotate-key.ts";
 import { addLogShow } from "./log-show.ts";
 import { addLogTail } from "./log-tail.ts";
 import { addLogVerify } from "./log-verify.ts";
+import { addLogWitness } from "./log-witness.ts";
 
 export const addLog: AddCommand = (parent, cli, run) => {
   const log: Command = parent
@@ -25,6 +27,8 @@ export const addLog: AddCommand = (parent, cli, run) => {
     addLogExplain,
     addLogReplay,
     addLogErase,
+    addLogWitness,
+    addLogRotateKey,
   ])
     add(log, cli, run);
 };

@@ -38,6 +38,7 @@ import { createRetention } from "./gate/retention.ts";
 import { createReplay } from "./gate/replay.ts";
 import { createRequestReader } from "./gate/request-reader.ts";
 import { createHomeFold, type HomeFold } from "./gate/state.ts";
+import { createStoryteller } from "./gate/story.ts";
 import { startSteward, type Steward } from "./gate/steward.ts";
 import { createWakeups } from "./gate/wakeups.ts";
 import { createCheckpointSigner } from "./log/checkpoint.ts";
@@ -272,6 +273,17 @@ export async function openHome(settings: Settings, options: OpenOptions): Promis
   const attend = createAttend(gateParts);
   const gate = createGate(gateParts, attend);
 
+  const records = createRecords({ state, store, maskText: (text) => mask.text(text) });
+  const replay = createReplay({
+    store,
+    adoptions: () => state.adopted.adoptions,
+    // As text alone: the tools of then are not there to check conditions against, and change no verdict.
+    load: (text) =>
+      mapErr(loadPolicy(text, { file: "policy.yaml", tools: null }), (errors) =>
+        errors.map(formatSourceError),
+      ),
+  });
+
   let closing: Promise<void> | null = null;
   const close = async (): Promise<void> => {
     await steward?.running.stop();
@@ -306,16 +318,9 @@ export async function openHome(settings: Settings, options: OpenOptions): Promis
       isPastDeadline,
     }),
     requests: createRequestReader({ state, store }),
-    replay: createReplay({
-      store,
-      adoptions: () => state.adopted.adoptions,
-      // As text alone: the tools of then are not there to check conditions against, and change no verdict.
-      load: (text) =>
-        mapErr(loadPolicy(text, { file: "policy.yaml", tools: null }), (errors) =>
-          errors.map(formatSourceError),
-        ),
-    }),
-    records: createRecords({ state, store, maskText: (text) => mask.text(text) }),
+    replay,
+    records,
+    explain: createStoryteller({ store, state, records, replay }),
     async startSteward() {
       if (steward !== null) return true;
       const lock = await tryStewardLock(dataDir);

@@ -13,6 +13,7 @@ import type { Store } from "../store/store.ts";
 import type { Tool } from "../tool.ts";
 import type { Records } from "./records.ts";
 import type { Replay } from "./replay.ts";
+import type { Story } from "./story.ts";
 import type { Gate } from "./reply.ts";
 
 /** An opened home: what transports, console and command line are given. Made by compose.ts. */
@@ -28,6 +29,8 @@ export interface Home {
   readonly records: Records;
   readonly replay: Replay;
   readonly credentials: CredentialDesk;
+  /** The whole story of a request, from its record alone. @throws CountersignError `REQUEST_NOT_FOUND` */
+  explain(request: RequestId): Promise<Story>;
   /**
    * Becomes the steward of the home if nobody is: delivers asks, fires deadlines, executes grants of detached
    * requests, recovers, writes snapshots. False where another process is it.

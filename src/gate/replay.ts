@@ -6,7 +6,7 @@ import { CountersignError, isFault } from "../errors.ts";
 import { decodeEntry } from "../log/encode.ts";
 import type { Entry } from "../log/entry.ts";
 import { findErasures } from "../log/erasures.ts";
-import type { Policy, PolicyInput } from "../policy/policy.ts";
+import type { Explanation, Policy, PolicyInput } from "../policy/policy.ts";
 import { masksIn, replayVerdict, type RecordedVerdict } from "../policy/replay.ts";
 import type { BlobRef } from "../request/action-request.ts";
 import { unresolvedSides } from "../request/principal.ts";
@@ -35,6 +35,11 @@ export interface ReplayedVerdict {
 export interface Replay {
   /** All verdicts of one request, oldest first. */
   ofRequest(request: RequestId): Promise<readonly ReplayedVerdict[]>;
+  /**
+   * Which rules spoke about a planned request, and why, by the policy of then; null where that can't be told any more.
+   * From the masked inputs: what it quotes is for a screen.
+   */
+  explain(planned: Entry<"request.planned">): Promise<Explanation | null>;
   /** All verdicts of the log, about in its order. `progress` hears of the entries read so far, and of all. */
   ofLog(progress?: (entries: number, of: number) => void): AsyncIterable<ReplayedVerdict>;
 }
@@ -169,6 +174,13 @@ export function createReplay(parts: ReplayParts): Replay {
         }
       }
       return verdicts;
+    },
+
+    async explain({ data, policy, seq }) {
+      const masked = await read(store, "inputs", data.masked_inputs);
+      const loaded = await policyOf(policy, seq);
+      if (masked.state !== "kept" || !("policy" in loaded)) return null;
+      return loaded.policy.explain(parse<PolicyInput>(masked.bytes));
     },
 
     async *ofLog(progress) {

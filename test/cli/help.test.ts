@@ -31,6 +31,7 @@ const COMMANDS = [
   "log tail",
   "log verify",
   "log receipt",
+  "log explain",
   "log witness",
   "log rotate-key",
   "log replay",

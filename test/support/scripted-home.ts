@@ -355,12 +355,15 @@ export function createScriptedHome(parts: {
       erasures: async () => [],
       erased: async () => null,
       read: () => misuse("read a record document"),
+      readAll: () => misuse("read record documents"),
       erase: () => misuse("erase records"),
     },
     replay: {
       ofRequest: () => misuse("replay a request"),
+      explain: () => misuse("explain a verdict"),
       ofLog: () => misuse("replay the log"),
     },
+    explain: () => misuse("explain a request"),
     startSteward: () => misuse("become the steward"),
     rotateLogKey: () => misuse("rotate the log's key"),
     async resolveUnknown(request, outcome, who, message) {

@@ -1,6 +1,7 @@
 import type { Command } from "commander";
 import type { AddCommand } from "../program.ts";
 import { addLogErase } from "./log-erase.ts";
+import { addLogExplain } from "./log-explain.ts";
 import { addLogList } from "./log-list.ts";
 import { addLogReplay } from "./log-replay.ts";
 import { addLogReceipt } from "./log-receipt.ts";
@@ -23,6 +24,7 @@ export const addLog: AddCommand = (parent, cli, run) => {
     addLogTail,
     addLogVerify,
     addLogReceipt,
+    addLogExplain,
     addLogReplay,
     addLogErase,
     addLogWitness,

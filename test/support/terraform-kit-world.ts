@@ -53,12 +53,8 @@ variable "password" {
   sensitive = true
 }
 
-resource "terraform_data" "tick" {
-  triggers_replace = timestamp()
-}
-
 resource "terraform_data" "shop" {
-  input = { size = var.size, password = var.password }
+  input = { size = var.size, password = var.password, at = timestamp() }
 }
 
 output "password" {
@@ -103,19 +99,7 @@ export function terraformKitWorld(world: TerraformWorld, which: "plan" | "apply"
       writeFileSync(world.state, applied);
     },
     // Names that terraform makes up, and the time, differ each time.
-    snapshot: () =>
-      Promise.resolve(
-        JSON.stringify(
-          (
-            JSON.parse(state()) as {
-              resources: { name: string; instances: { attributes: { input?: unknown } }[] }[];
-            }
-          ).resources.map((one) => [
-            one.name,
-            one.instances.map((instance) => instance.attributes.input ?? null),
-          ]),
-        ),
-      ),
+    snapshot: () => Promise.resolve(String(/"size": \d+/.exec(state())?.[0])),
     snapshotExactly: () => Promise.resolve(state()),
     changes: {
       "another apply changed the state": async () => void (await world.run({ variables: { size: 7 } })),
@@ -126,7 +110,7 @@ export function terraformKitWorld(world: TerraformWorld, which: "plan" | "apply"
       "the state is gone": async () => rmSync(world.state),
       "the branch was rewritten without the commit": async () => {
         world.source.git("checkout", "-q", "--orphan", `other-${moves++}`);
-        world.source.commit({ "main.tf": KIT_CONFIG.replace("tick", "tock") }, "other");
+        world.source.commit({ "main.tf": `${KIT_CONFIG}# other\n` }, "other");
         world.source.git("branch", "-f", "main");
       },
       "the branch is gone": async () => void world.source.git("branch", "-m", "main", "elsewhere"),

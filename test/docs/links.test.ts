@@ -154,6 +154,7 @@ const PLAIN = [
   "approve",
   "deny",
   "take-back",
+  "request",
   "requests",
   "resolve",
   "verify",
@@ -161,6 +162,7 @@ const PLAIN = [
 const NESTED: Readonly<Record<string, readonly string[]>> = {
   policy: ["check", "test", "explain", "adopt"],
   log: ["list", "show", "tail", "verify", "receipt"],
+  token: ["new"],
 };
 
 function isCommand(words: string): boolean {

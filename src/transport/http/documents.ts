@@ -185,7 +185,7 @@ export const reply = z
       status: z.literal("done"),
       request: requestId,
       summary: z.string(),
-      output: z.json(),
+      output: z.unknown().describe("JSON: what the tool gave."),
       repeats: time.optional().describe("When it had been done, where this call repeats one that had ended."),
     }),
     z.strictObject({

@@ -244,7 +244,8 @@ const filled = (text: string | undefined): string | null => {
 };
 
 /** A path of ours to go on to: nothing that a browser could read as another origin. */
-const pathOf = (to: string | undefined): string => (to !== undefined && /^\/(?![/\\])[\x21-\x7e]*$/.test(to) ? to : "/");
+const pathOf = (to: string | undefined): string =>
+  to !== undefined && /^\/(?![/\\])[\x21-\x7e]*$/.test(to) ? to : "/";
 
 async function freeBytesAt(directory: string): Promise<number> {
   const { bavail, bsize } = await statfs(directory);

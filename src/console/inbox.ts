@@ -16,6 +16,7 @@ export interface Row {
   readonly phase: Phase;
   readonly title: string;
   readonly detail: string | null;
+  readonly tool: string;
   readonly effect: string | null;
   readonly environments: readonly string[];
   readonly agent: string;
@@ -120,6 +121,7 @@ function rowOfQuestion(pending: PendingQuestion, view: View | null): Row {
     phase: "held",
     title: view?.effectLine ?? pending.summary,
     detail: view === null ? null : pending.summary,
+    tool: question.tool,
     effect: view?.effect ?? null,
     environments: [...new Set(question.targets.map((target) => target.environment))],
     agent: question.requester.agent,
@@ -137,7 +139,8 @@ const rowOfSummary = (summary: RequestSummary): Row => ({
   id: summary.id,
   phase: summary.phase,
   title: summary.summary ?? summary.tool,
-  detail: summary.summary === null ? null : summary.tool,
+  detail: null,
+  tool: summary.tool,
   effect: null,
   environments: summary.environments,
   agent: summary.agent,

@@ -73,6 +73,7 @@ export function scriptedPolicy(parts: {
     document: {},
     people: new Map(parts.people.map((one) => [one.id, one])),
     groups: new Map(Object.entries(parts.groups)),
+    onCall: new Map(),
     agents: new Map([["claude-desktop", { owners: ["ana"] }]]),
     services: new Set(),
     solo: parts.solo ?? null,

@@ -251,23 +251,21 @@ export function createAdoption(parts: AdoptionParts): AdoptionDesk {
       const from = boundOfRegime(regime);
       if (isSame(from, boundOf(to))) return from.policy;
       const expected = parts.regime.expects(regime);
+      // Nobody has to sign for on_save, so nothing is verified, and the entry must not say that somebody did.
+      if (policy.adopt === "on_save") return write(to, from, "on_save", [], expected);
       const proved = statements.map(({ statement, proof }) => ({
         statement,
-        proof: attest(parts.regime.current().policy, statement, proof).proof,
+        proof: attest(policy, statement, proof).proof,
       }));
-      if (policy.adopt !== "on_save") {
-        const need = needOf(policy);
-        const people = signers(policy, need, { from, to: boundOf(to) }, proved);
-        if (people.size < need.quorum) {
-          throw new CountersignError(
-            "ADOPTION_REFUSED",
-            `${people.size} of ${need.quorum} people of [${need.by.join(", ")}] signed with ${need.assurance} or better`,
-            { hint: "let the others sign too: countersign policy adopt --save FILE" },
-          );
-        }
+      const need = needOf(policy);
+      const people = signers(policy, need, { from, to: boundOf(to) }, proved);
+      if (people.size < need.quorum) {
+        throw new CountersignError(
+          "ADOPTION_REFUSED",
+          `${people.size} of ${need.quorum} people of [${need.by.join(", ")}] signed with ${need.assurance} or better`,
+          { hint: "let the others sign too: countersign policy adopt --save FILE" },
+        );
       }
-      // Nobody has to sign for on_save, so nothing was verified, and the entry must not say that somebody did.
-      if (policy.adopt === "on_save") return write(to, from, "on_save", [], expected);
       return write(to, from, "signed", proved, expected);
     },
 

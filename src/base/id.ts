@@ -9,7 +9,7 @@ export type LeaseId = `lse_${string}`;
 export type LogId = `log_${string}`;
 export type BootId = `boot_${string}`;
 
-type Prefix = "req" | "grt" | "lse" | "log" | "boot";
+type Prefix = "req" | "grt" | "lse" | "log" | "boot" | "inq";
 
 const BODY = /^[0-9A-HJKMNP-TV-Z]{26}$/;
 

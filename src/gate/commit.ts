@@ -253,7 +253,12 @@ export function createCommit(parts: GateParts, attend: Attend): Commit {
     attachment: Attachment,
   ): Promise<Committed | "again"> => {
     if (requirement === null || requirementDigest === null) throw new Error("a hold without a requirement");
-    const unmeetable = unmeetableClause(intake.regime.policy, requirement, intake.received.requester);
+    const now = clock.now();
+    const within = now + requirement.withinMs;
+    const unmeetable = unmeetableClause(intake.regime.policy, requirement, intake.received.requester, {
+      from: now,
+      until: preview.expiresAt === null ? within : Math.min(within, preview.expiresAt),
+    });
     if (unmeetable !== null) {
       return refuseWith(intake, stored, [plannedEntry], {
         code: "no_eligible_approver",
@@ -269,7 +274,7 @@ export function createCommit(parts: GateParts, attend: Attend): Commit {
       preview,
       requirement,
       requirementDigest,
-      now: clock.now(),
+      now,
     });
     const digest = questionDigest(question);
     const appended = await append(intake, [

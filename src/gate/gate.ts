@@ -3,6 +3,7 @@ import { CountersignError, isFault, type FaultCode } from "../errors.ts";
 import type { Caller } from "../request/principal.ts";
 import type { RefusalCode } from "../request/refusal.ts";
 import { requesterKey } from "../request/requests.ts";
+import { createAnswer } from "./answer.ts";
 import type { Attend } from "./attend.ts";
 import { createCommit, type Committed } from "./commit.ts";
 import { policyInput } from "./evidence.ts";
@@ -37,6 +38,7 @@ export function createGate(parts: GateParts, attend: Attend): Gate {
   const recognise = createRecognise(parts, attend);
   const commit = createCommit(parts, attend);
   const withdraw = createWithdraw(parts, attend);
+  const answer = createAnswer(parts, attend);
   /** Calls that are being previewed, by action: a second one waits and is then recognised. */
   const inFlight = new Map<string, Promise<unknown>>();
 
@@ -156,6 +158,7 @@ export function createGate(parts: GateParts, attend: Attend): Gate {
     call: (call, attachment) => guarded(() => take(call, attachment)),
     wait: (ticket: string, caller: Caller, attachment: Attachment) =>
       guarded(() => recognise.byTicket(ticket as RequestId, caller, attachment)),
+    answer: (ticket, caller, given) => guarded(() => answer(ticket as RequestId, caller, given)),
     withdraw: (ticket: string, caller: Caller, reason: string | null) =>
       guarded(() => withdraw(ticket as RequestId, caller, reason)),
   };

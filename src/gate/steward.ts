@@ -6,10 +6,11 @@ import type { EntryDraft } from "../log/entry.ts";
 import type { Attend } from "./attend.ts";
 import { consentKey, grantKey } from "./deadlines.ts";
 import { createExpire } from "./expire.ts";
+import { createNudge } from "./nudge.ts";
 import type { GateParts } from "./parts.ts";
 import { whyStale } from "./recheck.ts";
 
-// The one process of a home that owns timers: it fires deadlines, runs what was granted while nobody was attached,
+// The one process of a home that owns timers: it fires deadlines, escalates and reminds, runs what was granted while nobody was attached,
 // recovers what a dead process left, ends leases, re-evaluates after an adoption, erases sealed bytes of ended
 // requests, writes snapshots. Without one nothing is lost: expiry is enforced at every use.
 
@@ -45,6 +46,7 @@ export interface Steward {
 
 export function startSteward(parts: StewardParts): Steward {
   const expire = createExpire(parts);
+  const nudge = createNudge(parts);
   let regimeSeq = -1;
   let sweptAt = Number.NEGATIVE_INFINITY;
   let tidiedAt = Number.NEGATIVE_INFINITY;
@@ -191,6 +193,7 @@ export function startSteward(parts: StewardParts): Steward {
     await attempt("load the policy", () => parts.regime.refresh());
     await attempt("look at the files", () => parts.checkFiles());
     await attempt("expire", expireDue);
+    await attempt("escalate and remind", nudge);
     await attempt("re-evaluate", reevaluate);
     await attempt("run what was granted", runGranted);
     await attempt("end leases", () => orAfter(parts.leases.endDue(), BACKGROUND_WAIT_MS));

@@ -172,6 +172,30 @@ describe("the home", () => {
   });
 });
 
+describe("ask", () => {
+  test("puts a question to the agent as the person whose account this is, and show has it", async () => {
+    const open = home.ask();
+    const { exitCode, stdout } = await run(["ask", open.code, "why \u202enow?"]);
+    expect(exitCode).toBe(0);
+    expect(stdout).toBe(`asked as ana; see the answer: countersign show ${open.code}\n`);
+    home.closed = false;
+    const shown = (await run(["show", open.code])).stdout;
+    expect(shown).toContain("asked back  ana: why ⟦U+202E⟧now?; not answered yet");
+    expect(shown).toContain(`countersign ask ${open.code}`);
+  });
+
+  test("a request that is over, and a stranger, get a sentence with the next step", async () => {
+    const open = home.ask();
+    const stranger = { ...around, account: "1001@laptop" };
+    expect((await run(["ask", open.code, "who?"], { around: stranger })).stderr).toContain("--as PERSON");
+    home.closed = false;
+    home.settle(open.request, "denied");
+    expect((await run(["ask", open.code, "why?"])).stderr).toContain(
+      "is not waiting for people: it is denied",
+    );
+  });
+});
+
 describe("resolve", () => {
   const unknown = (): string => {
     const open = home.ask();

@@ -86,6 +86,7 @@ rules: []
         return verified.ok ? { fingerprint: verified.value.fingerprint, sk: verified.value.sk } : null;
       },
     }),
+    maskText: (text) => text,
     isPastDeadline: (consent) => Date.now() >= consent.deadline,
     clockIsBehind: () => false,
   });

@@ -162,7 +162,10 @@ export function createScriptedHome(parts: {
     return { clauses, met: clauses.every(({ missing }) => missing === 0) };
   };
   const put = (one: OpenQuestion): OpenQuestion => {
-    const updated = { ...one, quorum: quorumOf(one) };
+    const eligible = one.requirement.clauses.map((clause) =>
+      clause.from.flatMap((group) => [...(parts.policy.groups.get(group) ?? [])]),
+    );
+    const updated = { ...one, quorum: quorumOf(one), eligible };
     open.set(one.request, updated);
     return updated;
   };
@@ -233,10 +236,25 @@ export function createScriptedHome(parts: {
             whyNot: null,
             reason: statement.reason,
             at: timestamp(now.ms),
+            takenBack: false,
           },
         ],
       });
       return ok(answer(updated, statement));
+    },
+    async inquire(request, { person: asker, text, proof }) {
+      const one = open.get(request) ?? notFound(request);
+      if (!parts.policy.people.has(asker)) return refused("unknown_signer");
+      const inquiry = `inq_${one.inquiries.length}`;
+      append({
+        kind: "inquiry.made",
+        subject: request,
+        policy: null,
+        data: { question: one.digest, inquiry, person: asker, text, proof },
+      } as never);
+      const at = timestamp(now.ms);
+      put({ ...one, inquiries: [...one.inquiries, { id: inquiry, person: asker, text, at, answer: null }] });
+      return ok({ inquiry });
     },
   };
   const answer = (one: OpenQuestion, statement: Statement): DecisionAnswer => {
@@ -326,6 +344,7 @@ export function createScriptedHome(parts: {
       tools: () => [],
       call: () => misuse("call a tool"),
       wait: () => misuse("wait as a caller"),
+      answer: () => misuse("answer for a caller"),
       withdraw: () => misuse("withdraw for a caller"),
     },
     desk,
@@ -465,6 +484,13 @@ export function createScriptedHome(parts: {
         quorum: { clauses: [], met: false },
         view,
         decisions: [],
+        phase: "held",
+        settled: null,
+        eligible: [],
+        escalations: [],
+        reminders: null,
+        onCall: [],
+        inquiries: [],
       });
     },
   };

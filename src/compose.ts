@@ -20,6 +20,7 @@ import { thisOwner } from "./execution/owner.ts";
 import { createWorkContexts, removeOldWork } from "./execution/work-context.ts";
 import { createRecovery } from "./execution/recover.ts";
 import { createAdoption, type AdoptionDesk } from "./gate/adoption.ts";
+import { createAgain } from "./gate/again.ts";
 import { createAttend } from "./gate/attend.ts";
 import { reasoningForView } from "./gate/evidence.ts";
 import { readView } from "./gate/read-view.ts";
@@ -33,6 +34,7 @@ import { recheck } from "./gate/recheck.ts";
 import { createRegimeHolder } from "./gate/regime.ts";
 import { createRequestReader } from "./gate/request-reader.ts";
 import { createHomeFold, type HomeFold } from "./gate/state.ts";
+import { createSettlement } from "./gate/settle.ts";
 import { startSteward, type Steward } from "./gate/steward.ts";
 import { createWakeups } from "./gate/wakeups.ts";
 import { createCheckpointSigner } from "./log/checkpoint.ts";
@@ -243,7 +245,9 @@ export async function openHome(settings: Settings, options: OpenOptions): Promis
     hasSteward,
   };
   const attend = createAttend(gateParts);
-  const gate = createGate(gateParts, attend);
+  const { gate, again: askAgain } = createGate(gateParts, attend);
+  const again = createAgain(gateParts, askAgain, () => steward !== null);
+  const settlement = createSettlement({ ...gateParts, attest, again, catchUp });
 
   let closing: Promise<void> | null = null;
   const close = async (): Promise<void> => {
@@ -292,6 +296,7 @@ export async function openHome(settings: Settings, options: OpenOptions): Promis
         recovery,
         leases,
         attend,
+        again,
         async checkFiles() {
           const seen = await adoption.checkFiles();
           if (seen !== "unchanged") log.info({ files: seen }, "policy or registrations changed on disk");
@@ -310,6 +315,8 @@ export async function openHome(settings: Settings, options: OpenOptions): Promis
     async stewardRound() {
       await steward?.running.tick();
     },
+    draftSettlement: settlement.draft,
+    settle: settlement.settle,
     async resolveUnknown(request, outcome, person, message) {
       await catchUp();
       if (await recovery.resolve(request, outcome, person, message)) return;

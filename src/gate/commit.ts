@@ -57,7 +57,7 @@ export function createCommit(parts: GateParts, attend: Attend): Commit {
   const { clock, store } = parts;
 
   const received = (
-    { received, keys, regime }: Intake,
+    { received, keys, regime, follows }: Intake,
     stored: StoredEvidence,
   ): EntryDraft<"request.received"> => ({
     kind: "request.received",
@@ -75,7 +75,7 @@ export function createCommit(parts: GateParts, attend: Attend): Commit {
       reasoning: stored.reasoning,
       transport: received.caller.transport,
       client: clientOf(received.caller),
-      follows: null,
+      follows,
     },
   });
 

@@ -7,6 +7,7 @@ import { readCall } from "../request/arguments.ts";
 import { recognitionKeys, type RecognitionKeys } from "../request/recognition.ts";
 import type { RefusalCode } from "../request/refusal.ts";
 import { registrationDigest, type Received } from "./evidence.ts";
+import { withChain, type Repeat } from "./again.ts";
 import type { GateParts } from "./parts.ts";
 import { justificationOf } from "./publish.ts";
 import type { Regime } from "./regime.ts";
@@ -28,9 +29,16 @@ export interface Intake {
   readonly regime: Regime;
   readonly received: Received;
   readonly keys: RecognitionKeys;
+  /** The ended request that a person wants asked for again. */
+  readonly follows: RequestId | null;
 }
 
-export function takeIn(parts: GateParts, regime: Regime, call: Call): Result<Intake, IntakeRefusal> {
+export function takeIn(
+  parts: GateParts,
+  regime: Regime,
+  call: Call,
+  repeat: Repeat | null = null,
+): Result<Intake, IntakeRefusal> {
   const tool = regime.tools.get(call.tool);
   if (tool === undefined) {
     return err({ code: "unknown_tool", message: `no tool named "${call.tool.slice(0, 128)}"` });
@@ -53,14 +61,16 @@ export function takeIn(parts: GateParts, regime: Regime, call: Call): Result<Int
   const named = nameTargets(tool, parsed.input);
   if (!named.ok) return err({ code: named.error.code, message: named.error.message });
 
+  const asked = repeat === null ? requester.value : withChain(requester.value, repeat.chain);
   const callId = call.callId === undefined || call.callId === "" ? null : call.callId.slice(0, 512);
   return ok({
     regime,
+    follows: repeat?.follows ?? null,
     received: {
       id: newId("req", parts.clock.now()) as RequestId,
       tool,
       input: parsed.input,
-      requester: requester.value,
+      requester: asked,
       caller: call.caller,
       reasoning: read.value.reasoning,
       targets: named.value.targets,

@@ -3,6 +3,7 @@ import type { LeaseKeeper } from "../execution/lease.ts";
 import type { Recovery } from "../execution/recover.ts";
 import { staleEntry } from "../execution/execution.ts";
 import type { EntryDraft } from "../log/entry.ts";
+import { AGAIN_WITHIN_MS, type Again } from "./again.ts";
 import type { Attend } from "./attend.ts";
 import { consentKey, grantKey } from "./deadlines.ts";
 import { createExpire } from "./expire.ts";
@@ -29,6 +30,7 @@ export interface StewardParts extends GateParts {
   readonly recovery: Recovery;
   readonly leases: LeaseKeeper;
   readonly attend: Attend;
+  readonly again: Again;
   /** Looks at the policy file; adopts or reports it (P6). */
   checkFiles(): Promise<void>;
   writeSnapshot(): Promise<void>;
@@ -116,11 +118,16 @@ export function startSteward(parts: StewardParts): Steward {
     if (entries.length > 0) await parts.store.append({ expect: [], newKeys: [], entries });
   };
 
+  /** Its arguments are needed once more. */
+  const isWanted = (id: RequestId): boolean =>
+    parts.clock.now() - (parts.state.executions.again.get(id) ?? 0) <= AGAIN_WITHIN_MS;
+
   /** Sealed bytes live until the request and its leases end; then their key is gone. */
   const eraseEnded = async (): Promise<void> => {
     const leased = new Set([...parts.state.executions.leases.values()].map((lease) => lease.opened.request));
     const ended = (await parts.sealedRequests())
-      .filter((id) => !parts.state.requests.open.has(id) && !leased.has(id) && isOld(id, parts.clock.now()))
+      .filter((id) => !parts.state.requests.open.has(id) && !leased.has(id) && !isWanted(id))
+      .filter((id) => isOld(id, parts.clock.now()))
       .slice(0, ERASED_AT_ONCE);
     if (ended.length === 0) return;
     for (const id of ended) await parts.store.blobs.eraseSealed(id);
@@ -198,6 +205,7 @@ export function startSteward(parts: StewardParts): Steward {
     await attempt("run what was granted", runGranted);
     await attempt("end leases", () => orAfter(parts.leases.endDue(), BACKGROUND_WAIT_MS));
     await inBackground("recover", sweep);
+    await inBackground("ask again", () => parts.again.sweep());
     await attempt("tidy", tidy);
     await inBackground("tidy what tools left", tidyTools);
     await attempt("save the snapshot", snapshot);

@@ -22,6 +22,7 @@ import {
   newWaiting,
   type Waiting,
 } from "./verify-waiting.ts";
+import { checkSettlement } from "./verify-settlement.ts";
 
 // Replays the entries of every request against the rules that may never break. Independent of the engine's own fold
 // on purpose: a verifier that shares the engine's code shares its mistakes.
@@ -337,9 +338,12 @@ export function createOrderCheck(parts: {
           return { problems };
         }
         case "execution.resolved": {
-          const problems = expectPhase(step, known, ["unknown"], "outcome_without_dispatch", "X1");
+          const misplaced = expectPhase(step, known, ["unknown"], "outcome_without_dispatch", "X1");
+          const { grant, asked } = open(subject);
+          const people = step.policy === null ? null : parts.peopleOf(step.policy);
+          const about = { request: subject, grant: grant?.id ?? null, asked, people };
           close(subject, step.data.outcome);
-          return { problems };
+          return { problems: [...misplaced, ...checkSettlement({ resolved: step.data, ...about })] };
         }
         case "execution.late":
           if (known === "done" || known === "failed") return NONE;

@@ -94,8 +94,8 @@ describe("listings", () => {
   test("requests shows what became of each, newest first", async () => {
     const first = home.ask();
     const second = home.ask();
-    home.settle(first.request, "done");
-    home.settle(second.request, "denied");
+    home.end(first.request, "done");
+    home.end(second.request, "denied");
     const { stdout } = await run(["requests"]);
     const states = stdout.split("\n").filter((line) => /^(denied|done) /.test(line));
     expect(states.map((line) => line.split(" ")[0])).toEqual(["denied", "done"]);
@@ -120,7 +120,7 @@ describe("show", () => {
 
   test("a request that is over is shown by its history", async () => {
     const open = home.ask();
-    home.settle(open.request, "denied");
+    home.end(open.request, "denied");
     const { exitCode, stdout } = await run(["show", open.request]);
     expect(exitCode).toBe(0);
     expect(stdout).toContain(`${open.request}  denied`);
@@ -189,7 +189,7 @@ describe("ask", () => {
     const stranger = { ...around, account: "1001@laptop" };
     expect((await run(["ask", open.code, "who?"], { around: stranger })).stderr).toContain("--as PERSON");
     home.closed = false;
-    home.settle(open.request, "denied");
+    home.end(open.request, "denied");
     expect((await run(["ask", open.code, "why?"])).stderr).toContain(
       "is not waiting for people: it is denied",
     );
@@ -199,7 +199,7 @@ describe("ask", () => {
 describe("resolve", () => {
   const unknown = (): string => {
     const open = home.ask();
-    home.settle(open.request, "unknown");
+    home.end(open.request, "unknown");
     return open.request;
   };
 

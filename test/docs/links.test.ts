@@ -153,6 +153,7 @@ const PLAIN = [
   "show",
   "approve",
   "deny",
+  "ask",
   "take-back",
   "requests",
   "resolve",

@@ -5,6 +5,11 @@ import { join } from "node:path";
 import { pino } from "pino";
 import { canonicalBytes } from "../../src/base/canonical-json.ts";
 import { timestamp } from "../../src/base/clock.ts";
+import {
+  SETTLEMENT_NAMESPACE,
+  settlementBytes,
+  type SettlementStatement,
+} from "../../src/execution/settlement.ts";
 import { digestJson, type Digest } from "../../src/base/digest.ts";
 import type { LogId, RequestId } from "../../src/base/id.ts";
 import { err, ok } from "../../src/base/result.ts";
@@ -49,7 +54,9 @@ export interface ScriptedHome extends Home {
   readonly adopted: readonly Digest[];
   readonly resolved: readonly (readonly [RequestId, string, string, string])[];
   /** Ends a request. */
-  settle(request: RequestId, phase: RequestSummary["phase"]): void;
+  end(request: RequestId, phase: RequestSummary["phase"]): void;
+  /** Settlements that were handed in under a signature. */
+  readonly settlements: readonly SettlementStatement[];
   propose(proposal: Partial<Proposal>): void;
   /** Appends filler entries to the log. */
   grow(count: number): void;
@@ -122,6 +129,8 @@ export function createScriptedHome(parts: {
   const open = new Map<RequestId, OpenQuestion>();
   const accepted: { statement: Statement; proof: Proof }[] = [];
   const adopted: Digest[] = [];
+  const settlements: SettlementStatement[] = [];
+  const wasAsked = new Map<RequestId, OpenQuestion>();
   const resolved: [RequestId, string, string, string][] = [];
   const listeners = new Set<(entries: readonly Entry[]) => void>();
   let proposal: Proposal = {
@@ -268,6 +277,8 @@ export function createScriptedHome(parts: {
     return { state: "granted", solo: statement.solo, executeBy: timestamp(now.ms + 600_000) };
   };
   const settle = (request: RequestId, phase: RequestSummary["phase"]): void => {
+    const ended = open.get(request);
+    if (ended !== undefined) wasAsked.set(request, ended);
     open.delete(request);
     const summary = requests.get(request);
     if (summary === undefined) throw new Error(`no request ${request}`);
@@ -362,6 +373,29 @@ export function createScriptedHome(parts: {
       history: async (request) => entries.filter(({ subject }) => subject === request),
     },
     startSteward: () => misuse("become the steward"),
+    draftSettlement: async (request, { outcome, again = false, person: approver, message }) => ({
+      typ: "countersign.settlement",
+      v: 1,
+      log: logId,
+      request,
+      grant: "grt_01KAKJT00000000000000000GR",
+      outcome,
+      again,
+      message,
+      approver,
+      issued_at: timestamp(now.ms),
+    }),
+    async settle(statement, proof) {
+      if (proof.kind !== "sshsig") throw new Error("a scripted home takes SSH signatures only");
+      if (!verifies(proof.signature, settlementBytes(statement), SETTLEMENT_NAMESPACE)) {
+        throw new CountersignError("SIGNATURE_INVALID", "the signature does not verify");
+      }
+      const one = open.get(statement.request) ?? wasAsked.get(statement.request);
+      if (one?.question.requester.principal.id === statement.approver) return refused("self_approval");
+      settlements.push(statement);
+      settle(statement.request, statement.outcome);
+      return ok({ outcome: statement.outcome, again: null });
+    },
     async resolveUnknown(request, outcome, who, message) {
       resolved.push([request, outcome, who, message]);
     },
@@ -374,7 +408,8 @@ export function createScriptedHome(parts: {
     accepted,
     adopted,
     resolved,
-    settle,
+    settlements,
+    end: settle,
     propose: (changes) => {
       proposal = { ...proposal, changed: true, ...changes };
     },

@@ -17,6 +17,7 @@ const COMMANDS = [
   "show",
   "approve",
   "deny",
+  "ask",
   "take-back",
   "requests",
   "resolve",

@@ -181,6 +181,11 @@ const serveParts: ServeParts = {
     loadSettings({ flags: { home }, around, interactive: false }, { servicesSchema, workspacesSchema }),
   initHome,
   receipt: (home, request) => logTools.buildReceipt(home, request),
+  // Beside this file, as source or as the build left it.
+  verifyWorker: new URL(
+    import.meta.url.endsWith(".ts") ? "./serve/verify-worker.ts" : "./verify-worker.js",
+    import.meta.url,
+  ),
   self: [process.execPath, resolve(fileURLToPath(import.meta.url))],
 };
 

@@ -19,7 +19,11 @@ import {
   DEFAULT_HOLD_MS,
   DEFAULT_LIMITS,
   DEFAULT_RECORDS_MS,
+  DEFAULT_PASSKEYS,
+  DEFAULT_SESSIONS,
   type Limits,
+  type OidcSettings,
+  type PasskeySettings,
   type Settings,
 } from "./settings.ts";
 
@@ -98,10 +102,29 @@ export async function loadSettings(
       agent: client.agent,
       principal: client.principal,
     })),
+    api: {
+      tokens: (config?.api?.tokens ?? []).map((token) => ({
+        name: token.name,
+        tokenSha256: token.token_sha256,
+        scopes: token.scopes,
+        acts:
+          token.principal === undefined || token.agent === undefined
+            ? null
+            : { principal: token.principal, agent: token.agent },
+        expiresAt: token.expires ?? null,
+      })),
+      hosts: config?.api?.hosts ?? [],
+    },
     holdMs:
       pick(from, "hold", "COUNTERSIGN_HOLD", parseDuration, "expected a duration such as 40s") ??
       config?.hold ??
       DEFAULT_HOLD_MS,
+    passkeys: passkeysOf(config),
+    sessions: {
+      idleMs: config?.sessions?.idle ?? DEFAULT_SESSIONS.idleMs,
+      absoluteMs: config?.sessions?.absolute ?? DEFAULT_SESSIONS.absoluteMs,
+    },
+    oidc: oidcOf(config, home),
     limits: limitsOf(config),
     retention: { recordsMs: recordsMsOf(config) },
     logLevel:
@@ -222,5 +245,30 @@ function limitsOf(config: ConfigFile | null): Limits {
     previewsPerHour: limits.previews_per_hour ?? DEFAULT_LIMITS.previewsPerHour,
     previewTimeoutMs: limits.preview_timeout ?? DEFAULT_LIMITS.previewTimeoutMs,
     executeTimeoutMs: limits.execute_timeout ?? DEFAULT_LIMITS.executeTimeoutMs,
+  };
+}
+
+function passkeysOf(config: ConfigFile | null): PasskeySettings {
+  const given = config?.passkeys ?? {};
+  return {
+    coolingMs: given.cooling ?? DEFAULT_PASSKEYS.coolingMs,
+    invitationMs: given.invitation ?? DEFAULT_PASSKEYS.invitationMs,
+    denyAaguids: given.deny_aaguids ?? DEFAULT_PASSKEYS.denyAaguids,
+    rpId: given.rp_id ?? DEFAULT_PASSKEYS.rpId,
+    origins: given.origins ?? DEFAULT_PASSKEYS.origins,
+  };
+}
+
+function oidcOf(config: ConfigFile | null, home: string): OidcSettings | null {
+  const given = config?.oidc;
+  if (given === undefined) return null;
+  return {
+    issuer: given.issuer,
+    clientId: given.client_id,
+    clientSecretFile: given.client_secret_file === undefined ? null : resolve(home, given.client_secret_file),
+    scopes: given.scopes ?? [],
+    maxAgeMs: given.max_age ?? 300_000,
+    groupsClaim: given.groups_claim ?? "groups",
+    requireGroups: given.require_groups ?? [],
   };
 }

@@ -3,6 +3,7 @@ import { newId, type RequestId } from "../base/id.ts";
 import { mintGrant } from "../consent/grant.ts";
 import { questionDigest } from "../consent/question.ts";
 import { requestCode } from "../base/digest.ts";
+import { whyUnprovable } from "../consent/provable.ts";
 import { unmeetableClause } from "../consent/quorum.ts";
 import { claimEntry, dispatchEntries, storeLease } from "../execution/dispatch.ts";
 import type { EntryDraft } from "../log/entry.ts";
@@ -261,6 +262,14 @@ export function createCommit(parts: GateParts, attend: Attend): Commit {
         rules,
         deniedBy: "policy",
       });
+    }
+    const until = clock.now() + requirement.withinMs;
+    const unproved = whyUnprovable(intake.regime.policy, requirement, requester, (person) =>
+      parts.strongestProof(person, until),
+    );
+    if (unproved !== null) {
+      const refusal = { code: "no_eligible_approver", message: unproved, rules, deniedBy: "policy" } as const;
+      return refuseWith(intake, stored, [plannedEntry], refusal);
     }
     const question = makeQuestion({
       log: store.logId,

@@ -4,7 +4,7 @@ import { CountersignError, isFault } from "../errors.ts";
 import { erasureSubject, findErasures } from "../log/erasures.ts";
 import type { Entry, EntryDraft } from "../log/entry.ts";
 import type { BlobRef } from "../request/action-request.ts";
-import { recordDocuments, type RecordDocument } from "../request/record-documents.ts";
+import { recordDocuments, type RecordDocument, type RecordName } from "../request/record-documents.ts";
 import type { Store } from "../store/store.ts";
 import { historyOf } from "./history.ts";
 import type { HomeState } from "./state.ts";
@@ -24,7 +24,9 @@ export type Kept<T = Json> =
   | { readonly state: "kept"; readonly value: T }
   | { readonly state: "erased"; readonly erasure: Erasure }
   /** Gone, and no entry says why: lost. */
-  | { readonly state: "lost" };
+  | { readonly state: "lost" }
+  /** There, and not what the entry names: somebody touched it. */
+  | { readonly state: "changed" };
 
 /** Why a retention's entry stands there; a person's own words otherwise. */
 export const RETENTION = "retention";
@@ -36,6 +38,8 @@ export interface Records {
   erased(history: readonly Entry[]): Promise<Erasure | null>;
   /** Parsed JSON of a record document. `history` is its request's. */
   read(document: RecordDocument, history: readonly Entry[]): Promise<Kept>;
+  /** All record documents of a request by name, with one look at the log for those that are gone. */
+  readAll(history: readonly Entry[]): Promise<ReadonlyMap<RecordName, Kept>>;
   /**
    * Erases what is left of an ended request's documents, because a person says so. The number of documents.
    * @throws CountersignError `ERASURE_REFUSED` while the request, or what it granted, is open
@@ -66,6 +70,21 @@ export function createRecords(
     }));
   };
 
+  const read = async (
+    { tag, ref }: RecordDocument,
+    gone: () => Promise<readonly Erasure[]>,
+  ): Promise<Kept> => {
+    try {
+      const text = new TextDecoder().decode(await store.blobs.get(tag, ref));
+      return { state: "kept", value: JSON.parse(text) as Json };
+    } catch (error) {
+      if (isFault(error, "BLOB_CORRUPT")) return { state: "changed" };
+      if (!isFault(error, "BLOB_MISSING")) throw error;
+      const erasure = (await gone()).at(-1);
+      return erasure === undefined ? { state: "lost" } : { state: "erased", erasure };
+    }
+  };
+
   return {
     erasures,
 
@@ -75,15 +94,17 @@ export function createRecords(
       return left.length === documents.length ? null : ((await erasures(history)).at(-1) ?? null);
     },
 
-    async read({ tag, ref }, history) {
-      try {
-        const text = new TextDecoder().decode(await store.blobs.get(tag, ref));
-        return { state: "kept", value: JSON.parse(text) as Json };
-      } catch (error) {
-        if (!isFault(error, "BLOB_MISSING")) throw error;
-        const erasure = (await erasures(history)).at(-1);
-        return erasure === undefined ? { state: "lost" } : { state: "erased", erasure };
-      }
+    read: (document, history) =>
+      read(
+        document,
+        once(() => erasures(history)),
+      ),
+
+    async readAll(history) {
+      const gone = once(() => erasures(history));
+      const all = new Map<RecordName, Kept>();
+      for (const document of recordDocuments(history)) all.set(document.name, await read(document, gone));
+      return all;
     },
 
     async erase(request, why, by) {
@@ -141,6 +162,12 @@ export const sealedErased = (request: RequestId): EntryDraft<"blob.erased"> => (
 
 export const hasOpenLease = (state: Pick<HomeState, "executions">, request: RequestId): boolean =>
   [...state.executions.leases.values()].some(({ opened }) => opened.request === request);
+
+/** Asks when it is first needed, and no second time. */
+function once<T>(ask: () => Promise<T>): () => Promise<T> {
+  let answer: Promise<T> | undefined;
+  return () => (answer ??= ask());
+}
 
 /** The documents that are there still. */
 export async function stillThere(

@@ -1,4 +1,5 @@
 import { consentsReducer } from "../consent/consents.ts";
+import { credentialsReducer } from "../consent/credentials.ts";
 import { executionsReducer } from "../execution/executions.ts";
 import { createFold, type Fold } from "../log/fold.ts";
 import { adoptedReducer } from "../policy/adopted.ts";
@@ -9,6 +10,7 @@ const REDUCERS = {
   adopted: adoptedReducer,
   requests: requestsReducer,
   consents: consentsReducer,
+  credentials: credentialsReducer,
   executions: executionsReducer,
   erasures: erasuresReducer,
 } as const;

@@ -116,6 +116,7 @@ const toPerson = (id: string, person: PolicyDocument["people"][string]): Person 
   disabled: person.disabled,
   os: person.os,
   ssh: person.ssh.map((key) => ({ fingerprint: key.fingerprint, userVerified: key.user_verified })),
+  oidc: person.oidc,
 });
 
 interface ConditionParts {

@@ -21,6 +21,8 @@ export interface Person {
   /** `uid@host` accounts under which this person's agents call over stdio. */
   readonly os: readonly string[];
   readonly ssh: readonly SshKeyEntry[];
+  /** Who this person is at an identity provider; null: nobody there. */
+  readonly oidc: { readonly issuer: string; readonly subject: string } | null;
 }
 
 /** What people have to do to adopt another revision. */

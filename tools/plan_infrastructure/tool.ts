@@ -1,6 +1,6 @@
 import { z } from "zod";
 import type { Json } from "../../src/base/canonical-json.ts";
-import { defineTool, type Tool, type ToolContext } from "../../src/tool.ts";
+import { defineTool, NoEffect, ToolRefusal, type Tool, type ToolContext } from "../../src/tool.ts";
 import {
   openWorkspaceMirror,
   findWorkspace,
@@ -82,7 +82,7 @@ export function createPlanInfrastructure(options: TerraformOptions): Tool {
           verb: "PLAN",
           changes: [],
           counts: {},
-          facts: { ref: input.ref, destroy: input.destroy },
+          facts: { ref: input.ref, destroy_all: input.destroy },
           warnings: [],
           documents: [],
           complete: true,
@@ -103,12 +103,41 @@ async function tell(
   input: InfraInput,
   ctx: ToolContext,
 ): Promise<{ readonly output: z.infer<typeof outputSchema> }> {
-  return planRef(parts, input, ctx, async (planned) => {
+  const work = planRef(parts, input, ctx, async (planned) => {
     // Nothing of this will run, so its objects need not be held.
     await (await openWorkspaceMirror(parts, planned.workspace, ctx)).release(planned.held);
     return { output: describe(planned) };
   });
+  // It only reads, so whatever went wrong changed nothing.
+  return work.catch((cause: unknown) => {
+    if (!(cause instanceof ToolRefusal) || !Object.hasOwn(REFUSALS, cause.code)) {
+      throw new NoEffect(ctx.signal.aborted ? "aborted" : "plan_failed", "the plan could not be made", {
+        cause,
+      });
+    }
+    const words = REFUSALS[cause.code as keyof typeof REFUSALS];
+    // What is wrong with the configuration is what its author has to hear; the rest is the operator's.
+    const detail = ABOUT_CONFIGURATION.has(cause.code) ? `: ${cause.detail}`.slice(0, 1_500) : "";
+    throw new NoEffect(cause.code, `${words}${detail}`, { cause });
+  });
 }
+
+const ABOUT_CONFIGURATION: ReadonlySet<string> = new Set([
+  "external_refused",
+  "files_refused",
+  "module_refused",
+  "provisioner_refused",
+  "backend_refused",
+  "configuration_unreadable",
+  "state_in_repository",
+  "variable_not_declared",
+  "variable_refused",
+  "variable_unknown",
+  "directory_missing",
+  "init_failed",
+  "plan_failed",
+  "provider_refused",
+]);
 
 function describe({ workspace, made, summary, commit }: Planned): z.infer<typeof outputSchema> {
   let shortened = false;

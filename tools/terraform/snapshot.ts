@@ -64,7 +64,7 @@ export interface PlanSnapshot {
 /** What a saved plan carries besides the plan. @throws Error where it is no plan that can be read whole */
 export function readPlanSnapshot(bytes: Buffer): PlanSnapshot {
   const members = readZip(bytes);
-  const state = JSON.parse(members.get("tfstate-prev")?.().toString("utf8") ?? "null") as {
+  const state = JSON.parse(members.get("tfstate")?.().toString("utf8") ?? "null") as {
     lineage?: unknown;
     serial?: unknown;
   } | null;

@@ -2,6 +2,7 @@
 import { join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import { z } from "zod";
+import { checkServices } from "../tools/deploy_service/doctor.ts";
 import {
   createDeployService,
   SERVICE_NAME,
@@ -59,6 +60,17 @@ const makeTools = (registrations: JsonObject, dataDir: string): readonly Tool[] 
 ];
 const builtinFacts = toolFacts(makeTools({}, around.cwd));
 
+/** The registrations as the operator's file has them now. */
+const readRegistrations: CliParts["readRegistrations"] = async ({ configFile }) => {
+  if (configFile === null) return { ok: true, value: { services: {} } };
+  const text = await readProposed(configFile);
+  if (!text.ok) return text;
+  const parsed = parseConfig(text.value, configFile, servicesSchema);
+  if (!parsed.ok) return { ok: false, error: parsed.error.map(formatSourceError) };
+  const services = (parsed.value.config.services ?? {}) as JsonObject;
+  return { ok: true, value: canonicalCopy<JsonObject>({ services }) };
+};
+
 const open = (settings: Settings, create = false): Promise<OpenedHome> =>
   openHome(settings, {
     version: VERSION,
@@ -71,15 +83,7 @@ const open = (settings: Settings, create = false): Promise<OpenedHome> =>
         olderThan: systemClock.now() - 2 * 86_400_000,
         signal: AbortSignal.timeout(600_000),
       }),
-    async readRegistrations({ configFile }) {
-      if (configFile === null) return { ok: true, value: { services: {} } };
-      const text = await readProposed(configFile);
-      if (!text.ok) return text;
-      const parsed = parseConfig(text.value, configFile, servicesSchema);
-      if (!parsed.ok) return { ok: false, error: parsed.error.map(formatSourceError) };
-      const services = (parsed.value.config.services ?? {}) as JsonObject;
-      return { ok: true, value: canonicalCopy<JsonObject>({ services }) };
-    },
+    readRegistrations,
     onFault: () => process.exit(70),
   });
 
@@ -183,4 +187,7 @@ process.exitCode = await runCli(process.argv.slice(2), {
     readCall: (call, policy) => readTestCall(call, policy, builtinFacts),
   },
   logTools,
+  readRegistrations,
+  // One line a tool that can have something wrong with it.
+  toolChecks: [checkServices],
 });

@@ -1,6 +1,7 @@
 import { Command } from "commander";
 import { addDemo } from "./commands/demo.ts";
 import { addApprove } from "./commands/approve.ts";
+import { addDoctor } from "./commands/doctor.ts";
 import { addDeny } from "./commands/deny.ts";
 import { addInit } from "./commands/init.ts";
 import { addLog } from "./commands/log.ts";
@@ -57,7 +58,7 @@ export function buildProgram(cli: Cli, exit: (code: number) => void): Command {
   program.commandsGroup("Policy and proof:");
   for (const add of [addPolicy, addLog, addVerify]) add(program, cli, run);
   program.commandsGroup("Set up and serve:");
-  for (const add of [addInit, addStart, addMcp, addDemo]) add(program, cli, run);
+  for (const add of [addInit, addStart, addMcp, addDoctor, addDemo]) add(program, cli, run);
   overrideExits(program);
   return program;
 }

@@ -37,6 +37,7 @@ const COMMANDS = [
   "init",
   "start",
   "mcp",
+  "doctor",
   "demo",
 ];
 

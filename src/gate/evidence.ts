@@ -9,7 +9,7 @@ import type { Policy, PolicyInput, Verdict } from "../policy/policy.ts";
 import type { Requirement } from "../policy/verdict.ts";
 import type { ToolView, View } from "../preview/view.ts";
 import type { BlobRef, Target } from "../request/action-request.ts";
-import type { Caller, Requester } from "../request/principal.ts";
+import { unresolvedSides, type AnyRequester, type Caller, type Requester } from "../request/principal.ts";
 import type { Reasoning } from "../request/reasoning.ts";
 import type { BlobStore, NewBlob } from "../store/store.ts";
 import type { Preview } from "../preview/preview.ts";
@@ -23,7 +23,7 @@ export interface Received {
   readonly id: RequestId;
   readonly tool: Tool;
   readonly input: JsonObject;
-  readonly requester: Requester;
+  readonly requester: AnyRequester;
   readonly caller: Caller;
   readonly reasoning: Reasoning;
   readonly targets: readonly Target[];
@@ -36,12 +36,14 @@ export function policyInput(
   preview: ToolView | null,
   isolation: "service" | "none",
 ): PolicyInput {
+  const { principal, agent } = received.requester;
+  const unknown = unresolvedSides(received.requester);
   return {
     tool: received.tool.name,
     effect: received.tool.effect(received.input),
     targets: received.targets,
-    agent: received.requester.agent,
-    principal: received.requester.principal,
+    agent: unknown.includes("agent") ? null : agent,
+    principal: principal.kind === "unresolved" ? null : { kind: principal.kind, id: principal.id },
     args: received.input,
     preview:
       preview === null
@@ -173,6 +175,8 @@ export async function storeEvidence(
 export function makeQuestion(parts: {
   readonly log: LogId;
   readonly received: Received;
+  /** Resolved: nobody is asked about a request of somebody unknown (C1). */
+  readonly requester: Requester;
   readonly stored: StoredEvidence & { readonly planned: NonNullable<StoredEvidence["planned"]> };
   readonly preview: Preview;
   readonly requirement: Requirement;
@@ -187,7 +191,7 @@ export function makeQuestion(parts: {
     v: 1,
     log: parts.log,
     request: received.id,
-    requester: received.requester,
+    requester: parts.requester,
     tool: received.tool.name,
     tool_definition: received.tool.definition,
     arguments: stored.arguments.digest,

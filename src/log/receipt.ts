@@ -6,6 +6,7 @@ import { CountersignError, isFault } from "../errors.ts";
 import type { BlobRef } from "../request/action-request.ts";
 import type { Store } from "../store/store.ts";
 import { readCheckpointUnverified, type Isolation } from "./checkpoint.ts";
+import { findErasures } from "./erasures.ts";
 import type { Entry, EntryKind } from "./entry.ts";
 
 // A receipt: one file that proves one request offline to whoever holds the log's public key.
@@ -95,6 +96,10 @@ export async function buildReceipt(parts: ReceiptParts): Promise<Receipt> {
   const adoptions = await adoptionsOf(parts, own);
   const first = await lineAt(store, 0);
   const rotations = await rotationsOf(parts);
+  const { blobs, missing } = parts.withBlobs ? await blobsOf(store, [...adoptions, ...own]) : NO_BLOBS;
+  // What is gone is shown to have been erased on purpose; only then is the rest of the log read for it.
+  const last = own.at(-1) as Line;
+  const erasures = missing.length === 0 ? [] : await findErasures(store, requestId, last.seq + 1);
   // Taken last, so that it covers every line that was read.
   const checkpoint = await store.checkpoint();
   const head = readCheckpointUnverified(checkpoint);
@@ -102,13 +107,14 @@ export async function buildReceipt(parts: ReceiptParts): Promise<Receipt> {
   const { size, isolation } = head.value;
 
   const lines = new Map(
-    [first, ...rotations, ...adoptions, ...own, ...leases].map((line) => [line.seq, line]),
+    [first, ...rotations, ...adoptions, ...own, ...leases, ...erasures.map(({ line }) => toLine(line))].map(
+      (line) => [line.seq, line],
+    ),
   );
   const entries: ReceiptEntry[] = [];
   for (const { seq, text } of [...lines.values()].sort((a, b) => a.seq - b.seq)) {
     entries.push({ seq, line: text, proof: await store.inclusionProof(seq, size) });
   }
-  const { blobs, missing } = parts.withBlobs ? await blobsOf(store, [...adoptions, ...own]) : NO_BLOBS;
   return {
     typ: "countersign.receipt",
     v: 1,

@@ -28,6 +28,8 @@ export interface Reading {
 }
 
 const MOST_FINDINGS = 1_000;
+/** A member that stands in `request.received` only where a side of the requester is unknown (C1). */
+const UNRESOLVED = Buffer.from('"unresolved":');
 
 export function createReading(): Reading {
   const findings: Finding[] = [];
@@ -53,7 +55,8 @@ export function createReading(): Reading {
   const judgeEntry = (kind: EntryKind, buffer: Buffer, start: number, end: number, at: Cursor): void => {
     const { seq } = head;
     try {
-      const data = NEEDS_DATA.has(kind) ? dataOf(head, kind, buffer, start, end) : null;
+      const data =
+        NEEDS_DATA.has(kind) || kind === "request.received" ? dataOf(head, kind, buffer, start, end) : null;
       if (kind === "log.opened") {
         if (seq !== 0) throw new TypeError("it stands after entry 0");
         opened = data as EntryData["log.opened"];
@@ -100,7 +103,7 @@ export function createReading(): Reading {
     if (kind === "request.received") {
       // Nothing may happen because of it yet: its rules begin when it is planned, and half of a log is spared.
       requests += 1;
-      return;
+      if (!buffer.subarray(start, end).includes(UNRESOLVED)) return;
     }
     if (kind === "decision.recorded") decisions += 1;
     judgeEntry(kind, buffer, start, end, at);

@@ -200,7 +200,17 @@ function judge(
     const phase = order.phaseOf(receipt.request) ?? "unknown";
     const { id: logId } = receipt.log;
     const key = currentKey(keys).text;
-    return summarise({ request: receipt.request, key, logId, checkpoint, entries: own, decisions, phase });
+    const { request, missing } = receipt;
+    const erasures = entries.filter(
+      (entry): entry is Entry<"blob.erased"> =>
+        entry.kind === "blob.erased" &&
+        entry.subject === `erasure:${request}` &&
+        entry.data.documents !== undefined,
+    );
+    return summarise({
+      ...{ request, key, logId, checkpoint, decisions, phase, erasures, missing },
+      entries: own,
+    });
   } catch (error) {
     // Members of another type than their kind has, where no rule looks.
     found("malformed_entry", { message: error instanceof Error ? error.message : "unreadable" });

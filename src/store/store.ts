@@ -103,6 +103,8 @@ export interface BlobStore {
   /** Erases a request's key: its sealed blobs can never be read again. */
   eraseSealed(request: RequestId): Promise<void>;
   erase(ref: BlobRef): Promise<void>;
+  /** Erases record documents in one durable step; those that are gone already are no error. */
+  eraseRecords(refs: readonly BlobRef[]): Promise<void>;
   /** Requests that still have a key, and so sealed documents. */
   sealedRequests(): Promise<readonly RequestId[]>;
 }

@@ -4,7 +4,8 @@ import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { createSshKeyPair } from "../../src/base/ssh-signing-key.ts";
 import type { OpenedHome } from "../../src/compose.ts";
-import { DEFAULT_LIMITS, type Settings } from "../../src/config/settings.ts";
+import type { Settings } from "../../src/config/settings.ts";
+import { settingsIn } from "../support/settings.ts";
 import { SSHSIG_NAMESPACE, statementBytes } from "../../src/consent/statement.ts";
 import { PEOPLE, policyText } from "../support/world.ts";
 import { auditHome, type Audit } from "./audit.ts";
@@ -47,19 +48,9 @@ export async function startRound(parts: RoundParts): Promise<Round> {
   const world = join(root, "world");
   writeFileSync(world, "");
   const keys = Object.fromEntries(PEOPLE.map((id) => [id, createSshKeyPair(id)]));
-  const settings: Settings = {
-    home,
-    dataDir: join(home, "data"),
-    configFile: null,
-    policyFile: join(home, "policy.yaml"),
-    isolation: "none",
-    services: {},
-    listeners: { mcp: { host: "127.0.0.1", port: 0 }, api: { host: "127.0.0.1", port: 0 } },
-    stdio: { agent: null, principal: null },
-    clients: [],
+  const settings = settingsIn(home, {
     holdMs: 50,
     limits: {
-      ...DEFAULT_LIMITS,
       heldPerMinute: 1_000_000,
       readsPerMinute: 1_000_000,
       openRequests: 1_000_000,
@@ -67,8 +58,7 @@ export async function startRound(parts: RoundParts): Promise<Round> {
       previewsAtOnce: 64,
       minFreeBytes: 1_000_000,
     },
-    logLevel: "silent",
-  };
+  });
   writeFileSync(settings.policyFile, policyText(keys, { rules: RULES }));
   const made = await openCampaignHome(settings, world, { create: true });
   await made.adoption.adoptFirst();

@@ -33,11 +33,15 @@ const COMMANDS = [
   "log receipt",
   "log witness",
   "log rotate-key",
+  "log replay",
+  "log erase",
   "verify",
   "init",
   "start",
   "mcp",
   "doctor",
+  "token",
+  "token new",
   "demo",
 ];
 

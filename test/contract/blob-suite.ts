@@ -61,6 +61,19 @@ export function blobSuite(store: () => Store, openAnother: () => Promise<{ store
     await expect(store().blobs.get("view", ref)).rejects.toSatisfy(missing);
   });
 
+  test("record documents are erased together, those that were gone already included, and no others", async () => {
+    const [first, second, other] = [await put("a"), await put("b"), await put("c")];
+    await store().blobs.erase(first);
+    await store().blobs.eraseRecords([first, second]);
+    await store().blobs.eraseRecords([first, second]);
+    await store().blobs.eraseRecords([]);
+    const another = await openAnother();
+    for (const { blobs } of [store(), another.store]) {
+      for (const ref of [first, second]) await expect(blobs.get("view", ref)).rejects.toSatisfy(missing);
+      expect(Buffer.from(await blobs.get("view", other)).toString()).toBe("c");
+    }
+  });
+
   test("sealed documents of a request read back, and are gone together once its key is erased", async () => {
     const [request, other] = [requestAt(1), requestAt(2)];
     const [mine, alsoMine, theirs] = [

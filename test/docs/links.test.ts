@@ -161,7 +161,7 @@ const PLAIN = [
 ];
 const NESTED: Readonly<Record<string, readonly string[]>> = {
   policy: ["check", "test", "explain", "adopt"],
-  log: ["list", "show", "tail", "verify", "receipt", "witness", "rotate-key"],
+  log: ["list", "show", "tail", "verify", "receipt", "witness", "rotate-key", "replay", "erase"],
 };
 
 function isCommand(words: string): boolean {

@@ -302,6 +302,7 @@ def judge(own, request, policies, witnessed):  # §9
         document = policies.get(entry["policy"])
         if kind == "request.received":
             step("new", "received")
+            need("unresolved" not in data["requester"] or data["effect"] == "read", "a change by somebody unknown")
         elif kind == "request.planned":
             step("received", "planned")
             planned = data
@@ -311,6 +312,7 @@ def judge(own, request, policies, witnessed):  # §9
             need(digest("question", jcs(q).encode()) == data["digest"], "the question's digest")
             need(code_of(data["digest"]) == data["code"] and q["request"] == request, "the question's code or request")
             need(digest("requirement", jcs(data["requirement"]).encode()) == q["requirement"], "the requirement")
+            need("unresolved" not in q["requester"], "people were asked for somebody unknown")
             need(q["plan"] == planned["plan"]["digest"] and q["view"] == planned["view"]["digest"], "plan or view")
         elif kind == "decision.recorded":
             need(state == "held" and document is not None, "a decision without a question or a policy")

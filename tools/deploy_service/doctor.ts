@@ -3,8 +3,9 @@ import { access, mkdtemp, rm, stat } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { Check, Finding } from "../../src/doctor/check.ts";
-import { createGit } from "./git.ts";
-import { protocolOf, type ServiceRegistration } from "./registration.ts";
+import { createGit } from "../git/git.ts";
+import { protocolOf } from "../git/repository.ts";
+import type { ServiceRegistration } from "./registration.ts";
 
 const CONTACT_MS = 15_000;
 

@@ -1,6 +1,8 @@
 import type { Command } from "commander";
 import type { AddCommand } from "../program.ts";
+import { addLogErase } from "./log-erase.ts";
 import { addLogList } from "./log-list.ts";
+import { addLogReplay } from "./log-replay.ts";
 import { addLogReceipt } from "./log-receipt.ts";
 import { addLogRotateKey } from "./log-rotate-key.ts";
 import { addLogShow } from "./log-show.ts";
@@ -21,6 +23,8 @@ export const addLog: AddCommand = (parent, cli, run) => {
     addLogTail,
     addLogVerify,
     addLogReceipt,
+    addLogReplay,
+    addLogErase,
     addLogWitness,
     addLogRotateKey,
   ])

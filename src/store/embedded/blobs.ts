@@ -4,7 +4,7 @@ import { isId, type RequestId } from "../../base/id.ts";
 import { CountersignError } from "../../errors.ts";
 import type { BlobRef } from "../../request/action-request.ts";
 import type { BlobStore, NewBlob } from "../store.ts";
-import { isNoRoom, makeDirectories, readWhole, writeWhole, type Files } from "./files.ts";
+import { isNoRoom, readWhole, writeWhole, type Files } from "./files.ts";
 import { createRequestKeys, seal, unseal } from "./seal.ts";
 
 // Documents beside the log, named by their salted digest.
@@ -26,15 +26,18 @@ export function createBlobStore({ files, blobsDir, keysDir }: BlobParts): BlobSt
   const keys = createRequestKeys(files, keysDir);
   /** Directories whose names this process knows to be on disk: whoever made one may have died before its flush. */
   const named = new Set<string>();
-  const ensureDirectory = async (directory: string): Promise<void> => {
-    if (named.has(directory) && files.exists(directory)) return;
-    if (!(await makeDirectories(files, directory))) await files.flushDirectory(dirname(directory));
-    named.add(directory);
+  const sealedRoot = join(blobsDir, "sealed");
+  /** Makes a directory; it and those above it whose names have to be flushed. */
+  const openDirectory = (directory: string): readonly string[] => {
+    if (named.has(directory) && files.exists(directory)) return [];
+    const above = directory === blobsDir || directory === keysDir ? [] : openDirectory(dirname(directory));
+    files.makeDirectory(directory);
+    return [...above, directory];
   };
 
   const sealedDir = (request: RequestId): string => {
     if (!isId("req", request)) throw missing(`"${String(request)}" is no request id`);
-    return join(blobsDir, "sealed", request);
+    return join(sealedRoot, request);
   };
   const pathOf = (digest: Digest, request?: RequestId): string => {
     if (!isDigest(digest)) throw missing(`"${String(digest)}" is no digest`);
@@ -66,19 +69,41 @@ export function createBlobStore({ files, blobsDir, keysDir }: BlobParts): BlobSt
     }
   };
 
+  /** All documents and keys in one go, then all names (B1): what waits for the disk waits together. */
+  const store = async (documents: readonly Document[], requests: readonly RequestId[]): Promise<void> => {
+    const directories = new Set(documents.map(({ path }) => dirname(path)));
+    if (requests.length > 0) directories.add(keys.directory);
+    const unnamed = new Set([...directories].flatMap(openDirectory));
+    const made = requests.map((request) => [request, keys.ensure(request)] as const);
+    const requestKeys = new Map(made.map(([request, { key }]) => [request, key]));
+    await together([
+      ...made.map(
+        ([, key]) =>
+          () =>
+            key.settle(),
+      ),
+      ...documents.map((document) => () => write(document.path, stored(document, requestKeys))),
+    ]);
+    const toFlush = new Set([...directories, ...Array.from(unnamed, dirname)]);
+    await together(Array.from(toFlush, (directory) => () => files.flushDirectory(directory)));
+    // Not those of requests: there is one for each, and it is used once or twice.
+    for (const directory of unnamed) if (dirname(directory) !== sealedRoot) named.add(directory);
+  };
+
+  const eraseRecords = async (refs: readonly BlobRef[]): Promise<void> => {
+    const paths = refs.map(({ digest }) => pathOf(digest));
+    for (const path of paths) files.unlink(path);
+    // Also where it was gone: whoever removed it may have died before its name was off the disk.
+    const directories = [...new Set(paths.map((path) => dirname(path)))].filter((one) => files.exists(one));
+    await Promise.all(directories.map((directory) => files.flushDirectory(directory)));
+  };
+
   return {
     async put(blobs) {
       const documents = blobs.map((blob) => toDocument(blob, pathOf));
-      const directories = [...new Set(documents.map(({ path }) => dirname(path)))];
       const requests = [...new Set(blobs.flatMap(({ sealFor }) => sealFor ?? []))];
       try {
-        const requestKeys = new Map<RequestId, Buffer>();
-        await Promise.all([
-          ...requests.map(async (request) => requestKeys.set(request, await keys.ensure(request))),
-          ...directories.map(ensureDirectory),
-        ]);
-        await Promise.all(documents.map((document) => write(document.path, stored(document, requestKeys))));
-        await Promise.all(directories.map((directory) => files.flushDirectory(directory)));
+        await store(documents, requests);
         return documents.map(({ ref }) => ref);
       } catch (cause) {
         if (!isNoRoom(cause)) throw cause;
@@ -103,15 +128,26 @@ export function createBlobStore({ files, blobsDir, keysDir }: BlobParts): BlobSt
       // The key first: from here on the documents are noise, also if we do not get to remove them.
       await keys.erase(request);
       files.removeTree(directory);
-      named.delete(directory);
       const parent = dirname(directory);
       if (files.exists(parent)) await files.flushDirectory(parent);
     },
-    async erase(ref) {
-      const path = pathOf(ref.digest);
-      if (files.unlink(path)) await files.flushDirectory(dirname(path));
-    },
+    erase: (ref) => eraseRecords([ref]),
+    eraseRecords,
   };
+}
+
+/** So many files are open at once at most: a plan may have thousands. */
+const AT_ONCE = 32;
+
+/** Does all of it, several at a time; where something fails, the rest that was begun has ended too. */
+async function together(work: readonly (() => Promise<void>)[]): Promise<void> {
+  let next = 0;
+  const lane = async (): Promise<void> => {
+    for (let one = work[next++]; one !== undefined; one = work[next++]) await one();
+  };
+  const lanes = await Promise.allSettled(Array.from({ length: Math.min(AT_ONCE, work.length) }, lane));
+  const failed = lanes.find((result) => result.status === "rejected");
+  if (failed !== undefined) throw failed.reason;
 }
 
 interface Document {

@@ -41,6 +41,7 @@ const COMMANDS = [
   "init",
   "start",
   "mcp",
+  "doctor",
   "token",
   "token new",
   "demo",

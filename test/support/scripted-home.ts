@@ -1,3 +1,4 @@
+import type { CredentialDesk } from "../../src/consent/credential-desk.ts";
 import { execFileSync } from "node:child_process";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";

@@ -47,6 +47,8 @@ export interface WorldOptions {
   readonly steward?: boolean;
   /** People whose key is enrolled as one that verifies its user. */
   readonly userVerified?: readonly string[];
+  /** Further members of a person, as YAML. */
+  readonly people?: Readonly<Record<string, string>>;
 }
 
 export const PEOPLE = ["ana", "ben", "chi", "dee", "eva"] as const;
@@ -58,11 +60,12 @@ export const policyText = (
     head,
     defaults,
     userVerified = [],
-  }: Pick<WorldOptions, "rules" | "head" | "defaults" | "userVerified">,
+    people = {},
+  }: Pick<WorldOptions, "rules" | "head" | "defaults" | "userVerified" | "people">,
 ): string => `version: 1
 ${head ?? "policy_change: { by: [security, sre], quorum: 2, assurance: A2 }"}
 people:
-${PEOPLE.map((id) => `  ${id}: { name: ${id}, ssh: [{ fingerprint: "${keys[id]?.fingerprint ?? ""}", user_verified: ${userVerified.includes(id)} }], os: ["${id}@test"] }`).join("\n")}
+${PEOPLE.map((id) => `  ${id}: { name: ${id}, ssh: [{ fingerprint: "${keys[id]?.fingerprint ?? ""}", user_verified: ${userVerified.includes(id)} }], os: ["${id}@test"]${people[id] === undefined ? "" : `, ${people[id]}`} }`).join("\n")}
 groups: { sre: [ana, ben, chi], security: [dee, eva] }
 agents: { claude: { owners: [ana] }, robot: { owners: [eva] } }
 services: { ci: {} }

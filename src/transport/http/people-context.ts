@@ -1,4 +1,4 @@
-import { type Context } from "hono";
+import type { Context } from "hono";
 import type { z } from "zod";
 import type { Clock } from "../../base/clock.ts";
 import type { CredentialDesk } from "../../consent/credential-desk.ts";

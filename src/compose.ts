@@ -26,15 +26,19 @@ import { createAttend } from "./gate/attend.ts";
 import { reasoningForView } from "./gate/evidence.ts";
 import { readView } from "./gate/read-view.ts";
 import type { Masker } from "./gate/evidence.ts";
-import { requesterKey } from "./request/requests.ts";
+import { keyOfRequester } from "./request/requests.ts";
 import { createGate } from "./gate/gate.ts";
 import type { Home } from "./gate/home.ts";
 import { createLimiter } from "./gate/limits.ts";
 import type { GateParts } from "./gate/parts.ts";
 import { recheck } from "./gate/recheck.ts";
 import { createRegimeHolder } from "./gate/regime.ts";
+import { createRecords } from "./gate/records.ts";
+import { createRetention } from "./gate/retention.ts";
+import { createReplay } from "./gate/replay.ts";
 import { createRequestReader } from "./gate/request-reader.ts";
 import { createHomeFold, type HomeFold } from "./gate/state.ts";
+import { createStoryteller } from "./gate/story.ts";
 import { startSteward, type Steward } from "./gate/steward.ts";
 import { createWakeups } from "./gate/wakeups.ts";
 import { createCheckpointSigner } from "./log/checkpoint.ts";
@@ -244,7 +248,7 @@ export async function openHome(settings: Settings, options: OpenOptions): Promis
     preview: (received, progress) =>
       previewer.run(received.tool, received.input, {
         requestId: received.id,
-        principal: requesterKey(received.requester.principal.id, received.requester.agent),
+        principal: keyOfRequester(received.requester),
         // A caller that goes away does not end the preview: a re-sent call then finds it done.
         signal: new AbortController().signal,
         progress,
@@ -268,6 +272,17 @@ export async function openHome(settings: Settings, options: OpenOptions): Promis
   };
   const attend = createAttend(gateParts);
   const gate = createGate(gateParts, attend);
+
+  const records = createRecords({ state, store, maskText: (text) => mask.text(text) });
+  const replay = createReplay({
+    store,
+    adoptions: () => state.adopted.adoptions,
+    // As text alone: the tools of then are not there to check conditions against, and change no verdict.
+    load: (text) =>
+      mapErr(loadPolicy(text, { file: "policy.yaml", tools: null }), (errors) =>
+        errors.map(formatSourceError),
+      ),
+  });
 
   let closing: Promise<void> | null = null;
   const close = async (): Promise<void> => {
@@ -303,6 +318,9 @@ export async function openHome(settings: Settings, options: OpenOptions): Promis
       isPastDeadline,
     }),
     requests: createRequestReader({ state, store }),
+    replay,
+    records,
+    explain: createStoryteller({ store, state, records, replay }),
     async startSteward() {
       if (steward !== null) return true;
       const lock = await tryStewardLock(dataDir);
@@ -316,6 +334,10 @@ export async function openHome(settings: Settings, options: OpenOptions): Promis
         recovery,
         leases,
         attend,
+        retention: createRetention({
+          ...{ clock, state, store, log, clockIsBehind },
+          recordsMs: settings.retention.recordsMs,
+        }),
         async checkFiles() {
           const seen = await adoption.checkFiles();
           if (seen !== "unchanged") log.info({ files: seen }, "policy or registrations changed on disk");
@@ -338,6 +360,7 @@ export async function openHome(settings: Settings, options: OpenOptions): Promis
         hint: "see where it stands: countersign show <request>",
       });
     },
+    rotateLogKey: () => store.rotateKey(state.adopted.current?.revision ?? null),
     close() {
       closing ??= close();
       return closing;

@@ -1,3 +1,5 @@
+import type { Scope } from "./api-scopes.ts";
+
 /** Everything a gateway or the command line needs to know before it opens a home. All paths absolute. */
 export interface Settings {
   readonly home: string;
@@ -22,12 +24,18 @@ export interface Settings {
     readonly agent: string;
     readonly principal: string;
   }[];
+  /** What opens the API besides sessions and the local token, and the Host headers it answers to besides localhost. */
+  readonly api: { readonly tokens: readonly ApiTokenSettings[]; readonly hosts: readonly string[] };
   readonly holdMs: number;
   readonly passkeys: PasskeySettings;
   readonly sessions: SessionSettings;
   /** Sign-in by an identity provider; null: by passkey only. */
   readonly oidc: OidcSettings | null;
   readonly limits: Limits;
+  readonly retention: {
+    /** Milliseconds that record documents of an ended request are kept; null: for ever. */
+    readonly recordsMs: number | null;
+  };
   readonly logLevel: string;
 }
 
@@ -106,3 +114,18 @@ export const DEFAULT_LIMITS: Limits = {
 };
 
 export const DEFAULT_HOLD_MS = 40_000;
+
+/** Design §11: views, masked arguments, reasoning, masked results. Well over a year, so that a yearly audit finds them. */
+export const DEFAULT_RECORDS_MS = 400 * 86_400_000;
+/** A call that is sent again is answered from its result for a day. */
+export const LEAST_RECORDS_MS = 86_400_000;
+/** A static bearer token of the API. */
+export interface ApiTokenSettings {
+  readonly name: string;
+  readonly tokenSha256: string;
+  readonly scopes: readonly Scope[];
+  /** As whom it makes requests; null where it makes none. */
+  readonly acts: { readonly principal: string; readonly agent: string } | null;
+  /** Epoch milliseconds; null: it has no end. */
+  readonly expiresAt: number | null;
+}

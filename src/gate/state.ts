@@ -3,6 +3,7 @@ import { credentialsReducer } from "../consent/credentials.ts";
 import { executionsReducer } from "../execution/executions.ts";
 import { createFold, type Fold } from "../log/fold.ts";
 import { adoptedReducer } from "../policy/adopted.ts";
+import { erasuresReducer } from "../request/erasures.ts";
 import { requestsReducer } from "../request/requests.ts";
 
 const REDUCERS = {
@@ -11,6 +12,7 @@ const REDUCERS = {
   consents: consentsReducer,
   credentials: credentialsReducer,
   executions: executionsReducer,
+  erasures: erasuresReducer,
 } as const;
 
 /** The whole state of a home: what its entries say. */

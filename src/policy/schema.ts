@@ -118,8 +118,8 @@ export const testCall = z
     effect: z.enum(EFFECTS).optional().describe("Default: the tool's own, else write."),
     environment: z.string().optional().describe("Short for one target in that environment."),
     targets: z.array(testTarget).optional(),
-    agent: id.optional(),
-    principal: id.optional(),
+    agent: id.nullable().optional().describe("null: one that the policy does not know."),
+    principal: id.nullable().optional().describe("null: one that the policy does not know."),
     args: z.record(z.string(), z.json()).default({}),
     preview: z
       .strictObject({

@@ -83,7 +83,10 @@ async function open(more: Partial<OidcSettings>): Promise<void> {
   provider.removeAllListeners("request");
   provider.on("request", (request, response) => {
     const work = async (): Promise<void> => {
-      if (request.url?.startsWith("/interaction/") !== true) return void (await handle(request, response));
+      if (request.url?.startsWith("/interaction/") !== true) {
+        await handle(request, response);
+        return;
+      }
       const details = await op.interactionDetails(request, response);
       const grant = new op.Grant({ accountId: wish.account, clientId: "countersign" });
       grant.addOIDCScope("openid");

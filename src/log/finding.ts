@@ -42,6 +42,7 @@ export const FINDINGS = {
   assurance_overstated: "the proof shows less than the recorded assurance",
   self_approval: "a counted approval is by somebody who asked, or whose agent asked",
   late_decision: "a decision was counted after the deadline",
+  credential_unproved: "a passkey came to its person, or was used, without what that takes",
   witness_mismatch: "an approver saw another log than this one",
   // receipts
   receipt_malformed: "the receipt can't be read",

@@ -4,7 +4,7 @@ import type { Clock } from "../../base/clock.ts";
 import type { CredentialDesk } from "../../consent/credential-desk.ts";
 import { CountersignError, isFault } from "../../errors.ts";
 import type { PersonId } from "../../request/principal.ts";
-import type { Actor, Scope, Session } from "./actor.ts";
+import type { ApiEnv, Scope, Session } from "./actor.ts";
 import { readJson } from "./json-body.ts";
 import type { OidcSignIn } from "./oidc.ts";
 import { answerProblem, faultProblem, problem, type Problem } from "./problem.ts";
@@ -28,12 +28,7 @@ export interface PeopleRoutesParts {
   warn(fields: Readonly<Record<string, string>>, message: string): void;
 }
 
-export interface PeopleEnv {
-  readonly Variables: { actor: Actor | null };
-  readonly Bindings: {
-    readonly incoming?: { readonly socket: { readonly remoteAddress?: string | undefined } };
-  };
-}
+export type PeopleEnv = ApiEnv;
 export type PeopleRequest = Context<PeopleEnv>;
 
 const TRY_LIMITS = {
@@ -117,8 +112,12 @@ export const sessionOf = (c: PeopleRequest): Session | null => {
 };
 
 /** Where the request came from, as tries are counted by it. */
-export const sourceOf = (c: PeopleRequest): string =>
-  `source ${c.env?.incoming?.socket.remoteAddress ?? "unknown"}`;
+export const sourceOf = (c: PeopleRequest): string => {
+  const { incoming } = (c.env ?? {}) as {
+    readonly incoming?: { readonly socket: { readonly remoteAddress?: string } };
+  };
+  return `source ${incoming?.socket.remoteAddress ?? "unknown"}`;
+};
 
 /** Why this actor may not; null where it may. */
 export function barrier(c: PeopleRequest, scope: Scope): Problem | null {

@@ -158,6 +158,7 @@ const logTools: CliParts["logTools"] = {
       requestId,
       withBlobs: true,
       adoptions: home.adoption.sequence(),
+      credentials: home.credentials.entriesOf,
       rotations: home.store.rotations(),
       resolvePolicy(text) {
         const loaded = loadPolicy(new TextDecoder().decode(text), { file: "policy.yaml", tools: null });

@@ -103,7 +103,7 @@ export interface LogTools {
     },
   ): Promise<LogReport>;
   /** The receipt of one request, as text. */
-  buildReceipt(home: Pick<Home, "store" | "adoption">, request: RequestId): Promise<string>;
+  buildReceipt(home: Pick<Home, "store" | "adoption" | "credentials">, request: RequestId): Promise<string>;
   /** Checks a receipt offline; without `key`, against the one it carries. */
   verifyReceipt(text: string, options: { readonly key?: string }): Promise<ReceiptReport>;
 }

@@ -8,6 +8,7 @@ import { addInit } from "./commands/init.ts";
 import { addLog } from "./commands/log.ts";
 import { addMcp } from "./commands/mcp.ts";
 import { addPending } from "./commands/pending.ts";
+import { addPeople } from "./commands/people.ts";
 import { addPolicy } from "./commands/policy.ts";
 import { addRequests } from "./commands/requests.ts";
 import { addResolve } from "./commands/resolve.ts";
@@ -67,7 +68,7 @@ export function buildProgram(cli: Cli, exit: (code: number) => void): Command {
     add(program, cli, run);
   }
   program.commandsGroup("Policy and proof:");
-  for (const add of [addPolicy, addLog, addVerify]) add(program, cli, run);
+  for (const add of [addPolicy, addPeople, addLog, addVerify]) add(program, cli, run);
   program.commandsGroup("Set up and serve:");
   for (const add of [addInit, addStart, addMcp, addDoctor, addToken, addDemo]) add(program, cli, run);
   overrideExits(program);

@@ -2,7 +2,7 @@ import { timestamp } from "../base/clock.ts";
 import { createCredentialContext, type CredentialDeskParts } from "./credential-context.ts";
 import type { CredentialDesk, CredentialEvent } from "./credential-desk.ts";
 import { demandChangers, strongestProofOf } from "./credential-rules.ts";
-import { standing, standingOf, STATEMENT_LIFE_MS } from "./credentials.ts";
+import { entriesOf, standing, standingOf, STATEMENT_LIFE_MS } from "./credentials.ts";
 import { createEnrolments } from "./enrolments.ts";
 import { createInvitations } from "./invitations.ts";
 
@@ -71,6 +71,7 @@ export function createCredentialDesk(parts: CredentialDeskParts): CredentialDesk
     },
     find: (id) => standing(state, id),
     ofPerson: (person) => standingOf(state, person),
+    entriesOf: (id) => entriesOf(state, id),
     strongest: (person, at) => strongestProofOf(parts.policy(), state, person, at, parts.signInByProvider),
     needs() {
       const policy = parts.policy();

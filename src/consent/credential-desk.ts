@@ -87,6 +87,8 @@ export interface CredentialDesk {
   /** A passkey that stands; null for an unknown or removed one. */
   find(id: string): Credential | null;
   ofPerson(person: PersonId): readonly Credential[];
+  /** Sequence numbers of the entries that show how a passkey came to its person, and its end: for receipts. */
+  entriesOf(id: string): readonly number[];
   /** The strongest proof the person could give at `at` (epoch ms): keys, passkeys that count by then, sign-in. */
   strongest(person: PersonId, at: number): Assurance | null;
   /** What invitations need; null: nothing, where the policy adopts on save. */

@@ -7,7 +7,7 @@ import type { Reducer } from "../log/fold.ts";
 import type { PersonId } from "../request/principal.ts";
 import type { Batch } from "../store/store.ts";
 import type { CredentialStatement } from "./credential-statement.ts";
-import type { Proof, WebauthnProof } from "./entries.ts";
+import type { CredentialEntries, Proof, WebauthnProof } from "./entries.ts";
 
 // What the log says of people's passkeys: which are enrolled, which count, which were removed, who may enrol.
 
@@ -27,6 +27,8 @@ export interface Credential {
   readonly enrolledAt: number;
   /** Entry that enrolled it. */
   readonly seq: number;
+  /** What vouched for it: the entry of the invitation, or the passkey that signed; null for a person's SSH key. */
+  readonly by: { readonly invitation: number } | { readonly credential: string } | null;
   removed: { readonly at: number; readonly seq: number; readonly why: string } | null;
   /** Highest signature counter on record. */
   counter: number;
@@ -60,6 +62,8 @@ export interface CredentialsState {
   readonly endorsements: Map<string, SignedCredential[]>;
   /** Newest entry of each subject. */
   readonly newest: Map<string, number>;
+  /** Passkeys that signed an invitation, by its entry. */
+  readonly invitationVouchers: Map<number, readonly string[]>;
 }
 
 /** How long a statement about credentials can be handed in, and counts towards others of its nonce. */
@@ -78,7 +82,13 @@ export const personSubject = (person: PersonId): string =>
   `person:${person.length <= 50 ? person : `~${shortened(person)}`}`;
 
 export const credentialsReducer: Reducer<CredentialsState> = {
-  init: () => ({ byId: new Map(), invitations: new Map(), endorsements: new Map(), newest: new Map() }),
+  init: () => ({
+    byId: new Map(),
+    invitations: new Map(),
+    endorsements: new Map(),
+    newest: new Map(),
+    invitationVouchers: new Map(),
+  }),
 
   apply(state, entry) {
     for (const proof of proofsIn(entry.data)) recordProof(state, proof);
@@ -95,6 +105,10 @@ export const credentialsReducer: Reducer<CredentialsState> = {
       case "credential.invited": {
         const { person, code_digest: codeDigest, expires_at, mode, statements } = entry.data;
         for (const { statement } of statements) state.endorsements.delete(statement.nonce);
+        const vouchers = statements.flatMap(({ proof }) =>
+          proof.kind === "webauthn" ? [proof.credential] : [],
+        );
+        if (vouchers.length > 0) state.invitationVouchers.set(entry.seq, vouchers);
         state.invitations.set(person, {
           person,
           codeDigest,
@@ -124,7 +138,8 @@ export const credentialsReducer: Reducer<CredentialsState> = {
 
   isOpen: (_state, subject) => (/^(?:person|credential):/.test(subject) ? true : undefined),
 
-  toJSON: ({ byId, invitations, endorsements, newest }) => ({
+  toJSON: ({ byId, invitations, endorsements, newest, invitationVouchers }) => ({
+    vouchers: [...invitationVouchers],
     credentials: [...byId.values()],
     invitations: [...invitations.values()],
     endorsements: [...endorsements],
@@ -136,18 +151,22 @@ export const credentialsReducer: Reducer<CredentialsState> = {
     readonly invitations: readonly Invitation[];
     readonly endorsements: readonly (readonly [string, SignedCredential[]])[];
     readonly newest: readonly (readonly [string, number])[];
+    readonly vouchers: readonly (readonly [number, readonly string[]])[];
   }) {
     return {
       byId: new Map(json.credentials.map((one) => [one.id, { ...one, recorded: [...one.recorded] }])),
       invitations: new Map(json.invitations.map((one) => [one.person, { ...one }])),
       endorsements: new Map(json.endorsements),
       newest: new Map(json.newest),
+      invitationVouchers: new Map(json.vouchers),
     };
   },
 };
 
 function enrol(state: CredentialsState, entry: Entry<"credential.enrolled">): void {
   const { data } = entry;
+  const invitation = state.invitations.get(data.person);
+  const invited = data.by.kind === "invitation" && invitation?.codeDigest === data.by.code_digest;
   state.byId.set(data.credential, {
     id: data.credential,
     person: data.person,
@@ -160,12 +179,34 @@ function enrol(state: CredentialsState, entry: Entry<"credential.enrolled">): vo
     countsFrom: parseTimestamp(data.counts_from),
     enrolledAt: parseTimestamp(entry.time),
     seq: entry.seq,
+    by: invited ? { invitation: invitation.seq } : voucherOf(data.by),
     removed: null,
     counter: 0,
     recorded: [],
   });
-  const invitation = state.invitations.get(data.person);
-  if (data.by.kind === "invitation" && invitation?.codeDigest === data.by.code_digest) invitation.used = true;
+  if (invited) invitation.used = true;
+}
+
+const voucherOf = (by: CredentialEntries["credential.enrolled"]["by"]): Credential["by"] =>
+  by.kind === "credential" && by.proof.kind === "webauthn" ? { credential: by.proof.credential } : null;
+
+/** Entries that show how a passkey came to its person, and its end: its own, and those of what vouched for it. */
+export function entriesOf(state: CredentialsState, id: string): readonly number[] {
+  const seqs = new Set<number>();
+  const visit = (of: string): void => {
+    const credential = state.byId.get(of);
+    if (credential === undefined || seqs.has(credential.seq)) return;
+    seqs.add(credential.seq);
+    if (credential.removed !== null) seqs.add(credential.removed.seq);
+    if (credential.by === null) return;
+    if ("credential" in credential.by) visit(credential.by.credential);
+    else {
+      seqs.add(credential.by.invitation);
+      for (const voucher of state.invitationVouchers.get(credential.by.invitation) ?? []) visit(voucher);
+    }
+  };
+  visit(id);
+  return [...seqs].sort((a, b) => a - b);
 }
 
 /** What waited longer than a statement lives can never be completed. */

@@ -44,6 +44,7 @@ export const FINDINGS = {
   not_eligible: "a counted decision is by somebody who was not asked at that moment",
   escalation_invalid: "an escalation is no step of the requirement that had come due",
   late_decision: "a decision was counted after the deadline",
+  credential_unproved: "a passkey came to its person, or was used, without what that takes",
   witness_mismatch: "an approver saw another log than this one",
   // receipts
   receipt_malformed: "the receipt can't be read",

@@ -1,5 +1,6 @@
 import { digestJson, type Digest } from "../base/digest.ts";
 import type { JsonObject } from "../base/canonical-json.ts";
+import type { Assurance } from "../policy/verdict.ts";
 
 // Whose key it was, by the policy that ran. A receipt carries the resolved policy document: its RFC 8785 bytes hash to
 // the revision that `policy.adopted` recorded, so nothing has to be believed and no YAML has to be parsed.
@@ -10,6 +11,14 @@ export interface PolicyPeople {
   /** The person a key is enrolled for, and whether as one that verifies its user; null for a key of nobody. */
   ownerOf(fingerprint: string): { readonly person: string; readonly userVerified: boolean } | null;
   nameOf(person: string): string | null;
+  /** What it took to change the policy, and to invite people; null where nobody could. */
+  readonly policyChange: {
+    readonly by: readonly string[];
+    readonly quorum: number;
+    readonly assurance: Assurance;
+  } | null;
+  /** Files that changed ran at once, so whoever could write them could invite. */
+  readonly adoptsOnSave: boolean;
   /** Members of any of the groups, all with turns in a group on call; a person may be named directly. */
   isMember(person: string, groups: readonly string[]): boolean;
   /** The same at one moment, epoch milliseconds: of a group on call only whose turn it is. */
@@ -38,7 +47,18 @@ export function readPolicyPeople(document: JsonObject): PolicyPeople {
     }
     return null;
   };
+  const change = objectOf(document["policy_change"]);
+  const { quorum, assurance } = change;
+  const isChange = typeof quorum === "number" && quorum >= 1 && typeof assurance === "string";
   return {
+    adoptsOnSave: document["adopt"] === "on_save",
+    policyChange: isChange
+      ? {
+          by: listOf(change["by"]).filter((group) => typeof group === "string"),
+          quorum,
+          assurance: assurance as Assurance,
+        }
+      : null,
     ownerOf(fingerprint) {
       for (const [person, entry] of Object.entries(people)) {
         const fields = objectOf(entry);

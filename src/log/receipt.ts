@@ -75,6 +75,8 @@ export interface ReceiptParts {
   readonly adoptions?: readonly number[];
   /** The same of all `log.key_rotated` entries. */
   readonly rotations?: readonly number[];
+  /** Entries about a passkey: what led to it, and its end. Absent: the log is read for them. */
+  readonly credentials?: (id: string) => readonly number[];
   /** The resolved document of a policy text; null where it does not load. */
   readonly resolvePolicy: (text: Uint8Array) => JsonObject | null;
 }
@@ -93,7 +95,8 @@ export async function buildReceipt(parts: ReceiptParts): Promise<Receipt> {
   if (own.length === 0) throw new CountersignError("REQUEST_NOT_FOUND", `no entry of ${requestId}`);
 
   const leases = await leasesOf(store, requestId, own);
-  const adoptions = await adoptionsOf(parts, own);
+  const credentials = await credentialsOf(parts, own);
+  const adoptions = await adoptionsOf(parts, [...credentials, ...own]);
   const first = await lineAt(store, 0);
   const rotations = await rotationsOf(parts);
   const { blobs, missing } = parts.withBlobs ? await blobsOf(store, [...adoptions, ...own]) : NO_BLOBS;
@@ -107,9 +110,15 @@ export async function buildReceipt(parts: ReceiptParts): Promise<Receipt> {
   const { size, isolation } = head.value;
 
   const lines = new Map(
-    [first, ...rotations, ...adoptions, ...own, ...leases, ...erasures.map(({ line }) => toLine(line))].map(
-      (line) => [line.seq, line],
-    ),
+    [
+      first,
+      ...rotations,
+      ...adoptions,
+      ...own,
+      ...credentials,
+      ...leases,
+      ...erasures.map(({ line }) => toLine(line)),
+    ].map((line) => [line.seq, line]),
   );
   const entries: ReceiptEntry[] = [];
   for (const { seq, text } of [...lines.values()].sort((a, b) => a.seq - b.seq)) {
@@ -154,6 +163,34 @@ async function leasesOf(
     return line.entry.kind === "lease.opened" && line.entry.data.request === request ? [line] : [];
   }
   return [];
+}
+
+/**
+ * What shows whose passkeys decided: how each was enrolled, by whose leave, and when it was removed, if it was. Entries
+ * after the request's last say nothing about it.
+ */
+async function credentialsOf(parts: ReceiptParts, own: readonly Line[]): Promise<readonly Line[]> {
+  const used = new Set(
+    own.flatMap(({ entry }) =>
+      entry.kind === "decision.recorded" && entry.data.proof.kind === "webauthn"
+        ? [entry.data.proof.credential]
+        : [],
+    ),
+  );
+  if (used.size === 0) return [];
+  const before = (own.at(-1) as Line).seq;
+  if (parts.credentials !== undefined) {
+    const seqs = new Set([...used].flatMap(parts.credentials).filter((seq) => seq < before));
+    return Promise.all([...seqs].map((seq) => lineAt(parts.store, seq)));
+  }
+  // Without an index every entry about a passkey is carried: more than is needed, and nothing that is missing.
+  const found: Line[] = [];
+  for await (const line of parts.store.lines(0)) {
+    if (line.seq >= before) break;
+    const front = Buffer.from(line.bytes.buffer, line.bytes.byteOffset, Math.min(line.bytes.length, 128));
+    if (front.includes('"kind":"credential.')) found.push(toLine(line));
+  }
+  return found;
 }
 
 /** The adoption in force at each revision that an entry of the request names. */

@@ -1,6 +1,5 @@
 import { digestJson, requestCode } from "../base/digest.ts";
 import { parseTimestamp } from "../base/clock.ts";
-import { verifySshSignature, type SkFacts } from "../base/sshsig.ts";
 import type { ConsentEntries } from "../consent/entries.ts";
 import { questionDigest } from "../consent/question.ts";
 import { SSHSIG_NAMESPACE, statementBytes, statementDigest } from "../consent/statement.ts";
@@ -9,6 +8,13 @@ import { meets } from "../policy/verdict.ts";
 import type { FindingCode } from "./finding.ts";
 import { fromHex, type TreeHash } from "./merkle.ts";
 import type { PolicyPeople } from "./policy-document.ts";
+import {
+  checkProof,
+  CLOCK_SLACK_MS,
+  type KnownCredential,
+  type ProofFacts,
+  type Report,
+} from "./verify-proof.ts";
 
 // Checks one recorded decision against the question that was asked, from nothing but the two entries.
 // Everything here may have been written by whoever made the log: nothing is believed that is not hashed or signed.
@@ -23,15 +29,9 @@ export interface Problem {
 }
 
 /** What the proof of a decision shows. */
-export interface DecisionFacts {
-  /** Null where the signature does not verify. */
-  readonly fingerprint: string | null;
-  readonly keyType: string | null;
-  readonly sk: SkFacts | null;
-}
+export type DecisionFacts = ProofFacts;
 
-/** Clocks of gateway and log are not the same to the millisecond. */
-export const CLOCK_SLACK_MS = 5_000;
+export { CLOCK_SLACK_MS } from "./verify-proof.ts";
 
 /** Whether the question and requirement of an entry hang together (D1). */
 export function checkAsked(asked: Asked, request: string): readonly Problem[] {
@@ -65,6 +65,8 @@ export function checkDecision(parts: {
   readonly at: number;
   readonly people: PolicyPeople | null;
   readonly rootAt: ((size: number) => TreeHash | null) | null;
+  /** Passkeys that entries before enrolled. */
+  readonly credentialOf: (id: string) => KnownCredential | null;
 }): { readonly problems: readonly Problem[]; readonly facts: DecisionFacts } {
   const { asked, recorded, people } = parts;
   const { statement } = recorded;
@@ -89,13 +91,21 @@ export function checkDecision(parts: {
     problem("wrong_signer", `the statement names ${statement.approver}, the entry ${recorded.person}`);
   }
 
-  const facts = checkSignature(recorded, problem);
-  const owner = facts.fingerprint === null || people === null ? null : people.ownerOf(facts.fingerprint);
-  if (facts.fingerprint !== null && people !== null && owner?.person !== recorded.person) {
-    const whose = owner === null ? "nobody" : owner.person;
-    problem("wrong_signer", `the key ${facts.fingerprint} belongs to ${whose}, not to ${recorded.person}`);
+  const { facts, shows } = checkProof(
+    {
+      bytes: statementBytes(statement),
+      namespace: SSHSIG_NAMESPACE,
+      proof: recorded.proof,
+      person: recorded.person,
+      at: parts.at,
+      people,
+      credentialOf: parts.credentialOf,
+    },
+    problem,
+  );
+  if (shows !== null && !meets(shows, recorded.assurance)) {
+    problem("assurance_overstated", `${recorded.assurance} was recorded, and ${shows} is shown`, "C3");
   }
-  checkAssurance(recorded, facts, owner?.userVerified ?? null, problem);
   if (recorded.counted) {
     checkMayCount(asked, recorded, problem);
     if (
@@ -112,45 +122,6 @@ export function checkDecision(parts: {
     }
   }
   return { problems, facts };
-}
-
-type Report = (code: FindingCode, message: string, rule?: string) => void;
-
-function checkSignature({ statement, proof }: Recorded, problem: Report): DecisionFacts {
-  const none = { fingerprint: null, keyType: null, sk: null };
-  if (proof.kind !== "sshsig") {
-    problem("signature_invalid", `a proof of kind "${String(proof.kind)}" is not known to this release`);
-    return none;
-  }
-  const checked = verifySshSignature({
-    armoured: proof.signature,
-    message: statementBytes(statement),
-    namespace: SSHSIG_NAMESPACE,
-  });
-  if (!checked.ok) {
-    problem("signature_invalid", checked.error.message);
-    return none;
-  }
-  const { fingerprint, keyType, sk } = checked.value;
-  if (proof.fingerprint !== fingerprint)
-    problem("wrong_signer", `${fingerprint} signed, not ${proof.fingerprint}`);
-  return { fingerprint, keyType, sk };
-}
-
-/** An SSH signature shows A2; A3 takes an `sk-` key that was enrolled as verifying its user, and its flags (C3). */
-function checkAssurance(
-  { assurance }: Recorded,
-  { fingerprint, sk }: DecisionFacts,
-  enrolled: boolean | null,
-  problem: Report,
-): void {
-  if (fingerprint === null || assurance <= "A2") return;
-  const flags = sk !== null && sk.userPresent && sk.userVerified;
-  if (assurance > "A3" || !flags || enrolled === false) {
-    const why =
-      flags && assurance === "A3" ? "the key was not enrolled as one that verifies its user" : "A2 is proved";
-    problem("assurance_overstated", `${assurance} was recorded: ${why}`, "C3");
-  }
 }
 
 /** Who asked may not decide, but for the person of `solo:`, and then the statement says so (C1, C6). */

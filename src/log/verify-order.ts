@@ -7,6 +7,7 @@ import type { EntryData, EntryKind } from "./entry.ts";
 import type { FindingCode } from "./finding.ts";
 import type { TreeHash } from "./merkle.ts";
 import type { PolicyPeople } from "./policy-document.ts";
+import { createCredentialCheck, type CredentialStep } from "./verify-credential.ts";
 import {
   checkAsked,
   checkDecision,
@@ -67,6 +68,8 @@ interface OpenRequest {
     readonly assurance: string;
     /** Positions of the clauses that the person could serve then. */
     readonly serves: readonly number[];
+    /** The passkey that signed; null for another proof. */
+    readonly credential: string | null;
     stands: boolean;
   }[];
   readonly waiting: Waiting;
@@ -93,6 +96,10 @@ export const NEEDS_DATA: ReadonlySet<string> = new Set<EntryKind>([
   "execution.settled",
   "execution.resolved",
   "lease.opened",
+  "credential.endorsed",
+  "credential.invited",
+  "credential.enrolled",
+  "credential.removed",
 ]);
 
 const NONE: StepResult = { problems: [] };
@@ -112,6 +119,7 @@ export function createOrderCheck(parts: {
   // A request that was only received, and one that is over, is no more than a word: a log holds millions.
   const requests = new Map<string, Known>();
   const leases = new Set<string>();
+  const credentials = createCredentialCheck();
 
   const expectPhase = (
     { kind, subject }: Step,
@@ -136,6 +144,15 @@ export function createOrderCheck(parts: {
     return made;
   };
   const close = (subject: string, phase: ClosedPhase): void => void requests.set(subject, phase);
+
+  /** What a passkey approved and was not granted yet goes with it. */
+  const disown = (credential: string): void => {
+    for (const request of requests.values()) {
+      if (typeof request !== "object" || request.grant !== null) continue;
+      for (const approval of request.approvals)
+        if (approval.credential === credential) approval.stands = false;
+    }
+  };
 
   const grantProblems = (step: Step<"grant.minted">, request: OpenRequest): Problem[] => {
     const { basis, question, plan } = step.data;
@@ -192,6 +209,7 @@ export function createOrderCheck(parts: {
       at: step.at,
       people: step.policy === null ? null : parts.peopleOf(step.policy),
       rootAt: parts.rootAt,
+      credentialOf: credentials.find,
     });
     const people = step.policy === null ? null : parts.peopleOf(step.policy);
     const { serves, wrong } = checkServed(request.asked, request.waiting, recorded, people, step.at);
@@ -215,6 +233,7 @@ export function createOrderCheck(parts: {
         digest,
         assurance: recorded.assurance,
         serves,
+        credential: recorded.proof.kind === "webauthn" ? recorded.proof.credential : null,
         stands: sound,
       });
     }
@@ -387,11 +406,16 @@ export function createOrderCheck(parts: {
         case "policy.adopted":
         case "policy.proposed":
         case "policy.endorsed":
+          return NONE;
         case "credential.endorsed":
         case "credential.invited":
         case "credential.enrolled":
-        case "credential.removed":
-          return NONE;
+        case "credential.removed": {
+          const people = step.policy === null ? null : parts.peopleOf(step.policy);
+          const { kind, at, data } = step;
+          if (kind === "credential.removed") disown(data.credential);
+          return { problems: credentials.step({ kind, at, data, people } as CredentialStep) };
+        }
       }
     },
   };

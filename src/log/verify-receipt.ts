@@ -175,7 +175,8 @@ function judge(
   for (const entry of entries) {
     const { seq, kind, subject, policy, data } = entry;
     const isLease = kind === "lease.opened" && entry.data.request === receipt.request;
-    if (subject !== receipt.request && !isLease) continue;
+    const isCredential = kind.startsWith("credential.");
+    if (subject !== receipt.request && !isLease && !isCredential) continue;
     try {
       const result = order.step({ kind, subject, policy, at: Date.parse(entry.time), data } as Step);
       for (const { code, message, rule } of result.problems) {

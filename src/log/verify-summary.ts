@@ -61,6 +61,10 @@ export interface DecisionSummary {
   readonly fingerprint: string | null;
   readonly keyType: string | null;
   readonly sk: SkFacts | null;
+  /** Of a passkey whose answer verifies; null otherwise. */
+  readonly passkey: DecisionFacts["passkey"];
+  /** Set where nobody signed, and the gateway says that a session of the person decided. */
+  readonly session: DecisionFacts["session"];
   /** True where the policy that ran, proved by its revision, says that the key is this person's. */
   readonly ownerProved: boolean;
   /** Size of the log that the person's own device had checked. */
@@ -142,7 +146,11 @@ function describeDecision({ entry, facts, people, faulty }: VerifiedDecision): D
     reason: statement.reason,
     fixable: statement.fixable === true,
     ...facts,
-    ownerProved: facts.fingerprint !== null && people?.ownerOf(facts.fingerprint)?.person === person,
+    // A passkey's owner is in the entry that enrolled it, which verification has read; a session proves none.
+    ownerProved:
+      facts.fingerprint === null
+        ? facts.passkey !== null && !faulty
+        : people?.ownerOf(facts.fingerprint)?.person === person,
     sawLogOf: statement.log?.size ?? null,
     faulty,
   };
@@ -209,6 +217,14 @@ function limitsOf(checkpoint: Checkpoint, decisions: readonly DecisionSummary[])
   }
   if (checkpoint.isolation === null)
     limits.push("the checkpoint does not say with which isolation the gateway ran");
+  if (decisions.some(({ session }) => session !== null)) {
+    limits.push(
+      "a decision by session was signed by nobody: the gateway says that the person was signed in and decided so",
+    );
+  }
+  if (decisions.some(({ passkey }) => passkey !== null)) {
+    limits.push("the hardware of passkeys was not attested: software can make such a signature");
+  }
   if (decisions.some(({ sk }) => sk !== null)) {
     limits.push("the hardware of sk- keys was not attested: software can make such a signature");
   }

@@ -10,6 +10,7 @@ import { createBearer } from "../transport/http/bearer.ts";
 import { startMcpHttp } from "../transport/mcp/http.ts";
 import { announce, findRunning, withdrawAnnouncement } from "./running.ts";
 import { createLogVerifier } from "./log-verifier.ts";
+import { createPeople } from "./people.ts";
 import { apiTokens, localToken, mcpClients } from "./tokens.ts";
 import { verifyInWorker } from "./verify-in-worker.ts";
 
@@ -75,9 +76,12 @@ export async function startGateway(parts: GatewayParts): Promise<Gateway> {
         signal,
       ),
   });
+  const people = await createPeople(home, settings);
   const api = await startApi({
     home,
     version,
+    sessions: people.sessions,
+    peopleRoutes: people.routes,
     verification: () => verifier.state(),
     hosts: settings.api.hosts,
     receipt: (request) => parts.receipt(home, request),
@@ -85,6 +89,7 @@ export async function startGateway(parts: GatewayParts): Promise<Gateway> {
     tokens: createBearer(apiTokens(settings, apiToken)),
     log: home.log,
   }).catch((error: unknown) => failed(error, mcp));
+  home.credentials.serveAt(api.url);
   await announce(dataDir, { owner: thisOwner(parts.now()), mcp: mcp.url, api: api.url, version }).catch(
     (error: unknown) => failed(error, mcp, api),
   );
@@ -98,6 +103,7 @@ export async function startGateway(parts: GatewayParts): Promise<Gateway> {
       stopSteward();
       await withdrawAnnouncement(dataDir);
       await Promise.all([mcp.close(), api.close(), verifier.stop()]);
+      await people.sessions.flush();
     },
   };
 }

@@ -82,7 +82,10 @@ async function serveUntilStopped(
   const home = await parts.openHome(settings);
   try {
     const gateway = await startGateway({ ...parts, home, settings });
-    for (const line of banner(parts, settings, gateway, demo)) parts.say(line);
+    // The demo's own approver has no passkey yet; its policy adopts on save, so nobody has to sign for one.
+    const invited = demo === null ? null : await home.credentials.inviteOnSave(DEMO.person);
+    const enrolment = invited === null ? null : `${gateway.api}/enrol#${invited.code}`;
+    for (const line of banner(parts, settings, gateway, demo, enrolment)) parts.say(line);
     await untilSignal();
     parts.say("stopping: held calls get their tickets, running ones end first");
     await gateway.close();
@@ -138,6 +141,7 @@ function banner(
   settings: Settings,
   gateway: { readonly mcp: string; readonly api: string },
   demo: DemoWorkspace | null,
+  enrolment: string | null,
 ): readonly string[] {
   const self = parts.self.map((word) => (/^[\w./:@=-]+$/.test(word) ? word : JSON.stringify(word))).join(" ");
   const [command = "countersign", ...args] = parts.self;
@@ -167,6 +171,9 @@ function banner(
           `The demo's agent may deploy the service "${DEMO.service}" (tool deploy_service). What it asks for waits for you:`,
           `  ${self} --home ${settings.home} pending`,
           `  ${self} --home ${settings.home} approve <code> --key ${demo.approverKeyFile}`,
+          ...(enrolment === null
+            ? []
+            : ["Or in the browser, with a passkey made here (the link works once):", `  ${enrolment}`]),
           "No agent at hand? See the whole story in one terminal:",
           "  npm run demo",
         ]),

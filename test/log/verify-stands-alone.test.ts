@@ -16,6 +16,7 @@ test('`import "countersign/verify"` pulls in Node\'s own modules and pure files 
   const files = Object.keys(metafile.inputs);
   const outside = files.filter((file) => !/^src\/(base|log)\//.test(file)).sort();
   expect(outside).toEqual([
+    "src/consent/credential-statement.ts",
     "src/consent/question.ts",
     "src/consent/statement.ts",
     "src/consent/summary.ts",

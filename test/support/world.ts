@@ -48,6 +48,8 @@ export interface WorldOptions {
   readonly recordsMs?: number;
   /** People whose key is enrolled as one that verifies its user. */
   readonly userVerified?: readonly string[];
+  /** Further members of a person, as YAML. */
+  readonly people?: Readonly<Record<string, string>>;
 }
 
 export const PEOPLE = ["ana", "ben", "chi", "dee", "eva"] as const;
@@ -59,11 +61,12 @@ export const policyText = (
     head,
     defaults,
     userVerified = [],
-  }: Pick<WorldOptions, "rules" | "head" | "defaults" | "userVerified">,
+    people = {},
+  }: Pick<WorldOptions, "rules" | "head" | "defaults" | "userVerified" | "people">,
 ): string => `version: 1
 ${head ?? "policy_change: { by: [security, sre], quorum: 2, assurance: A2 }"}
 people:
-${PEOPLE.map((id) => `  ${id}: { name: ${id}, ssh: [{ fingerprint: "${keys[id]?.fingerprint ?? ""}", user_verified: ${userVerified.includes(id)} }], os: ["${id}@test"], oidc: { issuer: "https://idp.test", subject: ${id} } }`).join("\n")}
+${PEOPLE.map((id) => `  ${id}: { name: ${id}, ssh: [{ fingerprint: "${keys[id]?.fingerprint ?? ""}", user_verified: ${userVerified.includes(id)} }], os: ["${id}@test"], ${people[id] ?? `oidc: { issuer: "https://idp.test", subject: ${id} }`} }`).join("\n")}
 groups: { sre: [ana, ben, chi], security: [dee, eva] }
 agents: { claude: { owners: [ana] }, robot: { owners: [eva] } }
 services: { ci: {} }

@@ -4,7 +4,8 @@
     verify_receipt.py RECEIPT.json VKEY
     verify_receipt.py --log DIRECTORY VKEY
 
-Python's standard library; Ed25519 by `openssl pkeyutl`, SSH signatures by `ssh-keygen -Y check-novalidate`.
+Python's standard library; Ed25519 by `openssl pkeyutl`, SSH signatures by `ssh-keygen -Y check-novalidate`,
+passkeys by `openssl dgst`.
 """
 import base64, datetime, glob, hashlib, json, os, re, struct, subprocess, sys, tempfile
 
@@ -249,7 +250,53 @@ def served(document, asked, came, person, at):  # §8: the clauses that the pers
     ]
 
 
-def check_decision(data, asked, people, entry, witnessed):
+def raw(text):  # base64url without padding, in its one form
+    data = base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
+    need(base64.urlsafe_b64encode(data).decode().rstrip("=") == text, "a field of a passkey's answer")
+    return data
+
+
+def passkey_shows(proof, message, person, entry, passkeys):  # §8.1
+    key = passkeys.get(proof["credential"])
+    need(key is not None and not key["removed"], "the passkey was not enrolled, or was removed")
+    need(key["person"] == person, "the passkey is another person's")
+    client_bytes, auth = raw(proof["client_data"]), raw(proof["authenticator_data"])
+    client = json.loads(client_bytes)
+    need(client["type"] == "webauthn.get" and raw(client["challenge"]) == sha(message), "the passkey's challenge")
+    need(client.get("crossOrigin", False) is False and "topOrigin" not in client, "the page was framed")
+    origin = re.fullmatch(r"(https?)://([a-z0-9.-]+)(:[0-9]{1,5})?", client["origin"])
+    need(origin is not None and ("." + origin[2]).endswith("." + key["rp_id"]), "the page's origin")
+    need(origin[1] == "https" or ("." + origin[2]).endswith(".localhost"), "the page's origin")
+    need(auth[:32] == sha(key["rp_id"].encode()), "another relying party")
+    need(auth[32] & 0x45 == 5 and (auth[32] & 0x80 != 0) == (len(auth) > 37), "the passkey's flags")
+    need(auth[32] & 0x18 != 0x10, "the passkey's flags")
+    pem = "-----BEGIN PUBLIC KEY-----\n%s\n-----END PUBLIC KEY-----\n" % key["public_key"]
+    files = {"key": pem.encode(), "sig": raw(proof["signature"]), "signed": auth + sha(client_bytes)}
+    how = "openssl dgst -sha256 -verify key -signature sig signed"
+    if key["algorithm"] == -8:
+        how = "openssl pkeyutl -verify -pubin -inkey key -rawin -in signed -sigfile sig"
+    need(key["algorithm"] in (-7, -8, -257) and run(how.split(), files).returncode == 0, "a passkey's signature")
+    return "A3" if epoch(entry["time"]) >= epoch(key["counts_from"]) else "A2"
+
+
+def enrol(data, entry, invited, passkeys):  # §8.3
+    need(data["credential"] not in passkeys, "a passkey enrolled twice")
+    need(epoch(data["counts_from"]) >= epoch(entry["time"]) - 5, "a passkey that counts from before it was enrolled")
+    if data["by"]["kind"] == "invitation":
+        by = invited.pop(data["by"]["code_digest"], None)
+        need(by is not None and by["person"] == data["person"], "a passkey that nobody invited")
+        need(epoch(entry["time"]) <= epoch(by["expires_at"]) + 5, "a code after its time")
+    else:
+        s, proof = data["by"]["statement"], data["by"]["proof"]
+        need((s["action"], s["credential"], s["public_key"]) == ("add", data["credential"], data["public_key"]), "add")
+        need(s["person"] == s["approver"] == data["person"], "a passkey that another person added")
+        if proof["kind"] == "webauthn":
+            message = b"countersign.credential.v1\n" + jcs(s).encode()
+            need(passkey_shows(proof, message, data["person"], entry, passkeys) == "A3", "a passkey added with less")
+    passkeys[data["credential"]] = dict(data, removed=False)
+
+
+def check_decision(data, asked, people, entry, witnessed, passkeys):
     s, question = data["statement"], asked["question"]
     message = b"countersign.decision.v1\n" + jcs(s).encode()
     need(s["typ"] == "countersign.decision" and s["v"] == 1, "a statement of another type")
@@ -257,13 +304,19 @@ def check_decision(data, asked, people, entry, witnessed):
     need(digest("statement", message) == data["statement_digest"], "the statement's digest")
     need(s["summary"] == summary_of(question, asked["code"]), "the statement's summary")
     need(s["approver"] == data["person"], "the statement is another person's")
-    fingerprint, flags = ssh_signer(data["proof"]["signature"], message)
-    need(fingerprint == data["proof"]["fingerprint"], "another key signed")
-    owned = [
-        key for key in people.get(data["person"], {}).get("ssh", []) if key["fingerprint"] == fingerprint
-    ]
-    need(owned and not people[data["person"]]["disabled"], "the key is not %s's" % data["person"])
-    shown = "A3" if flags is not None and flags & 5 == 5 and owned[0]["user_verified"] else "A2"
+    kind = data["proof"]["kind"]
+    if kind == "webauthn":
+        shown = passkey_shows(data["proof"], message, data["person"], entry, passkeys)
+    elif kind == "session":  # §8.2: the gateway says so
+        shown = "A2" if -5 <= epoch(entry["time"]) - epoch(data["proof"]["signed_in_at"]) <= 305 else "A1"
+    else:
+        fingerprint, flags = ssh_signer(data["proof"]["signature"], message)
+        need(fingerprint == data["proof"]["fingerprint"], "another key signed")
+        owned = [
+            key for key in people.get(data["person"], {}).get("ssh", []) if key["fingerprint"] == fingerprint
+        ]
+        need(owned and not people[data["person"]]["disabled"], "the key is not %s's" % data["person"])
+        shown = "A3" if flags is not None and flags & 5 == 5 and owned[0]["user_verified"] else "A2"
     need(data["assurance"] <= shown, "the assurance is overstated")
     if data["counted"]:
         requester = question["requester"]
@@ -318,12 +371,14 @@ def verify_receipt(path, vkey):
         content, salt = base64.b64decode(blob["bytes"]), bytes.fromhex(blob["salt"])
         need(digest(blob["tag"], content, salt) == blob["digest"], "a document")
         need(any('"%s"' % blob["digest"] in item["line"] for item in receipt["entries"]), "a document of nobody")
-    return judge([e for e in entries if e["subject"] == receipt["request"]], receipt["request"], policies, witnessed)
+    own = [e for e in entries if e["subject"] == receipt["request"] or e["kind"].startswith("credential.")]
+    return judge(own, receipt["request"], policies, witnessed)
 
 
 def judge(own, request, policies, witnessed):  # §9
     state, asked, planned, grant, approvals, came = "new", None, None, None, {}, []
     open_inquiries, fixable = set(), False
+    invited, passkeys = {}, {}
 
     def step(allowed, then):
         nonlocal state
@@ -349,7 +404,7 @@ def judge(own, request, policies, witnessed):  # §9
             need(q["plan"] == planned["plan"]["digest"] and q["view"] == planned["view"]["digest"], "plan or view")
         elif kind == "decision.recorded":
             need(state == "held" and document is not None, "a decision without a question or a policy")
-            check_decision(data, asked, document["people"], entry, witnessed)
+            check_decision(data, asked, document["people"], entry, witnessed, passkeys)
             s = data["statement"]
             serves = served(document, asked, came, data["person"], epoch(entry["time"]))
             if data["counted"] and s["decision"] != "take_back":
@@ -383,6 +438,15 @@ def judge(own, request, policies, witnessed):  # §9
             step("held", "held")
             need(data["inquiry"] in open_inquiries, "an answer to nothing")
             open_inquiries.remove(data["inquiry"])
+        elif kind == "credential.invited":
+            invited[data["code_digest"]] = data
+        elif kind == "credential.enrolled":
+            enrol(data, entry, invited, passkeys)
+        elif kind == "credential.removed":
+            passkeys[data["credential"]]["removed"] = True
+            for key, a in list(approvals.items()):
+                if a and grant is None and a[0]["proof"].get("credential") == data["credential"]:
+                    approvals[key] = None
         elif kind == "consent.settled":
             need(data["outcome"] != "denied" or fixable == data.get("fixable", False), "final or fixable")
             step("held", "settled" if data["outcome"] == "granted" else "denied")

@@ -103,18 +103,18 @@ export async function inRoom<T>(
   }
 }
 
+// A template has no other way to say `${` or `%{`. (As a text of a replacement, two dollars would be one.)
+const doubled = (mark: string): string => mark + mark;
+
 /** The operator's backend, in a file that terraform lays over what the configuration says ("Override Files"). */
 function backendText({ backend }: WorkspaceRegistration): string {
   const block = "local" in backend ? { local: { path: backend.local } } : { [backend.type]: backend.config };
-  return `${canonicalJson({ terraform: [{ backend: [block] }] })
-    .replaceAll("${", "$${")
-    .replaceAll("%{", "%%{")}\n`;
+  return `${canonicalJson({ terraform: [{ backend: [block] }] }).replaceAll(/[$%](?=\{)/g, doubled)}\n`;
 }
 
 /** Plugins that may be installed, and from where; without any, only what is built into terraform. */
 export function cliConfigText({ providers }: WorkspaceRegistration): string {
-  const quote = (text: string): string =>
-    JSON.stringify(text).replaceAll("${", "$${").replaceAll("%{", "%%{");
+  const quote = (text: string): string => JSON.stringify(text).replaceAll(/[$%](?=\{)/g, doubled);
   const include = `[${providers.allow.map(quote).join(", ")}]`;
   const lines = ["disable_checkpoint = true"];
   if (providers.cache !== undefined) lines.push(`plugin_cache_dir = ${quote(providers.cache)}`);

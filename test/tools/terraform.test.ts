@@ -148,6 +148,19 @@ describe.skipIf(missing !== null)(missing ?? "a sealed plan", () => {
 });
 
 describe.skipIf(missing !== null)(missing ?? "a preview", () => {
+  test("gives policy the counts, facts and warnings that the docs name", async () => {
+    const world = makeWorld();
+    const { view } = await world.preview();
+    const page = readFileSync(new URL("../../docs/tools/terraform.md", import.meta.url), "utf8");
+    for (const name of [
+      ...Object.keys(view.counts),
+      ...Object.keys(view.facts),
+      ...view.warnings.map((one) => one.code),
+    ]) {
+      expect(page, name).toContain(`\`${name}\``);
+    }
+  });
+
   test("reads nothing of the gateway's environment and home", async () => {
     const world = makeWorld();
     const before = { ...process.env };

@@ -70,6 +70,7 @@ export async function inRoom<T>(
         if (paths.has(inWork(name)))
           throw new ToolRefusal("path_refused", `${inWork(name)} is the gateway's own name`);
       }
+      await keepErroredState(parts.stateDir, workspace.name, at, ctx.requestId);
       const ownLockFile = !paths.has(inWork(LOCK_FILE));
       const extra = new Set([inWork(OVERRIDE), ...(ownLockFile ? [inWork(LOCK_FILE)] : [])]);
       if (!(await isAsSealed(tree, manifest, extra))) {
@@ -101,6 +102,22 @@ export async function inRoom<T>(
     }
     throw error;
   }
+}
+
+/** Where a state could not be written to its backend, terraform leaves it in its working directory. It must not be lost. */
+export async function keepErroredState(
+  stateDir: string,
+  workspace: string,
+  work: string,
+  requestId: string,
+): Promise<void> {
+  const left = join(work, "errored.tfstate");
+  if ((await lstat(left).catch(() => null))?.isFile() !== true) return;
+  const dir = join(stateDir, "errored");
+  await mkdir(dir, { recursive: true, mode: 0o700 });
+  const kept = join(dir, `${workspace}-${requestId}.tfstate`);
+  await writeFile(kept, await readFile(left), { mode: 0o600, flag: "wx" });
+  await rm(left);
 }
 
 // A template has no other way to say `${` or `%{`. (As a text of a replacement, two dollars would be one.)

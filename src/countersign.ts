@@ -153,6 +153,7 @@ const logTools: CliParts["logTools"] = {
       requestId,
       withBlobs: true,
       adoptions: home.adoption.sequence(),
+      rotations: home.store.rotations(),
       resolvePolicy(text) {
         const loaded = loadPolicy(new TextDecoder().decode(text), { file: "policy.yaml", tools: null });
         return loaded.ok ? loaded.value.document : null;
@@ -180,6 +181,11 @@ const serveParts: ServeParts = {
     loadSettings({ flags: { home }, around, interactive: false }, { servicesSchema, workspacesSchema }),
   initHome,
   receipt: (home, request) => logTools.buildReceipt(home, request),
+  // Beside this file, as source or as the build left it.
+  verifyWorker: new URL(
+    import.meta.url.endsWith(".ts") ? "./serve/verify-worker.ts" : "./verify-worker.js",
+    import.meta.url,
+  ),
   self: [process.execPath, resolve(fileURLToPath(import.meta.url))],
 };
 

@@ -1,6 +1,7 @@
 import { displayWidth, padTo, wrap, type Paint } from "../base/terminal.ts";
 import { neutralLine } from "../base/text.ts";
 import type { Entry } from "../log/entry.ts";
+import { requesterWords, type AnyRequester } from "../request/principal.ts";
 import type { RequestSummary } from "../request/summary.ts";
 import { formatMoment } from "./moment.ts";
 import { paintPhase } from "./paint-phase.ts";
@@ -52,20 +53,24 @@ export function entryWords(entry: Entry): string {
   switch (entry.kind) {
     case "log.opened":
       return `log ${entry.data.log}, key ${entry.data.key}`;
+    case "log.key_rotated":
+      return `from now on ${entry.data.to} signs, not ${entry.data.from}`;
     case "blob.erased":
-      return `${entry.data.digest}: ${entry.data.why}`;
+      return erasedWords(entry.data);
     case "throttled":
       return `${entry.data.count} calls of ${entry.data.agent} for ${entry.data.principal} turned away (${entry.data.limit})`;
     case "ask.delivered":
       return `${entry.data.request} over ${entry.data.channel}`;
     case "policy.adopted":
       return `revision ${entry.data.revision} (${entry.data.mode})${signers(entry.data.statements)}`;
+    case "policy.endorsed":
+      return `revision ${entry.data.statement.to.policy} by ${entry.data.statement.approver}`;
     case "policy.proposed":
       return entry.data.errors.length > 0
         ? `does not load: ${entry.data.errors.join("; ")}`
         : `revision ${entry.data.revision ?? "?"} waits to be adopted`;
     case "request.received":
-      return `${entry.data.tool} by ${entry.data.requester.agent} for ${entry.data.requester.principal.id} over ${entry.data.transport}`;
+      return `${entry.data.tool} by ${requesterText(entry.data.requester)} over ${entry.data.transport}`;
     case "request.planned":
       return `${entry.data.verdict}: ${entry.data.summary}`;
     case "request.refused":
@@ -84,6 +89,22 @@ export function entryWords(entry: Entry): string {
       const said = { approve: "approved", deny: "denied", take_back: "took back" }[statement.decision];
       return `${person} ${said}${solo}, ${assurance}, ${counted ? "counted" : `not counted: ${whyNot ?? "?"}`}${because(statement.reason)}`;
     }
+    case "consent.escalated":
+      return `${entry.data.to.join(", ")} may answer too`;
+    case "consent.reminded":
+      return `told again: ${entry.data.people.join(", ")}`;
+    case "inquiry.made":
+      return `${entry.data.person} asks: ${entry.data.text}`;
+    case "inquiry.answered":
+      return `${entry.data.agent} answers (unverified): ${entry.data.text}`;
+    case "credential.endorsed":
+      return `${entry.data.statement.approver} signs: ${entry.data.statement.action} for ${entry.data.statement.person}`;
+    case "credential.invited":
+      return `${entry.data.person} may enrol until ${entry.data.expires_at}${signers(entry.data.statements)}`;
+    case "credential.enrolled":
+      return `${entry.data.label} of ${entry.data.person}, counts from ${entry.data.counts_from}`;
+    case "credential.removed":
+      return `of ${entry.data.person}: ${entry.data.why}${signers(entry.data.statements)}`;
     case "consent.settled":
       return `${entry.data.outcome} by ${entry.data.by.join(", ")}${entry.data.solo ? " (solo)" : ""}${because(entry.data.reason)}`;
     case "grant.minted":
@@ -104,6 +125,21 @@ export function entryWords(entry: Entry): string {
       return `after ${entry.data.attempts} ${entry.data.attempts === 1 ? "attempt" : "attempts"}`;
   }
 }
+
+function erasedWords({ digest, request, documents, why, by }: Entry<"blob.erased">["data"]): string {
+  const what =
+    documents === undefined
+      ? "sealed documents"
+      : `${documents.length} ${documents.length === 1 ? "document" : "documents"}`;
+  const of = request === null ? (digest ?? what) : `${what} of ${request}`;
+  return `${of}${by === undefined ? "" : ` by ${by}`}: ${why}`;
+}
+
+/** `claude for ana`; says so where the policy did not know one of them. Not neutral yet. */
+export const requesterText = (requester: AnyRequester): string => {
+  const { principal, agent } = requesterWords(requester);
+  return `${agent} for ${principal}`;
+};
 
 const because = (reason: string | null): string => (reason === null ? "" : `: ${reason}`);
 

@@ -5,8 +5,9 @@ import type { Policy } from "../policy/policy.ts";
 import type { View } from "../preview/view.ts";
 import type { RequestsState } from "../request/requests.ts";
 import type { AppendResult, Batch } from "../store/store.ts";
-import type { SignatureFacts } from "./assurance.ts";
+import type { Attest } from "./attest.ts";
 import type { Consent, ConsentsState } from "./consents.ts";
+import type { CredentialsState } from "./credentials.ts";
 import { createDecide } from "./decide.ts";
 import type { Desk, PendingQuestion } from "./desk.ts";
 import { isInvolved } from "./people.ts";
@@ -16,7 +17,11 @@ import { statementSummary } from "./summary.ts";
 /** What the desk needs of the home around it. */
 export interface DeskParts {
   readonly clock: Clock;
-  readonly state: { readonly requests: RequestsState; readonly consents: ConsentsState };
+  readonly state: {
+    readonly requests: RequestsState;
+    readonly consents: ConsentsState;
+    readonly credentials: CredentialsState;
+  };
   /** The policy that runs now. Current once `catchUp` has resolved. */
   policy(): Policy;
   /** What a decision that rests on `policy()` expects of the subject `policy`, so that an adoption is seen. */
@@ -24,8 +29,7 @@ export interface DeskParts {
   catchUp(): Promise<void>;
   append(batch: Batch): Promise<AppendResult>;
   view(request: RequestId): Promise<View>;
-  /** Null where the signature does not verify over these bytes in this namespace. */
-  verifySignature(armoured: string, message: Uint8Array, namespace: string): SignatureFacts | null;
+  readonly attest: Attest;
   /** True once the question's deadline has come by either clock. */
   isPastDeadline(consent: Consent): boolean;
   /** True while the wall clock is behind the log: no new grant (design §11, Clock). */

@@ -1,17 +1,16 @@
 import { err, ok, type Result } from "../base/result.ts";
-import { CountersignError } from "../errors.ts";
 import type { EntryDraft } from "../log/entry.ts";
 import type { Policy } from "../policy/policy.ts";
 import type { Batch } from "../store/store.ts";
 import { keysAfter } from "../request/recognition.ts";
-import { assuranceOf } from "./assurance.ts";
 import type { Consent, DecisionRecord } from "./consents.ts";
+import { expectsOf } from "./credentials.ts";
 import type { DeskParts } from "./create-desk.ts";
 import type { DecisionAnswer, DecisionRefusal, Desk } from "./desk.ts";
 import { DECISION_REFUSALS, type DecisionRefusalCode, type Proof } from "./entries.ts";
 import { mintGrant } from "./grant.ts";
 import { judge, type Attested } from "./judge.ts";
-import { isInvolved, personOfKey } from "./people.ts";
+import { isInvolved } from "./people.ts";
 import { quorumOf } from "./quorum.ts";
 import { SSHSIG_NAMESPACE, statementBytes, statementDigest, type Statement } from "./statement.ts";
 
@@ -64,6 +63,7 @@ async function prepare(
   const expect = [
     { subject: consent.request, newest: record.newestSeq },
     { subject: "policy", newest: parts.policySeq() },
+    ...expectsOf(parts.state.credentials, proof),
   ];
   const attested = attest(parts, policy, statement, proof);
   if (!attested.ok) return refusal(attested.error);
@@ -89,7 +89,7 @@ async function prepare(
         assurance: attested.value.assurance,
         counted: whyNot === null,
         why_not: whyNot,
-        proof: { ...proof, fingerprint: attested.value.fingerprint },
+        proof: attested.value.proof,
       },
     },
   ];
@@ -144,22 +144,14 @@ function attest(
   statement: Statement,
   proof: Proof,
 ): Result<Attested, DecisionRefusalCode> {
-  const facts = parts.verifySignature(proof.signature, statementBytes(statement), SSHSIG_NAMESPACE);
-  if (facts === null) {
-    throw new CountersignError("SIGNATURE_INVALID", "the signature does not verify over this statement", {
-      hint: `sign the exact statement bytes: ssh-keygen -Y sign -n ${SSHSIG_NAMESPACE}`,
-    });
-  }
-  const owner = personOfKey(policy, facts.fingerprint);
-  if (owner === null) return err("unknown_signer");
-  return ok({
-    statement,
-    statementDigest: statementDigest(statement),
-    fingerprint: facts.fingerprint,
-    person: owner.person.id,
-    assurance: assuranceOf(facts, owner.userVerified),
-    channel: proof.channel,
-  });
+  const signed = {
+    bytes: statementBytes(statement),
+    namespace: SSHSIG_NAMESPACE,
+    approver: statement.approver,
+  };
+  const attestation = parts.attest(policy, signed, proof);
+  if (!attestation.ok) return attestation;
+  return ok({ ...attestation.value, statement, statementDigest: statementDigest(statement) });
 }
 
 function fateOf(policy: Policy, consent: Consent, attested: Attested): Fate {
@@ -180,6 +172,7 @@ const asRecord = (attested: Attested): DecisionRecord => ({
   reason: null,
   at: "",
   takenBack: false,
+  credential: attested.proof.kind === "webauthn" ? attested.proof.credential : null,
 });
 
 /** One note per person and reason is enough; without this a person could fill the log with refused tries. */

@@ -42,12 +42,10 @@ export interface Circumstances {
 export interface Attested {
   readonly statement: Statement;
   readonly statementDigest: Digest;
-  /** The key that signed, as verified. */
-  readonly fingerprint: string;
-  /** The person whose key it is. */
+  /** The person whose key, credential or session it is. */
   readonly person: PersonId;
   readonly assurance: Assurance;
-  readonly channel: Proof["channel"];
+  readonly proof: Proof;
 }
 
 export function judge(
@@ -89,7 +87,7 @@ export function judge(
   }
   // C6: only the command line at a terminal asks for the passphrase. A key that an agent of the same person may reach
   // through ssh-agent, or a signature made elsewhere, proves nothing about who is there.
-  if (solo && attested.channel !== "cli" && !meets(attested.assurance, "A3")) {
+  if (solo && attested.proof.channel !== "cli" && !meets(attested.assurance, "A3")) {
     return recorded("assurance_too_low");
   }
   // Approving and taking back by turns would fill the log. A deny is always taken.

@@ -12,19 +12,25 @@ const time = z
   .string()
   .refine((text) => !Number.isNaN(parseTimestamp(text)), "expected a UTC timestamp with milliseconds");
 
-const schema = z.strictObject({
-  typ: z.literal("countersign.decision"),
-  v: z.literal(1),
-  decision: z.enum(["approve", "deny", "take_back"]),
-  question: digest,
-  summary: z.string().max(1_000),
-  approver: z.string().min(1).max(128),
-  solo: z.boolean(),
-  reason: z.string().max(MAX_REASON_CHARS).nullable(),
-  takes_back: digest.nullable(),
-  log: z.strictObject({ size: z.number().int().nonnegative(), root: digest }).nullable(),
-  issued_at: time,
-});
+const schema = z
+  .strictObject({
+    typ: z.literal("countersign.decision"),
+    v: z.literal(1),
+    decision: z.enum(["approve", "deny", "take_back"]),
+    question: digest,
+    summary: z.string().max(1_000),
+    approver: z.string().min(1).max(128),
+    solo: z.boolean(),
+    reason: z.string().max(MAX_REASON_CHARS).nullable(),
+    fixable: z.literal(true).optional(),
+    takes_back: digest.nullable(),
+    log: z.strictObject({ size: z.number().int().nonnegative(), root: digest }).nullable(),
+    issued_at: time,
+  })
+  .refine((statement) => statement.fixable === undefined || statement.decision === "deny", {
+    path: ["fixable"],
+    message: "only a deny can be fixable",
+  });
 
 /**
  * A statement as it came from outside.
@@ -32,7 +38,10 @@ const schema = z.strictObject({
  */
 export function parseStatement(value: unknown): Statement {
   const parsed = schema.safeParse(value);
-  if (parsed.success) return parsed.data;
+  if (parsed.success) {
+    const { fixable, ...rest } = parsed.data;
+    return fixable === undefined ? rest : { ...rest, fixable };
+  }
   const issue = parsed.error.issues[0];
   throw new CountersignError(
     "DECISION_REFUSED",

@@ -15,6 +15,8 @@ export interface Statement {
   readonly approver: PersonId;
   readonly solo: boolean;
   readonly reason: string | null;
+  /** Of a deny: the agent may correct the call and ask again. Absent: the deny is final. */
+  readonly fixable?: true;
   /** Digest of the approval statement that is taken back; null otherwise. */
   readonly takes_back: Digest | null;
   /** Checkpoint that this person's own device checked for consistency; null if none did. */

@@ -1,6 +1,8 @@
 import type { Timestamp } from "../base/clock.ts";
 import type { BootId, GrantId, LeaseId } from "../base/id.ts";
+import type { Proof } from "../consent/entries.ts";
 import type { BlobRef } from "../request/action-request.ts";
+import type { SettlementStatement } from "./settlement.ts";
 
 export type OutcomeKind = "done" | "failed" | "unknown";
 
@@ -36,6 +38,8 @@ export interface ExecutionEntries {
     readonly by: "reconcile" | "person";
     readonly person: string | null;
     readonly message: string;
+    /** What the person signed; absent where the command line of the gateway's own account said it. */
+    readonly signed?: { readonly statement: SettlementStatement; readonly proof: Proof };
   };
   /** A result that came after the outcome was settled as unknown: evidence, it changes no state. */
   "execution.late": { readonly grant: GrantId; readonly message: string; readonly output: BlobRef | null };
@@ -49,5 +53,5 @@ export interface LeaseEntries {
     readonly undo: BlobRef;
     readonly ends_at: Timestamp;
   };
-  "lease.ended": { readonly lease: LeaseId; readonly attempts: number };
+  "lease.ended": { readonly lease: LeaseId; readonly attempts: number; readonly request?: string };
 }

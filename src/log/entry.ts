@@ -1,7 +1,7 @@
 import type { Timestamp } from "../base/clock.ts";
 import type { Digest } from "../base/digest.ts";
 import type { LogId } from "../base/id.ts";
-import type { ConsentEntries } from "../consent/entries.ts";
+import type { ConsentEntries, CredentialEntries } from "../consent/entries.ts";
 import type { ExecutionEntries, LeaseEntries } from "../execution/entries.ts";
 import type { PolicyEntries } from "../policy/entries.ts";
 import type { RequestEntries } from "../request/entries.ts";
@@ -17,7 +17,26 @@ export interface LogEntries {
     readonly key: string;
     readonly countersign: string;
   };
-  "blob.erased": { readonly digest: Digest | null; readonly why: string; readonly request: string | null };
+  /** The log's key was replaced: see key-chain.ts, R1. */
+  "log.key_rotated": {
+    /** Verifier keys. */
+    readonly from: string;
+    readonly to: string;
+    /** The signed note in which both agree. */
+    readonly note: string;
+  };
+  "blob.erased": {
+    readonly digest: Digest | null;
+    /** `the request ended` for sealed documents, `retention`, or a person's own words. */
+    readonly why: string;
+    readonly request: string | null;
+    /** The record documents that go, written before they are erased; absent for sealed ones. */
+    readonly documents?: readonly Digest[];
+    /** Retention: the entry that ended the request. All that ended before it was looked at. */
+    readonly through?: number;
+    /** The person who had it erased. */
+    readonly by?: string;
+  };
   /** Calls turned away in the last minute, so that a flood is one entry a minute and not one a call. */
   throttled: {
     readonly principal: string;
@@ -33,16 +52,19 @@ export type EntryData = LogEntries &
   PolicyEntries &
   RequestEntries &
   ConsentEntries &
+  CredentialEntries &
   ExecutionEntries &
   LeaseEntries;
 export type EntryKind = keyof EntryData;
 
 export const ENTRY_KINDS = [
   "log.opened",
+  "log.key_rotated",
   "blob.erased",
   "throttled",
   "ask.delivered",
   "policy.adopted",
+  "policy.endorsed",
   "policy.proposed",
   "request.received",
   "request.planned",
@@ -52,6 +74,10 @@ export const ENTRY_KINDS = [
   "request.stale",
   "consent.asked",
   "decision.recorded",
+  "consent.escalated",
+  "consent.reminded",
+  "inquiry.made",
+  "inquiry.answered",
   "consent.settled",
   "grant.minted",
   "execution.claimed",
@@ -59,6 +85,10 @@ export const ENTRY_KINDS = [
   "execution.settled",
   "execution.resolved",
   "execution.late",
+  "credential.endorsed",
+  "credential.invited",
+  "credential.enrolled",
+  "credential.removed",
   "lease.opened",
   "lease.ended",
 ] as const satisfies readonly EntryKind[];

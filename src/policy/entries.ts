@@ -28,6 +28,8 @@ export interface PolicyEntries {
     readonly registrations: BlobRef;
     readonly statements: readonly { readonly statement: AdoptionStatement; readonly proof: Proof }[];
   };
+  /** One person's statement for a proposal that needs several; it counts while the proposal and the policy stand. */
+  "policy.endorsed": { readonly statement: AdoptionStatement; readonly proof: Proof };
   /** A file that differs from the adopted revision was seen: invalid, or waiting to be adopted. Once per content. */
   "policy.proposed": {
     readonly content: string;

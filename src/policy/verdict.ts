@@ -14,6 +14,8 @@ export interface Clause {
   readonly from: readonly string[];
   readonly count: number;
   readonly assurance: Assurance;
+  /** Who may answer besides once nobody has for so long (C5: never fewer people, never a weaker proof). */
+  readonly escalate?: readonly { readonly afterMs: number; readonly to: readonly string[] }[];
 }
 
 export type ExecuteWhen = "on_approval" | "when_attached";
@@ -32,6 +34,8 @@ export interface Requirement {
   readonly solo: PersonId | null;
   /** Digest of the registration (service, upstream, connection) the request would run on; null where it has none. */
   readonly registration: string | null;
+  /** Milliseconds between reminders to those who are asked and have not answered; absent: none. */
+  readonly remindMs?: number;
 }
 
 export interface RuleMatch {

@@ -9,6 +9,7 @@ import type { Surroundings } from "../../src/config/environment.ts";
 import { CountersignError } from "../../src/errors.ts";
 import { cliRun, type CliRun } from "../support/cli-run.ts";
 import { createScriptedHome, person, scriptedPolicy, type ScriptedHome } from "../support/scripted-home.ts";
+import { sshProof } from "../support/ssh-proof.ts";
 import { createKeyDir, missingSshKeygen, opensshVerifies, type KeyDir } from "../support/ssh-keys.ts";
 
 // From a command line to a decision in the desk: is it the right person's, over the question that was shown, and only
@@ -73,7 +74,7 @@ describe.skipIf(missing !== null)(`deciding in the terminal ${missing ?? ""}`, (
       expect(accepted?.proof).toMatchObject({ kind: "sshsig", fingerprint, channel: "cli" });
       const bytes = statementBytes(accepted?.statement as never);
       expect(
-        opensshVerifies(keys, "id_ed25519", SSHSIG_NAMESPACE, bytes, accepted?.proof.signature ?? ""),
+        opensshVerifies(keys, "id_ed25519", SSHSIG_NAMESPACE, bytes, sshProof(accepted?.proof).signature),
       ).toBe(true);
     });
 

@@ -17,6 +17,7 @@ import { displayWidth } from "../../src/base/terminal.ts";
 import type { Proof } from "../../src/consent/entries.ts";
 import { SSHSIG_NAMESPACE, statementBytes, type Statement } from "../../src/consent/statement.ts";
 import { inPty, missingPty, type PtyRun } from "../support/pty.ts";
+import { sshProof } from "../support/ssh-proof.ts";
 import { createKeyDir, missingSshKeygen, opensshVerifies, type KeyDir } from "../support/ssh-keys.ts";
 
 // Can anything but the person at the terminal make a solo approval (C6)? A real terminal, the real ssh-keygen, and
@@ -89,7 +90,7 @@ describe.skipIf(missing !== null)(`alone at a real terminal ${missing ?? ""}`, (
     expect(accepted?.statement).toMatchObject({ decision: "approve", approver: "ana", solo: true });
     const bytes = statementBytes(accepted?.statement as Statement);
     expect(
-      opensshVerifies(keys, ".ssh/id_locked", SSHSIG_NAMESPACE, bytes, accepted?.proof.signature ?? ""),
+      opensshVerifies(keys, ".ssh/id_locked", SSHSIG_NAMESPACE, bytes, sshProof(accepted?.proof).signature),
     ).toBe(true);
   });
 

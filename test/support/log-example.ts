@@ -4,6 +4,7 @@ import { statementBytes } from "../../src/consent/statement.ts";
 import { buildReceipt, type Receipt } from "../../src/log/receipt.ts";
 import { leafHash, toHex } from "../../src/log/merkle.ts";
 import { createStory, requestId, type Story } from "./log-story.ts";
+import { sshProof } from "./ssh-proof.ts";
 
 /** The log of docs/log-format.md §12: one request that one person approves. The same bytes each time. */
 export function createExampleStory(): Story {
@@ -52,6 +53,6 @@ export function exampleMarkdown(): string {
     "The statement bytes that Ben's key signed, their digest, and the signature as it stands in entry 5:",
     block("statement", Buffer.from(statementBytes(decided.statement)).toString()),
     block("statement-digest", decided.statement_digest),
-    block("signature", decided.proof.signature),
+    block("signature", sshProof(decided.proof).signature),
   ].join("\n\n");
 }

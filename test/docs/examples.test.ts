@@ -6,7 +6,10 @@ import { formatSourceError } from "../../src/base/yaml.ts";
 import { parseConfig } from "../../src/config/config-file.ts";
 import { toolFacts } from "../../src/gate/regime.ts";
 import { loadPolicy } from "../../src/policy/load.ts";
+import { WORKSPACE_NAME, workspaceRegistration } from "../../tools/apply_infrastructure/tool.ts";
 import { createDeployService, SERVICE_NAME, serviceRegistration } from "../../tools/deploy_service/tool.ts";
+
+const workspaces = z.record(z.string().regex(WORKSPACE_NAME), workspaceRegistration);
 
 // What people copy out of the docs has to work as it stands.
 
@@ -32,7 +35,7 @@ describe("examples in the docs", () => {
   test("the countersign.yaml of the operating page loads, and names every section there is", async () => {
     const [config = ""] = await blocks("docs/operating.md", "yaml");
     const services = z.record(z.string().regex(SERVICE_NAME), serviceRegistration);
-    const parsed = parseConfig(config, "docs/operating.md", services);
+    const parsed = parseConfig(config, "docs/operating.md", services, workspaces);
     if (!parsed.ok) expect.fail(parsed.error.map(formatSourceError).join("\n"));
     expect(Object.keys(parsed.value.config).toSorted()).toEqual([
       "api",
@@ -47,7 +50,25 @@ describe("examples in the docs", () => {
       "services",
       "stdio",
       "version",
+      "workspaces",
     ]);
+  });
+
+  test("the workspace of the terraform page loads", async () => {
+    const [config = ""] = await blocks("docs/tools/terraform.md", "yaml");
+    const parsed = parseConfig(config, "docs/tools/terraform.md", z.any(), workspaces);
+    if (!parsed.ok) expect.fail(parsed.error.map(formatSourceError).join("\n"));
+    expect(Object.keys(parsed.value.config.workspaces ?? {})).toEqual(["shop-prod"]);
+  });
+
+  test("what the policy page says of terraform is checked against what the tools really give", async () => {
+    const rules = (await blocks("docs/policy.md", "yaml")).join("\n");
+    const page = await readFile(join(root, "docs/tools/terraform.md"), "utf8");
+    const names = [...rules.matchAll(/apply_infrastructure[^]*?verdict/g)].flatMap(([text]) =>
+      [...text.matchAll(/preview\.counts\.([a-z_]+)/g)].map((found) => found[1] ?? ""),
+    );
+    expect(names.length).toBeGreaterThan(0);
+    for (const name of names) expect(page).toContain(`\`${name}\``);
   });
 
   test("what hosts are told to put into their configuration is JSON", async () => {

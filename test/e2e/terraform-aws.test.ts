@@ -12,14 +12,25 @@ import {
 
 // One test with a provider that many people use, against a server that speaks its protocol. Slow: the plugin is large.
 
-const MIRROR = process.env["COUNTERSIGN_TERRAFORM_MIRROR"] ?? "/opt/tf-plugins";
+/** A filesystem mirror that holds the provider: where it is said to be, or in a usual place. */
+const holdsAws = (mirror: string): boolean =>
+  existsSync(join(mirror, "registry.terraform.io", "hashicorp", "aws"));
+const below = (dir: string): readonly string[] =>
+  existsSync(dir) ? readdirSync(dir).map((name) => join(dir, name)) : [];
+const MIRROR =
+  [
+    process.env["COUNTERSIGN_TERRAFORM_MIRROR"] ?? "",
+    "/usr/local/share/terraform/plugins",
+    "/usr/share/terraform/plugins",
+    ...below("/opt"),
+  ].find((dir) => dir !== "" && holdsAws(dir)) ?? "";
 const AWS = join(MIRROR, "registry.terraform.io", "hashicorp", "aws");
 
 /** Neither is in Debian or npm, so this is skipped wherever one is missing, also where every target is required. */
 const missing =
   missingTerraform() ??
   (findProgram("moto_server") === null ? "moto_server is not installed" : null) ??
-  (existsSync(AWS) ? null : `no mirror of hashicorp/aws at ${AWS} (COUNTERSIGN_TERRAFORM_MIRROR)`);
+  (MIRROR === "" ? "no mirror holds hashicorp/aws (COUNTERSIGN_TERRAFORM_MIRROR)" : null);
 
 const config = (endpoint: string, version: string, ports: readonly number[]): string => `terraform {
   required_providers {

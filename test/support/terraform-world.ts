@@ -16,6 +16,7 @@ import { newId } from "../../src/base/id.ts";
 import type { Tool, ToolContext, ToolPreview } from "../../src/tool.ts";
 import { createApplyInfrastructure, workspaceRegistration } from "../../tools/apply_infrastructure/tool.ts";
 import { createPlanInfrastructure } from "../../tools/plan_infrastructure/tool.ts";
+import type { TerraformLimits } from "../../tools/terraform/workspace.ts";
 import { makeGitSource, type GitSource } from "./git-source.ts";
 
 /** The real program, where this machine has it. */
@@ -64,7 +65,7 @@ export interface TerraformWorld {
   entry: Record<string, unknown>;
   env: Record<string, string>;
   plan(): Tool;
-  apply(): Tool;
+  apply(limits?: Partial<TerraformLimits>): Tool;
   context(options?: Partial<ToolContext> & { preview?: ToolPreview }): ToolContext;
   /** Preview of an apply of main. */
   preview(input?: JsonObject, tool?: Tool): Promise<ToolPreview>;
@@ -111,7 +112,7 @@ export function makeTerraformWorld(
       variables: { size: { type: "number", min: 1, max: 9 } },
     },
     plan: () => createPlanInfrastructure(options()),
-    apply: () => createApplyInfrastructure(options()),
+    apply: (limits = {}) => createApplyInfrastructure({ ...options(), limits }),
     context(given = {}) {
       const { preview, ...rest } = given;
       requests += 1;

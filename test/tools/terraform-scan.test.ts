@@ -111,6 +111,8 @@ describe("what is found in native syntax", () => {
       'output "x" {\n  value = "$$${file("/etc/passwd")}"\n}\n',
       "unreadable main.tf:2",
     ],
+    ["a block that came with a newer terraform", 'action "x" "y" {\n}\n', "unreadable main.tf:1"],
+    ["a key that a program gives", "terraform {\n  encryption {\n  }\n}\n", "backend main.tf:2"],
     ["a file that ends too early", 'resource "a" "b" {\n', "unreadable main.tf:2"],
     ["a control character", "locals {\n  a = 1\0\n}\n", "unreadable main.tf:2"],
   ])("%s", async (_, text, expected) => {

@@ -18,6 +18,7 @@ import {
   missingTerraform,
   type TerraformWorld,
 } from "../support/terraform-world.ts";
+import { applyAndDie } from "../support/terraform-kit-world.ts";
 
 // Real terraform, hostile surroundings: what could make another plan run than the one that was shown, in another place,
 // twice, or with words of the agent's?
@@ -120,6 +121,35 @@ describe.skipIf(missing !== null)(missing ?? "a sealed plan", () => {
     expect(await tool.reconcile(preview.plan, world.context({ preview }))).toBe("unknown");
   });
 
+  test("outlives a gateway that is killed: while it runs nobody knows, and then the truth is told", async () => {
+    const world = makeWorld({
+      "main.tf": `resource "terraform_data" "slow" {\n  input = 1\n  provisioner "local-exec" {\n    command = "sleep 4"\n  }\n}\n`,
+    });
+    world.entry = { ...world.entry, variables: {}, allow_external: ["provisioners"] };
+    const preview = await world.preview();
+    const job = { plan: preview.plan, files: preview.files ?? [], requestId: "req_killed" };
+    // The first lines are ours; at the third one terraform is at work.
+    expect(await applyAndDie(world, job, 2)).toEqual({ kind: "killed" });
+    const impatient = world.apply({ lockWaitMs: 100 });
+    expect(await impatient.reconcile(preview.plan, world.context({ preview }))).toBe("unknown");
+    expect(await codeOf(impatient.execute(preview.plan, world.context({ preview })))).toBe("no effect: busy");
+    expect(await world.apply().reconcile(preview.plan, world.context({ preview }))).toBe("done");
+    expect(readFileSync(world.state, "utf8")).not.toContain("tainted");
+  });
+
+  test("whose state could not be written leaves that state where it is not lost", async () => {
+    const world = makeWorld();
+    const preview = await world.preview();
+    const rooms = join(world.stateDir, "rooms", "shop");
+    writeFileSync(join(rooms, readdirSync(rooms)[0] ?? "", "tree", "errored.tfstate"), '{"lost":false}');
+    await world.preview();
+    const kept = join(world.stateDir, "errored");
+    expect(readdirSync(kept).map((name) => readFileSync(join(kept, name), "utf8"))).toEqual([
+      '{"lost":false}',
+    ]);
+    expect(preview.view.complete).toBe(true);
+  });
+
   test("a stop lets terraform write its state, then ends what it started", async () => {
     const world = makeWorld({
       "main.tf": `resource "terraform_data" "slow" {\n  provisioner "local-exec" {\n    command = "sleep 77"\n  }\n}\n`,
@@ -148,6 +178,19 @@ describe.skipIf(missing !== null)(missing ?? "a sealed plan", () => {
 });
 
 describe.skipIf(missing !== null)(missing ?? "a preview", () => {
+  test("gives policy the counts, facts and warnings that the docs name", async () => {
+    const world = makeWorld();
+    const { view } = await world.preview();
+    const page = readFileSync(new URL("../../docs/tools/terraform.md", import.meta.url), "utf8");
+    for (const name of [
+      ...Object.keys(view.counts),
+      ...Object.keys(view.facts),
+      ...view.warnings.map((one) => one.code),
+    ]) {
+      expect(page, name).toContain(`\`${name}\``);
+    }
+  });
+
   test("reads nothing of the gateway's environment and home", async () => {
     const world = makeWorld();
     const before = { ...process.env };

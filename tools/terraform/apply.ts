@@ -1,4 +1,4 @@
-import { copyFile, rm, writeFile, mkdir } from "node:fs/promises";
+import { rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { NoEffect, ToolRefusal, type ToolContext } from "../../src/tool.ts";
 import { LockBusy, withLock } from "../git/lock.ts";
@@ -14,11 +14,13 @@ import {
   endMark,
   makeMarkDirectory,
   markPlace,
+  rewriteEvents,
   type ApplyMark,
   type MarkPlace,
 } from "./marks.ts";
 import type { ApplyOutput, InfraPlan } from "./plan.ts";
 import { planJsonSchema } from "./plan-json.ts";
+import { keepErroredState } from "./room.ts";
 import { createScrub, MASKED, type Scrub } from "./scrub.ts";
 import { secretsOf, shownValue } from "./values.ts";
 import { readValues } from "./variables.ts";
@@ -40,7 +42,7 @@ export async function executeApply(
 ): Promise<{ readonly output: ApplyOutput }> {
   let started = false;
   try {
-    const place = markPlace(parts.stateDir, findWorkspace(parts, plan.workspace).name, plan.file.sha256);
+    const place = markPlace(parts.stateDir, findWorkspace(parts, plan.workspace).name, plan);
     await makeMarkDirectory(place);
     return await withLock(place.dir, { signal: ctx.signal, waitMs: parts.limits.lockWaitMs }, (lockFd) =>
       applyLocked(parts, plan, ctx, place, lockFd, () => (started = true)),
@@ -149,7 +151,7 @@ async function settle(run: Ended, end: ApplyEnd): Promise<{ readonly output: App
     "apply",
     calm,
   );
-  await keepErroredState(run);
+  await keepErroredState(run.parts.stateDir, workspace.name, run.terraform.room.work, run.ctx.requestId);
   const after = await readStateMeta(quiet, scrub);
   const { summary } = end.events;
   if (end.code === 0 && summary !== null) {
@@ -176,22 +178,11 @@ async function settle(run: Ended, end: ApplyEnd): Promise<{ readonly output: App
     const code = end.events.isStale ? "stale" : end.stopped ? "aborted" : "apply_refused";
     throw new NoEffect(code, `terraform changed nothing: ${words}`);
   }
+  // What terraform said stays for whoever looks, without what nobody may read.
+  await rewriteEvents(place, scrub);
   const { create, update, replace, delete: gone } = plan.counts;
   throw new Error(
     `terraform ${end.stopped ? "was stopped" : `ended with ${end.code === null ? "a signal" : `status ${end.code}`}`} after ${end.events.completed} of ${create + update + 2 * replace + gone} operations: ${words}`,
-  );
-}
-
-/** Where a state could not be written to its backend, terraform leaves it in its working directory. It must not be lost. */
-async function keepErroredState({ parts, terraform, workspace, ctx }: Ended): Promise<void> {
-  const left = join(terraform.room.work, "errored.tfstate");
-  const dir = join(parts.stateDir, "errored");
-  await mkdir(dir, { recursive: true, mode: 0o700 });
-  await copyFile(left, join(dir, `${workspace.name}-${ctx.requestId}.tfstate`)).then(
-    () => rm(left, { force: true }),
-    (error: NodeJS.ErrnoException) => {
-      if (error.code !== "ENOENT") throw error;
-    },
   );
 }
 

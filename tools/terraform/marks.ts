@@ -1,7 +1,8 @@
 import { constants } from "node:fs";
-import { mkdir, open, readFile, readdir, rename, rm, stat } from "node:fs/promises";
+import { mkdir, open, readFile, readdir, rename, rm, stat, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { z } from "zod";
+import { sha256 } from "../git/manifest.ts";
 import { syncDirectory } from "../git/write-tree.ts";
 
 // What is known of an apply, outside the process that runs it. The mark is durable before terraform is started, so
@@ -9,7 +10,7 @@ import { syncDirectory } from "../git/write-tree.ts";
 
 const markSchema = z.strictObject({
   v: z.literal(1),
-  /** sha256 of the saved plan; a plan is made once, so this names one apply. */
+  /** sha256 of the saved plan. */
   plan: z.string(),
   workspace: z.string(),
   request: z.string(),
@@ -28,10 +29,16 @@ export interface MarkPlace {
   readonly events: string;
 }
 
-export const markPlace = (stateDir: string, workspace: string, planSha256: string): MarkPlace => {
+/** One place for each request's plan: two that are made in the same second of the same state are the same bytes. */
+export function markPlace(
+  stateDir: string,
+  workspace: string,
+  plan: { readonly file: { readonly sha256: string }; readonly held: string },
+): MarkPlace {
   const dir = join(stateDir, "applies", workspace);
-  return { dir, mark: join(dir, `${planSha256}.json`), events: join(dir, `${planSha256}.events`) };
-};
+  const name = sha256(`${plan.file.sha256}\n${plan.held}`);
+  return { dir, mark: join(dir, `${name}.json`), events: join(dir, `${name}.events`) };
+}
 
 /** Writes the first mark of an apply; false where there is one already. */
 export async function beginMark(place: MarkPlace, mark: ApplyMark): Promise<boolean> {
@@ -73,6 +80,12 @@ export async function endMark(place: MarkPlace, mark: ApplyMark): Promise<void> 
   await syncDirectory(place.dir);
   // Diagnostics may quote what nobody else may read.
   await rm(place.events, { force: true });
+}
+
+/** Takes known secrets out of what terraform said. */
+export async function rewriteEvents(place: MarkPlace, scrub: (text: string) => string): Promise<void> {
+  const text = await readFile(place.events, "utf8").catch(() => null);
+  if (text !== null) await writeFile(place.events, scrub(text), { mode: 0o600 });
 }
 
 /** "torn": it was being written when the machine stopped, so terraform had not been started. */

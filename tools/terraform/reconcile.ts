@@ -33,7 +33,7 @@ export async function reconcileApply(
 ): Promise<Reconciled> {
   const workspace = findWorkspace(parts, plan.workspace);
   if (workspace.digest !== plan.registration) return "unknown";
-  const place = markPlace(parts.stateDir, workspace.name, plan.file.sha256);
+  const place = markPlace(parts.stateDir, workspace.name, plan);
   await makeMarkDirectory(place);
   try {
     return await withLock(place.dir, { signal: ctx.signal, waitMs: parts.limits.lockWaitMs }, async () => {

@@ -70,6 +70,7 @@ export async function inRoom<T>(
         if (paths.has(inWork(name)))
           throw new ToolRefusal("path_refused", `${inWork(name)} is the gateway's own name`);
       }
+      await keepErroredState(parts.stateDir, workspace.name, at, ctx.requestId);
       const ownLockFile = !paths.has(inWork(LOCK_FILE));
       const extra = new Set([inWork(OVERRIDE), ...(ownLockFile ? [inWork(LOCK_FILE)] : [])]);
       if (!(await isAsSealed(tree, manifest, extra))) {
@@ -103,18 +104,34 @@ export async function inRoom<T>(
   }
 }
 
+/** Where a state could not be written to its backend, terraform leaves it in its working directory. It must not be lost. */
+export async function keepErroredState(
+  stateDir: string,
+  workspace: string,
+  work: string,
+  requestId: string,
+): Promise<void> {
+  const left = join(work, "errored.tfstate");
+  if ((await lstat(left).catch(() => null))?.isFile() !== true) return;
+  const dir = join(stateDir, "errored");
+  await mkdir(dir, { recursive: true, mode: 0o700 });
+  const kept = join(dir, `${workspace}-${requestId}.tfstate`);
+  await writeFile(kept, await readFile(left), { mode: 0o600, flag: "wx" });
+  await rm(left);
+}
+
+// A template has no other way to say `${` or `%{`. (As a text of a replacement, two dollars would be one.)
+const doubled = (mark: string): string => mark + mark;
+
 /** The operator's backend, in a file that terraform lays over what the configuration says ("Override Files"). */
 function backendText({ backend }: WorkspaceRegistration): string {
   const block = "local" in backend ? { local: { path: backend.local } } : { [backend.type]: backend.config };
-  return `${canonicalJson({ terraform: [{ backend: [block] }] })
-    .replaceAll("${", "$${")
-    .replaceAll("%{", "%%{")}\n`;
+  return `${canonicalJson({ terraform: [{ backend: [block] }] }).replaceAll(/[$%](?=\{)/g, doubled)}\n`;
 }
 
 /** Plugins that may be installed, and from where; without any, only what is built into terraform. */
 export function cliConfigText({ providers }: WorkspaceRegistration): string {
-  const quote = (text: string): string =>
-    JSON.stringify(text).replaceAll("${", "$${").replaceAll("%{", "%%{");
+  const quote = (text: string): string => JSON.stringify(text).replaceAll(/[$%](?=\{)/g, doubled);
   const include = `[${providers.allow.map(quote).join(", ")}]`;
   const lines = ["disable_checkpoint = true"];
   if (providers.cache !== undefined) lines.push(`plugin_cache_dir = ${quote(providers.cache)}`);

@@ -143,6 +143,8 @@ export function scanBody(body: Body, isOverride: boolean): ScannedBody {
     void found.findings.push({ what, line, words });
   for (const block of body.blocks) {
     const label = block.labels[0] ?? "";
+    if (!KNOWN_BLOCKS.has(block.type))
+      add("unreadable", block.line, `a block of a kind that is not known here: ${block.type}`);
     if (block.type === "terraform") scanTerraform(block, isOverride, found);
     if (block.type === "data" && (label === "external" || label === "http")) {
       add("data", block.line, `data "${label}" runs while planning`);
@@ -163,6 +165,13 @@ export function scanBody(body: Body, isOverride: boolean): ScannedBody {
   return found;
 }
 
+// What a newer terraform may add could run while planning, or apply what no plan that is read here shows.
+const KNOWN_BLOCKS: ReadonlySet<string> = new Set(
+  "terraform provider resource data ephemeral module variable output locals moved removed import check".split(
+    " ",
+  ),
+);
+
 const only = <T>(list: readonly T[]): T | undefined => (list.length === 1 ? list[0] : undefined);
 
 type Add = (what: Finding["what"], line: number, words: string) => void;
@@ -182,7 +191,6 @@ function scanTerraform(block: Block, isOverride: boolean, found: ScannedBody): v
         add("cloud", nested.line, "a cloud block: the plan would be made elsewhere");
         break;
       case "provider_meta":
-      case "encryption":
         break;
       default:
         // A JSON attribute with an object is here as a block, too.

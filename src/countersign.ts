@@ -175,6 +175,8 @@ process.exitCode = await runCli(process.argv.slice(2), {
   interrupted: interrupted.signal,
   servicesSchema,
   openHome: (settings) => open(settings),
+  gatewayOf: async ({ dataDir }) =>
+    (await import("./serve/running.ts")).findRunning(dataDir, systemClock.now()),
   initHome,
   serve,
   verifyConsistency: extendsHead,

@@ -7,6 +7,7 @@ import { addLog } from "./commands/log.ts";
 import { addMcp } from "./commands/mcp.ts";
 import { addPending } from "./commands/pending.ts";
 import { addPolicy } from "./commands/policy.ts";
+import { addRequest } from "./commands/request.ts";
 import { addRequests } from "./commands/requests.ts";
 import { addResolve } from "./commands/resolve.ts";
 import { addShow } from "./commands/show.ts";
@@ -55,6 +56,8 @@ export function buildProgram(cli: Cli, exit: (code: number) => void): Command {
   for (const add of [addPending, addShow, addApprove, addDeny, addTakeBack, addRequests, addResolve]) {
     add(program, cli, run);
   }
+  program.commandsGroup("Ask:");
+  for (const add of [addRequest]) add(program, cli, run);
   program.commandsGroup("Policy and proof:");
   for (const add of [addPolicy, addLog, addVerify]) add(program, cli, run);
   program.commandsGroup("Set up and serve:");

@@ -18,6 +18,7 @@ const COMMANDS = [
   "approve",
   "deny",
   "take-back",
+  "request",
   "requests",
   "resolve",
   "policy",

@@ -65,6 +65,7 @@ export function cliParts(given: {
     interrupted: new AbortController().signal,
     servicesSchema: z.record(z.string(), z.record(z.string(), z.string())),
     openHome: home === undefined ? absent("home to open") : async () => home,
+    gatewayOf: async () => null,
     initHome: absent("home to make"),
     serve: absent("gateway to serve"),
     verifyConsistency,

@@ -1,6 +1,6 @@
 import { z } from "zod";
 import { neutralLine } from "../base/text.ts";
-import { CountersignError } from "../errors.ts";
+import { CountersignError, isFault } from "../errors.ts";
 import type { Reply } from "../gate/reply.ts";
 import { REFUSALS, type RefusalCode } from "../request/refusal.ts";
 import type { Asking, Call } from "./ask-action.ts";
@@ -32,7 +32,7 @@ export function askOverHttp(
   const base = `${at.url.replace(/\/+$/, "")}/api/v1`;
 
   const once = async (path: string, waitMs: number, call?: Call): Promise<Reply> => {
-    const response = await fetch(`${base}${path}?wait=${Math.floor(waitMs / 1_000)}`, {
+    const response = await fetch(`${base}${path}?wait=${Math.ceil(waitMs / 1_000)}`, {
       method: call === undefined ? "GET" : "POST",
       headers: {
         authorization: `Bearer ${at.token}`,
@@ -49,7 +49,7 @@ export function askOverHttp(
           }),
       // A token never follows a gateway that points elsewhere.
       redirect: "error",
-      signal: AbortSignal.any([signal, AbortSignal.timeout(waitMs + SLACK_MS)]),
+      signal: AbortSignal.any([signal, AbortSignal.timeout(Math.ceil(waitMs) + SLACK_MS)]),
     });
     return read(response, await response.text());
   };
@@ -61,8 +61,8 @@ export function askOverHttp(
       } catch (error) {
         signal.throwIfAborted();
         // The call id makes sending again harmless: the gate knows it.
-        const isOver = error instanceof CountersignError && error.code !== "GATEWAY_UNREACHABLE";
-        if (isOver || tries >= (call === undefined ? TRIES : 2)) throw unreachable(at.url, error);
+        if (!isBroken(error)) throw error;
+        if (tries >= (call === undefined ? TRIES : 2)) throw unreachable(at.url, error);
         await pause(RETRY_MS, signal);
       }
     }
@@ -87,7 +87,7 @@ function read(response: Response, text: string): Reply {
   }
   const said = problem.safeParse(document);
   // Something in front of the gateway, or the gateway while it starts.
-  if (!said.success || response.status >= 500) {
+  if (!said.success || response.status >= 500 || said.data.code === "too_many") {
     throw new CountersignError("GATEWAY_UNREACHABLE", `the gateway answered ${response.status}`);
   }
   const { code, detail, title, hint, request, retry_after_ms: retryAfterMs } = said.data;
@@ -114,13 +114,18 @@ const json = (text: string): unknown => {
   }
 };
 
-const unreachable = (url: string, error: unknown): unknown =>
-  error instanceof CountersignError && error.code !== "GATEWAY_UNREACHABLE"
-    ? error
-    : new CountersignError("GATEWAY_UNREACHABLE", `no gateway answers at ${neutralLine(url)}`, {
-        hint: "is it running? countersign start; the request, if it was made, goes on without us",
-        cause: error,
-      });
+/** The way to the gateway broke: refused, cut, silent, or answered by something in front of it. */
+const isBroken = (error: unknown): boolean =>
+  isFault(error, "GATEWAY_UNREACHABLE") ||
+  // What fetch throws where the network fails.
+  error instanceof TypeError ||
+  (error instanceof DOMException && error.name === "TimeoutError");
+
+const unreachable = (url: string, cause: unknown): CountersignError =>
+  new CountersignError("GATEWAY_UNREACHABLE", `no gateway answers at ${neutralLine(url)}`, {
+    hint: "is it running? countersign start; the request, if it was made, goes on without us",
+    cause,
+  });
 
 export const pause = (ms: number, signal: AbortSignal): Promise<void> =>
   new Promise((resolve) => {

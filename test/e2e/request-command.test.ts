@@ -173,6 +173,36 @@ limits: { previews_per_hour: 100000, held_per_minute: 100000, open_requests: 100
     expect([ended.code, ended.out]).toEqual([0, expect.stringContaining("done")]);
   });
 
+  test("examples/jenkins/deploy.sh deploys once, however often the job is started, and stops at a no", async () => {
+    const job = (ref: string, tag: string): Promise<Ran> =>
+      new Promise((resolve) => {
+        const child = spawn("sh", [join(import.meta.dirname, "../../examples/jenkins/deploy.sh")], {
+          env: {
+            ...world.env,
+            ...{ COUNTERSIGN: `${process.execPath} ${PROGRAM}`, COUNTERSIGN_API_URL: gateway.api },
+            ...{ COUNTERSIGN_API_TOKEN: token, SERVICE: "web", REF: ref, BUILD_TAG: tag, TIMEOUT: "60s" },
+          },
+        });
+        const ran = { out: "", err: "" };
+        child.stdout.on("data", (chunk) => (ran.out += String(chunk)));
+        child.stderr.on("data", (chunk) => (ran.err += String(chunk)));
+        child.once("close", (code) => resolve({ ...ran, code }));
+      });
+    const known = world.asked().map(({ request }) => request);
+    const ref = commit();
+    const both = [job(ref, "build-7"), job(ref, "build-7")];
+    await world.approve((await world.nextPending(known)).request);
+    for (const ended of await Promise.all([...both, job(ref, "build-7")])) {
+      expect([ended.code, ended.out]).toEqual([0, expect.stringContaining(`Deployed ${ref} to web.`)]);
+    }
+    expect(world.releasesOf(ref)).toHaveLength(1);
+    const seen = world.asked().map(({ request }) => request);
+    const next = job(commit(), "build-8");
+    await world.deny((await world.nextPending(seen)).request, "freeze");
+    expect(await next).toMatchObject({ code: 5, err: expect.stringContaining("A person said no") });
+    expect((await job('x","service":"lab', "build-9")).code).toBe(2);
+  });
+
   test("the gateway verifies its own log in a thread of its own, and says so", async () => {
     const looked = await eventually(async () => {
       const state = (await (await world.api(gateway, "/log/verification")).json()) as { last: unknown };

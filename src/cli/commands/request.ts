@@ -135,7 +135,9 @@ async function wayTo(cli: Cli, flags: RequestFlags): Promise<Asking> {
     transport: "cli",
     client: null,
   };
-  return askInHome(await cli.parts.openHome(settings), caller, cli.parts.interrupted);
+  // A job reads what became of its request; what the gate says of its own work is for the gateway's log.
+  const home = await cli.parts.openHome({ ...settings, logLevel: "warn" });
+  return askInHome(home, caller, cli.parts.interrupted);
 }
 
 async function runningUrl(cli: Cli, flags: RequestFlags): Promise<string> {

@@ -51,7 +51,7 @@ export async function adoptInTerminal(cli: Cli, home: Home, options: AdoptOption
   }
 
   // An adoption countersigns the log as an approval does, so it has to extend what this account has seen (W2).
-  const looked = await cli.witness.look(home.store);
+  const looked = await cli.witness.look(home.store, home.settings.home);
   if (!looked.ok) throw rolledBack(looked.error);
   const policy = home.adoption.current();
   const keys =

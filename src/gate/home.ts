@@ -2,6 +2,7 @@ import type { Logger } from "pino";
 import type { RequestId } from "../base/id.ts";
 import type { Digest } from "../base/digest.ts";
 import type { Settings } from "../config/settings.ts";
+import type { CredentialDesk } from "../consent/credential-desk.ts";
 import type { Desk } from "../consent/desk.ts";
 import type { Proof } from "../consent/entries.ts";
 import type { Entry } from "../log/entry.ts";
@@ -10,6 +11,9 @@ import type { Policy } from "../policy/policy.ts";
 import type { RequestSummary } from "../request/summary.ts";
 import type { Store } from "../store/store.ts";
 import type { Tool } from "../tool.ts";
+import type { Records } from "./records.ts";
+import type { Replay } from "./replay.ts";
+import type { Story } from "./story.ts";
 import type { Gate } from "./reply.ts";
 
 /** An opened home: what transports, console and command line are given. Made by compose.ts. */
@@ -22,6 +26,11 @@ export interface Home {
   readonly desk: Desk;
   readonly requests: RequestReader;
   readonly adoption: Adoption;
+  readonly records: Records;
+  readonly replay: Replay;
+  readonly credentials: CredentialDesk;
+  /** The whole story of a request, from its record alone. @throws CountersignError `REQUEST_NOT_FOUND` */
+  explain(request: RequestId): Promise<Story>;
   /**
    * Becomes the steward of the home if nobody is: delivers asks, fires deadlines, executes grants of detached
    * requests, recovers, writes snapshots. False where another process is it.
@@ -34,6 +43,11 @@ export interface Home {
     person: string,
     message: string,
   ): Promise<void>;
+  /**
+   * Puts a new key of the log in force, in every process that has the home open.
+   * @throws CountersignError `LOG_KEY_MISMATCH` where another process was first
+   */
+  rotateLogKey(): Promise<{ readonly from: string; readonly to: string; readonly seq: number }>;
   close(): Promise<void>;
 }
 

@@ -43,6 +43,7 @@ describe("examples in the docs", () => {
       "listeners",
       "log_level",
       "policy",
+      "retention",
       "services",
       "stdio",
       "version",

@@ -224,9 +224,9 @@ test("a session's word for a policy keeps the worth it had when it was given", a
   await edit(looser);
   const session = (person: string) => ({
     kind: "session" as const,
-    method: "passkey" as const,
+    method: "oidc" as const,
     signed_in_at: timestamp(clock.now()),
-    subject: person,
+    subject: `https://idp.test ${person}`,
     channel: "console" as const,
   });
   const ben = session("ben");
@@ -234,7 +234,10 @@ test("a session's word for a policy keeps the worth it had when it was given", a
   // An hour later it still is what it was; a session as old as that could not begin to sign.
   clock.advance(3_600_000);
   await expect(
-    world.home.adoption.endorse(await world.home.adoption.draft("dee"), { ...ben, subject: "dee" }),
+    world.home.adoption.endorse(await world.home.adoption.draft("dee"), {
+      ...session("dee"),
+      signed_in_at: ben.signed_in_at,
+    }),
   ).rejects.toMatchObject({ code: "ADOPTION_REFUSED" });
   expect(
     await world.home.adoption.endorse(await world.home.adoption.draft("dee"), session("dee")),

@@ -7,7 +7,7 @@ import type { RequestId } from "../../src/base/id.ts";
 import { ok } from "../../src/base/result.ts";
 import { createSshKeyPair, type SshKeyPair } from "../../src/base/ssh-signing-key.ts";
 import { openHome, type OpenedHome } from "../../src/compose.ts";
-import { DEFAULT_LIMITS, type Settings } from "../../src/config/settings.ts";
+import { settingsIn } from "./settings.ts";
 import { defineTool, type Tool } from "../../src/tool.ts";
 
 // A real home whose one tool would deploy, with requests that wait for people. Nobody executes: it has no steward.
@@ -65,21 +65,9 @@ export async function openAskedHome(): Promise<AskedHome> {
     dee: createSshKeyPair("dee"),
     mallory: createSshKeyPair("mallory"),
   };
-  const settings: Settings = {
-    home: root,
-    dataDir: join(root, "data"),
-    configFile: null,
-    policyFile: join(root, "policy.yaml"),
-    isolation: "none",
-    services: {},
-    listeners: { mcp: { host: "127.0.0.1", port: 0 }, api: { host: "localhost", port: 0 } },
-    stdio: { agent: null, principal: null },
-    clients: [],
-    api: { tokens: [], hosts: [] },
-    holdMs: 1_000,
-    limits: { ...DEFAULT_LIMITS, heldPerMinute: 10_000, openRequests: 10_000, previewsPerHour: 100_000 },
-    logLevel: "silent",
-  };
+  const settings = settingsIn(root, {
+    limits: { heldPerMinute: 10_000, openRequests: 10_000, previewsPerHour: 100_000 },
+  });
   await mkdir(settings.dataDir, { mode: 0o700 });
   await writeFile(
     settings.policyFile,

@@ -1,4 +1,4 @@
-import type { OpenQuestion } from "../consent/desk.ts";
+import type { OpenQuestion, PendingQuestion } from "./desk.ts";
 import type { PersonId } from "../request/principal.ts";
 
 /** Where a person stands towards a question, for the card. The desk decides; this only says beforehand. */
@@ -20,7 +20,9 @@ export type Standing =
 
 export function standingOf(
   person: PersonId,
-  open: OpenQuestion,
+  open: Pick<PendingQuestion, "question" | "requirement" | "quorum"> & {
+    readonly decisions: readonly Pick<OpenQuestion["decisions"][number], "person" | "decision" | "counted">[];
+  },
   groups: ReadonlyMap<string, readonly PersonId[]>,
 ): Standing {
   const { requester } = open.question;
@@ -39,7 +41,7 @@ export function standingOf(
     return { kind: "decided", decision: standing.decision === "approve" ? "approved" : "denied" };
   }
   const clauses = open.quorum.clauses.flatMap(({ clause, by }) =>
-    solo || clause.from.some((group) => groups.get(group)?.includes(person) === true)
+    solo || clause.from.some((group) => (groups.get(group) ?? [group]).includes(person))
       ? [{ from: clause.from, nth: by.length + 1, count: clause.count }]
       : [],
   );

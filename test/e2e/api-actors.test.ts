@@ -138,7 +138,7 @@ describe("a session", () => {
     expect(recorded?.data).toMatchObject({
       person: "ben",
       assurance: "A2",
-      proof: { kind: "session", method: "passkey", subject: "credential of ben", channel: "console" },
+      proof: { kind: "session", method: "oidc", subject: "https://idp.test ben", channel: "console" },
     });
   });
 

@@ -2,8 +2,7 @@ import { z } from "zod";
 import { FRESH_SESSION_MS } from "../../consent/attest.ts";
 import type { OpenQuestion } from "../../consent/desk.ts";
 import { DECISION_REFUSALS, type DecisionRefusalCode } from "../../consent/entries.ts";
-import { isInvolved } from "../../consent/people.ts";
-import { isEligible } from "../../consent/quorum.ts";
+import { isInvolved, membersOf } from "../../consent/people.ts";
 import type { Entry } from "../../log/entry.ts";
 import type { Policy } from "../../policy/policy.ts";
 import type { Assurance, Clause } from "../../policy/verdict.ts";
@@ -45,8 +44,11 @@ type May = z.input<typeof may>;
 export interface CapabilityParts {
   readonly actor: Actor;
   readonly summary: RequestSummary;
-  /** Null where nobody is asked about it. */
-  readonly open: OpenQuestion | null;
+  /**
+   * Null where nobody is asked about it. `eligible`: by clause, whose approval would count now; without it, whoever is a
+   * member of the groups that are asked.
+   */
+  readonly open: (OpenQuestion & { readonly eligible?: readonly (readonly string[])[] }) | null;
   readonly entries: readonly Entry[];
   readonly policy: Policy;
   readonly now: number;
@@ -109,8 +111,8 @@ function decisionsOf(parts: CapabilityParts, person: string | null): Decides {
   const { requester } = open.question;
   if (isInvolved(requester, person) && open.requirement.solo !== person)
     return all(refusedBy("self_approval"));
-  const theirs = escalated(parts).filter((clause) =>
-    isEligible(policy, open.requirement, requester, clause, person),
+  const theirs = escalated(parts).filter(
+    (clause, i) => open.eligible?.[i]?.includes(person) ?? membersOf(policy, clause.from).has(person),
   );
   if (theirs.length === 0) return all(refusedBy("not_eligible"));
   const stands = standing(parts.entries, person);

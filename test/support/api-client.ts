@@ -1,5 +1,5 @@
 import { expect } from "vitest";
-import { z } from "zod";
+import type { z } from "zod";
 import type { Session, Sessions } from "../../src/transport/http/actor.ts";
 import { describedRoutes } from "../../src/transport/http/api-document.ts";
 import { problemDocument } from "../../src/transport/http/documents.ts";

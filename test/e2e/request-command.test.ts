@@ -1,6 +1,7 @@
-import { spawn } from "node:child_process";
-import { writeFileSync } from "node:fs";
+import { execFile, spawn, spawnSync } from "node:child_process";
+import { copyFileSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { promisify } from "node:util";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { newToken, tokenSha256 } from "../../src/base/token.ts";
 import { eventually } from "../support/client-matrix.ts";
@@ -16,6 +17,10 @@ import {
 // A job in a build server: the bundled command against a running gateway, over HTTP and by opening the home.
 
 const missing = missingForMain();
+/** The docs use them; a machine without skips that one test, unless it has to have everything. */
+const lacksTools =
+  process.env["COUNTERSIGN_TARGETS"] !== "required" &&
+  ["curl", "jq"].some((tool) => spawnSync(tool, ["--version"]).error !== undefined);
 const token = newToken("csa");
 const reader = newToken("csa");
 
@@ -201,6 +206,30 @@ limits: { previews_per_hour: 100000, held_per_minute: 100000, open_requests: 100
     await world.deny((await world.nextPending(seen)).request, "freeze");
     expect(await next).toMatchObject({ code: 5, err: expect.stringContaining("A person said no") });
     expect((await job('x","service":"lab', "build-9")).code).toBe(2);
+  });
+
+  test.skipIf(lacksTools)("what docs/api.md says to type decides a request", async () => {
+    const text = readFileSync(join(import.meta.dirname, "../../docs/api.md"), "utf8");
+    const blocks = [...text.matchAll(/^```sh\n([\s\S]*?)^```$/gm)].map((block) => block[1] ?? "");
+    const reading = blocks.find((block) => block.includes("get()")) ?? "";
+    const deciding = blocks.find((block) => block.includes("ssh-keygen")) ?? "";
+    const known = world.asked().map(({ request }) => request);
+    await ask(commit(), "docs-1");
+    const { code, request } = await world.nextPending(known);
+    const dir = join(world.root, "docs");
+    mkdirSync(join(dir, "data", "keys"), { recursive: true });
+    copyFileSync(join(world.home, "data", "keys", "api.token"), join(dir, "data", "keys", "api.token"));
+    const setup = reading.slice(0, reading.indexOf("\nget '"));
+    const script = `set -eu\n${setup}\n${deciding}\nget '/requests?phase=held&limit=20'\nget /policy\n`
+      .replaceAll("8K2M4Q", code)
+      .replaceAll("http://localhost:7332", gateway.api)
+      .replaceAll("~/.ssh/id_ed25519", join(world.root, "user", "keys", "ben"));
+    const { stdout } = await promisify(execFile)("sh", ["-c", script], { cwd: dir, env: world.env });
+    expect(stdout).toContain('"state":"granted"');
+    expect(stdout).toContain('"text":"version: 1');
+    await eventually(async () =>
+      (await world.list(gateway)).find((one) => one.id === request && one.phase === "done"),
+    );
   });
 
   test("the gateway verifies its own log in a thread of its own, and says so", async () => {

@@ -7,7 +7,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 
-const EXAMPLES = ["mcp-client", "old-client", "anthropic", "openai"];
+const EXAMPLES = ["mcp-client", "old-client", "anthropic", "openai", "jenkins"];
 const root = fileURLToPath(new URL("..", import.meta.url));
 
 async function main() {
@@ -35,16 +35,30 @@ async function run(name, demo) {
     // Each example brings out a commit of its own: the same call twice would be answered from the first.
     env.COUNTERSIGN_EXAMPLE_ARGS = JSON.stringify({ service: "shop", ref: demo.commit(name) });
   }
-  const example = spawn(process.execPath, ["--import", "tsx", `examples/${name}/main.ts`], {
-    cwd: root,
-    env,
-    stdio: ["ignore", "inherit", "inherit"],
-  });
+  const words =
+    name === "jenkins"
+      ? ["sh", ["examples/jenkins/deploy.sh"]]
+      : [process.execPath, ["--import", "tsx", `examples/${name}/main.ts`]];
+  if (name === "jenkins") {
+    if (demo === null) return skipped(name);
+    // As the gateway's own account: it opens the demo's home.
+    const { service, ref } = JSON.parse(env.COUNTERSIGN_EXAMPLE_ARGS);
+    const program = `${process.execPath} ${join(root, "dist", "countersign.js")}`;
+    Object.assign(env, { SERVICE: service, REF: ref, BUILD_TAG: "example-1", COUNTERSIGN_HOME: demo.home });
+    env.COUNTERSIGN = program;
+  }
+  const example = spawn(...words, { cwd: root, env, stdio: ["ignore", "inherit", "inherit"] });
   const ended = new Promise((resolve) => example.once("exit", (code) => resolve(code ?? 1)));
   const people = demo === null ? null : setInterval(() => void demo.approveAll().catch(report), 500);
   const status = await ended;
   if (people !== null) clearInterval(people);
   return status;
+}
+
+/** A gateway that was given has no token of the API here. */
+function skipped(name) {
+  console.log(`   examples/${name} runs against the demo gateway only`);
+  return 0;
 }
 
 const report = (error) => console.error(String(error));
@@ -81,6 +95,7 @@ async function startDemo() {
   const key = pick(/--key (\S+)/);
   const approve = approver({ api, apiToken, key });
   return {
+    home,
     mcp: pick(/agents\s+(\S+)/),
     mcpToken: readFileSync(pick(/agents\s+\S+\s+token: (\S+)/), "utf8").trim(),
     approveAll: approve,

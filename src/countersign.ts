@@ -218,6 +218,8 @@ process.exitCode = await runCli(process.argv.slice(2), {
   servicesSchema,
   workspacesSchema,
   openHome: (settings) => open(settings),
+  gatewayOf: async ({ dataDir }) =>
+    (await import("./serve/running.ts")).findRunning(dataDir, systemClock.now()),
   initHome,
   serve,
   verifyConsistency: extendsHead,

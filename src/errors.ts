@@ -47,6 +47,8 @@ export const FAULTS = {
   TOOL_INVALID: "a tool definition is malformed",
   TOOL_BROKEN: "a tool broke its contract",
   LISTEN_FAILED: "a port could not be opened",
+  GATEWAY_UNREACHABLE: "no gateway answers where one was expected",
+  GATEWAY_REFUSED: "the gateway did not take a call of the command line",
   CURSOR_INVALID: "a cursor of a listing is malformed",
   CONSOLE_NOT_BUILT: "the console's scripts and styles are missing",
 } as const;

@@ -29,6 +29,8 @@ export interface CliParts {
   readonly workspacesSchema: z.ZodType;
   /** Opens a home for one command: it never becomes the steward and listens on nothing. */
   openHome(settings: Settings): Promise<Home>;
+  /** The gateway that serves the home now: its address for people; null where none runs. */
+  gatewayOf(settings: Settings): Promise<{ readonly api: string } | null>;
   /**
    * Makes a new home's data directory, keys and first entries, and adopts the policy file as the first revision.
    * @throws CountersignError `LOG_EXISTS`, `POLICY_INVALID`

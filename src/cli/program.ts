@@ -10,6 +10,7 @@ import { addMcp } from "./commands/mcp.ts";
 import { addPending } from "./commands/pending.ts";
 import { addPeople } from "./commands/people.ts";
 import { addPolicy } from "./commands/policy.ts";
+import { addRequest } from "./commands/request.ts";
 import { addRequests } from "./commands/requests.ts";
 import { addResolve } from "./commands/resolve.ts";
 import { addShow } from "./commands/show.ts";
@@ -67,6 +68,8 @@ export function buildProgram(cli: Cli, exit: (code: number) => void): Command {
   ]) {
     add(program, cli, run);
   }
+  program.commandsGroup("Ask:");
+  for (const add of [addRequest]) add(program, cli, run);
   program.commandsGroup("Policy and proof:");
   for (const add of [addPolicy, addPeople, addLog, addVerify]) add(program, cli, run);
   program.commandsGroup("Set up and serve:");

@@ -1,7 +1,8 @@
 import type { Store, StoredLine } from "../store/store.ts";
 
-/** So many lines are read at once; the log has no index, and needs none. */
-const WINDOW = 1_000;
+/** So many lines are read at first, then twice as many each time: a page is near the end, a search goes far. */
+const FIRST_WINDOW = 64;
+const WIDEST_WINDOW = 2_048;
 
 /**
  * Lines below `before`, newest first, at most `most` of them: what a search may cost is said by its caller, however long
@@ -14,8 +15,9 @@ export async function* linesBackwards(
 ): AsyncIterable<StoredLine> {
   let high = before;
   let left = most;
+  let width = FIRST_WINDOW;
   while (high > 0 && left > 0) {
-    const low = Math.max(0, high - Math.min(WINDOW, left));
+    const low = Math.max(0, high - Math.min(width, left));
     const window: StoredLine[] = [];
     for await (const line of store.lines(low)) {
       if (line.seq >= high) break;
@@ -25,5 +27,6 @@ export async function* linesBackwards(
     left -= window.length;
     yield* window.reverse();
     high = low;
+    width = Math.min(2 * width, WIDEST_WINDOW);
   }
 }

@@ -19,6 +19,7 @@ const COMMANDS = [
   "deny",
   "ask",
   "take-back",
+  "request",
   "requests",
   "resolve",
   "policy",

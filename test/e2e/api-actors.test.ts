@@ -69,6 +69,18 @@ describe("a token", () => {
     expect(await stateOf(ref)).toBe("held");
   });
 
+  test("keeps its idempotency keys to itself: another's answer is not read by knowing the key", async () => {
+    const ref = await held();
+    const body = await api.decision(ref, "ben", "deny");
+    const key = { "idempotency-key": "shared-key" };
+    const path = `/requests/${ref}/decisions`;
+    expect((await api.as("local").post(path, body, key)).json).toEqual({ state: "denied" });
+    const chi = await api.signedIn("ben").post(path, body, key);
+    expect([chi.status, chi.code]).toEqual([409, "already_settled"]);
+    expect((await api.as("local").post(path, body, key)).json).toEqual({ state: "denied" });
+    expect((await api.as("reader").post(path, body, key)).code).toBe("scope_missing");
+  });
+
   test("opens nothing once its time is over", async () => {
     expect((await api.as("over").get("/requests")).status).toBe(200);
     clock.advance(61_000);
@@ -138,7 +150,7 @@ describe("a session", () => {
     expect(recorded?.data).toMatchObject({
       person: "ben",
       assurance: "A2",
-      proof: { kind: "session", method: "passkey", subject: "credential of ben", channel: "console" },
+      proof: { kind: "session", method: "oidc", subject: "https://idp.test ben", channel: "console" },
     });
   });
 

@@ -1,5 +1,5 @@
 import { expect } from "vitest";
-import { z } from "zod";
+import type { z } from "zod";
 import type { Session, Sessions } from "../../src/transport/http/actor.ts";
 import { describedRoutes } from "../../src/transport/http/api-document.ts";
 import { problemDocument } from "../../src/transport/http/documents.ts";
@@ -78,7 +78,7 @@ export function createSessionTable(now: () => number): SessionTable {
     signIn(person, at) {
       count += 1;
       const session: Session = {
-        ...{ id: `s${count}`, person, method: "passkey", subject: `credential of ${person}` },
+        ...{ id: `s${count}`, person, method: "oidc", subject: `https://idp.test ${person}` },
         ...{ signedInAt: at, expiresAt: at + 8 * 3_600_000, csrf: `csrf-${count}-${person}` },
       };
       const cookie = `__Host-countersign=secret-${count}`;

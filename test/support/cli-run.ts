@@ -66,6 +66,7 @@ export function cliParts(given: {
     servicesSchema: z.record(z.string(), z.record(z.string(), z.string())),
     workspacesSchema: z.strictObject({}),
     openHome: home === undefined ? absent("home to open") : async () => home,
+    gatewayOf: async () => null,
     initHome: absent("home to make"),
     serve: absent("gateway to serve"),
     verifyConsistency,

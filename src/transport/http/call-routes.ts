@@ -1,7 +1,6 @@
 import { z } from "zod";
 import { justificationOf } from "../../gate/publish.ts";
 import type { Reply } from "../../gate/reply.ts";
-import type { RefusalCode } from "../../request/refusal.ts";
 import type { Caller } from "../../request/principal.ts";
 import type { RequestSummary } from "../../request/summary.ts";
 import { callerOf, personOf, type Actor } from "./actor.ts";
@@ -48,7 +47,7 @@ const callBody = z
   })
   .meta({ id: "Call" });
 
-const answers = {
+export const answers = {
   200: { description: "It has ended: done, failed, unknown, or refused.", schema: replySchema },
   202: {
     description: "It waits; ask for its outcome. `Location` says where.",
@@ -178,9 +177,9 @@ const UNKNOWN = {
 } as const;
 
 /** Codes with which a call ended before it was a request: the caller's mistake, or the machine's. */
-const NO_REQUEST: ReadonlySet<RefusalCode> = new Set([
-  ...(["unknown_tool", "invalid_arguments", "call_too_large", "key_reused", "unknown_ticket"] as const),
-  ...(["unknown_requester", "rate_limited", "disk_low", "clock_behind", "gate_closed"] as const),
+const NO_REQUEST: ReadonlySet<string> = new Set([
+  ...["unknown_tool", "invalid_arguments", "call_too_large", "key_reused", "unknown_ticket"],
+  ...["unknown_requester", "unknown_inquiry", "rate_limited", "disk_low", "clock_behind", "gate_closed"],
 ]);
 
 export function answerOf(reply: Reply): Answer {

@@ -44,8 +44,11 @@ type May = z.input<typeof may>;
 export interface CapabilityParts {
   readonly actor: Actor;
   readonly summary: RequestSummary;
-  /** Null where nobody is asked about it. */
-  readonly open: OpenQuestion | null;
+  /**
+   * Null where nobody is asked about it. `eligible`: by clause, whose approval would count now; without it, whoever is a
+   * member of the groups that are asked.
+   */
+  readonly open: (OpenQuestion & { readonly eligible?: readonly (readonly string[])[] }) | null;
   readonly entries: readonly Entry[];
   readonly policy: Policy;
   readonly now: number;

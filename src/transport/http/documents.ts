@@ -203,7 +203,10 @@ export const reply = z
       deadline: time.nullable(),
       waitingFor: z.string(),
       retryAfterMs: z.number(),
-      inquiries: z.array(z.looseObject({})).optional(),
+      inquiries: z
+        .array(z.strictObject({ id: z.string(), text: z.string() }))
+        .optional()
+        .describe("What people ask and nobody has answered; answer with POST …/answers."),
     }),
     z.strictObject({
       status: z.literal("refused"),

@@ -1,10 +1,12 @@
 import { z } from "zod";
 import type { RequestId } from "../../base/id.ts";
 import type { Result } from "../../base/result.ts";
-import type { Proof } from "../../consent/entries.ts";
+import type { SessionProof } from "../../consent/entries.ts";
+import type { Reply } from "../../gate/reply.ts";
 import type { Caller, PersonId } from "../../request/principal.ts";
 import { callerOf } from "./actor.ts";
 import type { RouteParts } from "./api-routes.ts";
+import { answerOf, answers } from "./call-routes.ts";
 import { isOwn } from "./capabilities.ts";
 import { refusedBecause, problem, refusedCall } from "./problem.ts";
 import { sessionProof } from "./proof-of.ts";
@@ -16,19 +18,19 @@ export interface Refusal {
   readonly message: string;
 }
 
-/** What these routes need of whoever keeps questions back to the agent. */
+/** What these routes need of whoever keeps questions back to the agent: `desk.inquire` and `gate.answer` fit. */
 export interface Inquiring {
   /** A person asks the agent something about an open question; nobody signs it. */
   inquire(
     request: RequestId,
-    asked: { readonly person: PersonId; readonly text: string; readonly proof: Proof },
+    asked: { readonly person: PersonId; readonly text: string; readonly proof: SessionProof },
   ): Promise<Result<{ readonly inquiry: string }, Refusal>>;
-  /** The agent's claim. Only the request's own principal and agent may make it. */
+  /** The agent's claim. Only the request's own principal and agent may make it; the reply is where the request stands. */
   answer(
-    request: RequestId,
+    ticket: string,
     caller: Caller,
     answered: { readonly inquiry: string; readonly text: string },
-  ): Promise<Result<{ readonly inquiry: string }, Refusal>>;
+  ): Promise<Reply>;
 }
 
 const text = z.string().trim().min(1).max(2_000);
@@ -80,8 +82,8 @@ export function inquiryRoutes({ home, inquiries }: RouteParts): readonly Route[]
       who: "program",
       body: z.strictObject({ inquiry: z.string().min(1).max(128), text }),
       replays: true,
-      answers: { 200: { description: "Recorded.", schema: taken } },
-      problems: ["needs_acting_token", "unknown_ticket", "already_settled", "not_served", "key_reused"],
+      answers,
+      problems: ["needs_acting_token", "unknown_ticket", "not_served", "key_reused"],
       async handle({ actor, body, param }) {
         const caller = callerOf(actor);
         if (caller === null) return { refused: problem("needs_acting_token") };
@@ -92,8 +94,7 @@ export function inquiryRoutes({ home, inquiries }: RouteParts): readonly Route[]
           const message = "no request of yours has this name";
           return { refused: refusedCall({ code: "unknown_ticket", message, request: null }) };
         }
-        const answered = await inquiries.answer(summary.id, caller, body);
-        return answered.ok ? { document: answered.value } : { refused: refusedBecause(answered.error) };
+        return answerOf(await inquiries.answer(summary.id, caller, body));
       },
     }),
   ];

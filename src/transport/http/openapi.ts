@@ -67,7 +67,7 @@ export function openApiDocument(routes: readonly Route[], version: string): unkn
         session: {
           type: "apiKey",
           in: "cookie",
-          name: "__Host-countersign",
+          name: "__Host-countersign-HOME",
           description:
             "A person who signed in. Everything but GET needs `X-CSRF-Token` and our own `Origin`.",
         },

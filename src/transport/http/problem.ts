@@ -207,7 +207,8 @@ export const refusedBecause = ({
   };
 };
 
-const CALL_STATUS: Partial<Record<RefusalCode, number>> = {
+const CALL_STATUS: Readonly<Record<string, number>> = {
+  unknown_inquiry: 404,
   call_too_large: 413,
   unknown_ticket: 404,
   unknown_requester: 403,

@@ -7,33 +7,34 @@ import {
   settlementBytes,
   type SettlementStatement,
 } from "../../execution/settlement.ts";
+import type { Reply } from "../../gate/reply.ts";
 import type { PersonId } from "../../request/principal.ts";
 import type { RouteParts } from "./api-routes.ts";
 import { signedBody, signerOf } from "./decision-routes.ts";
-import { person, requestId, time, toSign } from "./documents.ts";
+import { person, reply, requestId, time, toSign } from "./documents.ts";
 import type { Refusal } from "./inquiry-routes.ts";
 import { problem, refusedBecause, type Problem } from "./problem.ts";
 import { proofOf } from "./proof-of.ts";
 import { defineRoute, type Route } from "./route.ts";
 import { signThis } from "./sign-this.ts";
 
-/** What these routes need of whoever settles unknown outcomes. */
+/** What these routes need of whoever settles unknown outcomes: an opened home fits. */
 export interface Settling {
-  /** @throws CountersignError `REQUEST_NOT_FOUND` where the outcome is not unknown */
+  /** @throws CountersignError `REQUEST_NOT_FOUND`, `DECISION_REFUSED` where the outcome is not unknown */
   draftSettlement(
     request: RequestId,
-    wish: {
+    choice: {
       readonly person: PersonId;
       readonly outcome: "done" | "failed";
-      readonly again: boolean;
+      readonly again?: boolean;
       readonly message: string;
     },
   ): Promise<SettlementStatement>;
-  /** `again`: the request that was made anew, where the statement asked for one. */
+  /** `again`: where the request stands that was made anew. */
   settle(
     statement: SettlementStatement,
     proof: Proof,
-  ): Promise<Result<{ readonly outcome: "done" | "failed"; readonly again: RequestId | null }, Refusal>>;
+  ): Promise<Result<{ readonly outcome: "done" | "failed"; readonly again: Reply | null }, Refusal>>;
 }
 
 const message = z.string().trim().min(1).max(2_000);
@@ -109,7 +110,7 @@ export function settlementRoutes({ home, settling }: RouteParts): readonly Route
           description: "Settled; it is durable.",
           schema: z.strictObject({
             outcome: z.enum(["done", "failed"]),
-            again: requestId.nullable().describe("The request that was made anew."),
+            again: reply.nullable().describe("Where the request stands that was made anew."),
           }),
         },
       },

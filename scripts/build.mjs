@@ -7,7 +7,7 @@ import { basename } from "node:path";
 
 const pkg = JSON.parse(await readFile(new URL("../package.json", import.meta.url), "utf8"));
 await build({
-  entryPoints: { countersign: "src/countersign.ts" },
+  entryPoints: { countersign: "src/countersign.ts", "verify-worker": "src/serve/verify-worker.ts" },
   outdir: "dist",
   bundle: true,
   splitting: true,

@@ -23,6 +23,8 @@ export interface CliParts {
   readonly interrupted: AbortSignal;
   /** Schema of `services:` in countersign.yaml. */
   readonly servicesSchema: z.ZodType;
+  /** Schema of `workspaces:`. */
+  readonly workspacesSchema: z.ZodType;
   /** Opens a home for one command: it never becomes the steward and listens on nothing. */
   openHome(settings: Settings): Promise<Home>;
   /**

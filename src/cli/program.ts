@@ -12,6 +12,7 @@ import { addResolve } from "./commands/resolve.ts";
 import { addShow } from "./commands/show.ts";
 import { addStart } from "./commands/start.ts";
 import { addTakeBack } from "./commands/take-back.ts";
+import { addToken } from "./commands/token.ts";
 import { addVerify } from "./commands/verify.ts";
 import type { Cli } from "./context.ts";
 import { usageOf } from "./failure.ts";
@@ -57,7 +58,7 @@ export function buildProgram(cli: Cli, exit: (code: number) => void): Command {
   program.commandsGroup("Policy and proof:");
   for (const add of [addPolicy, addLog, addVerify]) add(program, cli, run);
   program.commandsGroup("Set up and serve:");
-  for (const add of [addInit, addStart, addMcp, addDemo]) add(program, cli, run);
+  for (const add of [addInit, addStart, addMcp, addToken, addDemo]) add(program, cli, run);
   overrideExits(program);
   return program;
 }

@@ -20,8 +20,10 @@ export interface DecisionRecord {
   readonly reason: string | null;
   /** Timestamp of the entry. */
   readonly at: string;
-  /** An approval taken back is dead: the same statement never counts again. */
+  /** An approval taken back is dead: the same statement never counts again. So is one by a passkey removed since. */
   takenBack: boolean;
+  /** The passkey that signed; null for another proof. */
+  readonly credential: string | null;
 }
 
 /** A question and its state until settled, and then until its request closes. */
@@ -57,6 +59,7 @@ export const consentsReducer: Reducer<ConsentsState> = {
   init: () => ({ byRequest: new Map(), byDigest: new Map(), byCode: new Map() }),
 
   apply(state, entry) {
+    if (entry.kind === "credential.removed") disown(state, entry.data.credential);
     if (!isId("req", entry.subject)) return;
     if (entry.kind === "consent.asked") {
       const { question, digest, code, requirement } = entry.data;
@@ -107,6 +110,13 @@ function remove(state: ConsentsState, consent: Consent): void {
   if (sharers?.size === 0) state.byCode.delete(consent.code);
 }
 
+/** Whoever takes a passkey away takes away what it approved and was not granted yet. */
+function disown(state: ConsentsState, credential: string): void {
+  for (const { decisions } of state.byRequest.values()) {
+    for (const decision of decisions) if (decision.credential === credential) decision.takenBack = true;
+  }
+}
+
 function record(consent: Consent, entry: Entry<"decision.recorded">): void {
   const { statement, statement_digest, person, assurance, counted, why_not } = entry.data;
   if (statement.decision === "take_back" && counted) {
@@ -125,5 +135,6 @@ function record(consent: Consent, entry: Entry<"decision.recorded">): void {
     reason: statement.reason,
     at: entry.time,
     takenBack: false,
+    credential: entry.data.proof.kind === "webauthn" ? entry.data.proof.credential : null,
   });
 }

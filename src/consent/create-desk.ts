@@ -7,6 +7,7 @@ import type { RequestsState } from "../request/requests.ts";
 import type { AppendResult, Batch } from "../store/store.ts";
 import type { Attest } from "./attest.ts";
 import type { Consent, ConsentsState } from "./consents.ts";
+import type { CredentialsState } from "./credentials.ts";
 import { createDecide } from "./decide.ts";
 import type { Desk, PendingQuestion } from "./desk.ts";
 import { isInvolved } from "./people.ts";
@@ -16,7 +17,11 @@ import { statementSummary } from "./summary.ts";
 /** What the desk needs of the home around it. */
 export interface DeskParts {
   readonly clock: Clock;
-  readonly state: { readonly requests: RequestsState; readonly consents: ConsentsState };
+  readonly state: {
+    readonly requests: RequestsState;
+    readonly consents: ConsentsState;
+    readonly credentials: CredentialsState;
+  };
   /** The policy that runs now. Current once `catchUp` has resolved. */
   policy(): Policy;
   /** What a decision that rests on `policy()` expects of the subject `policy`, so that an adoption is seen. */

@@ -31,10 +31,17 @@ const COMMANDS = [
   "log tail",
   "log verify",
   "log receipt",
+  "log explain",
+  "log witness",
+  "log rotate-key",
+  "log replay",
+  "log erase",
   "verify",
   "init",
   "start",
   "mcp",
+  "token",
+  "token new",
   "demo",
 ];
 

@@ -11,7 +11,8 @@ import { isId, type RequestId } from "../../src/base/id.ts";
 import { ok } from "../../src/base/result.ts";
 import type { JsonObject } from "../../src/base/canonical-json.ts";
 import { openHome, type OpenedHome } from "../../src/compose.ts";
-import { DEFAULT_LIMITS, type Settings } from "../../src/config/settings.ts";
+import type { Settings } from "../../src/config/settings.ts";
+import { settingsIn } from "./settings.ts";
 import { readAssets } from "../../src/console/assets.ts";
 import { createConsole } from "../../src/console/console.tsx";
 import type { ConsoleParts, CredentialLine, Verification } from "../../src/console/reader.ts";
@@ -68,26 +69,15 @@ export async function openConsoleWorld(options: ConsoleWorldOptions): Promise<Co
   const homeDir = join(root, "home");
   await mkdir(join(homeDir, "data"), { recursive: true, mode: 0o700 });
   const clock = options.clock ?? systemClock;
-  const settings: Settings = {
-    home: homeDir,
-    dataDir: join(homeDir, "data"),
-    configFile: null,
-    policyFile: join(homeDir, "policy.yaml"),
+  const settings = settingsIn(homeDir, {
     isolation: options.isolation ?? "service",
-    services: {},
-    listeners: { mcp: { host: "127.0.0.1", port: 0 }, api: { host: "localhost", port: 0 } },
-    stdio: { agent: null, principal: null },
-    clients: [],
-    holdMs: 1_000,
     limits: {
-      ...DEFAULT_LIMITS,
       heldPerMinute: 100_000,
       openRequests: 100_000,
       previewsAtOnce: 50,
       previewsPerHour: 100_000,
     },
-    logLevel: "silent",
-  };
+  });
   await writeFile(settings.policyFile, options.policy);
   const log = pino({ level: process.env["COUNTERSIGN_TEST_LOG"] ?? "silent" });
   const home = await openHome(settings, {

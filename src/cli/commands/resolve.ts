@@ -1,8 +1,8 @@
 import { neutralLine } from "../../base/text.ts";
 import { CountersignError } from "../../errors.ts";
-import type { Home } from "../../gate/home.ts";
 import { flagsOf, type Cli } from "../context.ts";
 import { usage } from "../failure.ts";
+import { personHere } from "../person-here.ts";
 import type { AddCommand } from "../program.ts";
 
 interface ResolveFlags {
@@ -69,21 +69,4 @@ async function isSure(cli: Cli, words: string): Promise<boolean> {
   if (!cli.terminal.interactive) throw usage("this needs a terminal, or --yes");
   const answer = await cli.terminal.ask(`record that ${words}? [y/N] `);
   return answer !== null && /^y(es)?$/i.test(answer);
-}
-
-/** The person whose OS account this is, by the adopted policy; or the one who is named, if the policy knows them. */
-function personHere(cli: Cli, home: Home, named: string | undefined): string {
-  const { people } = home.adoption.current();
-  const { account } = cli.parts.around;
-  if (named !== undefined) {
-    if (people.has(named)) return named;
-    throw usage(
-      `the adopted policy knows no person ${neutralLine(named)}`,
-      `it knows ${[...people.keys()].join(", ")}`,
-    );
-  }
-  const here = [...people.values()].filter((person) => !person.disabled && person.os.includes(account));
-  const [only] = here;
-  if (only !== undefined && here.length === 1) return only.id;
-  throw usage(`the adopted policy does not say who ${account} is`, "say who you are: --as PERSON");
 }

@@ -4,7 +4,7 @@ import { pathToFileURL } from "node:url";
 import { isAbsolute } from "node:path";
 import { ToolRefusal } from "../../src/tool.ts";
 import { runCommand, startCommand, type CommandEnd, type RunningCommand } from "./command.ts";
-import { protocolOf, type ServiceRegistration } from "./registration.ts";
+import { protocolOf, type RepositoryAccess } from "./repository.ts";
 
 // Git, run so that nothing an agent can write is configuration (P5).
 //
@@ -49,7 +49,7 @@ export interface Git {
   run(options: GitRun): Promise<CommandEnd & { readonly stdout: Buffer }>;
   /** For `cat-file --batch`: the caller talks to it and stops it. */
   start(options: GitRun): RunningCommand;
-  remote(registration: ServiceRegistration, password: string | null): RemoteAccess;
+  remote(registration: RepositoryAccess, password: string | null): RemoteAccess;
   /** @throws ToolRefusal `git_unusable` where git is missing or too old to be safe. */
   ensureUsable(signal: AbortSignal): Promise<void>;
 }
@@ -179,11 +179,7 @@ export function createGit(parts: GitParts): Git {
   };
 }
 
-function remoteAccess(
-  binary: string,
-  registration: ServiceRegistration,
-  password: string | null,
-): RemoteAccess {
+function remoteAccess(binary: string, registration: RepositoryAccess, password: string | null): RemoteAccess {
   const protocol = protocolOf(registration.repository);
   const env: Record<string, string> = { GIT_ALLOW_PROTOCOL: protocol };
   const config: (readonly [string, string])[] = [];

@@ -37,6 +37,8 @@ export interface Mirror {
   /** Resolves, and brings the objects here, held under `keep`. @throws ToolRefusal */
   fetch(ref: RefRequest, keep: string, signal: AbortSignal): Promise<ResolvedRef>;
   release(keep: string): Promise<void>;
+  /** The commit that an object stands for, through annotated tags; the object has to be here. @throws ToolRefusal */
+  commitOf(oid: string, signal: AbortSignal): Promise<string>;
   isAncestor(older: string, newer: string, signal: AbortSignal): Promise<boolean>;
   /** Ids of the commits in `newer` and not in `older`, newest first. */
   between(older: string, newer: string, limit: number, signal: AbortSignal): Promise<readonly string[]>;
@@ -209,6 +211,15 @@ export async function openMirror(parts: MirrorParts): Promise<Mirror> {
     async release(keep) {
       const signal = AbortSignal.timeout(30_000);
       await git.run({ args: ["update-ref", "-d", `${KEEP}${keep}`], gitDir: dir, signal });
+    },
+    async commitOf(oid, signal) {
+      const end = await git.run({
+        args: ["rev-parse", "--verify", "--end-of-options", `${oid}^{commit}`],
+        gitDir: dir,
+        signal,
+      });
+      check(end, signal, "ref_unknown");
+      return end.stdout.toString("utf8").trim();
     },
     async isAncestor(older, newer, signal) {
       const end = await git.run({ args: ["merge-base", "--is-ancestor", older, newer], gitDir: dir, signal });

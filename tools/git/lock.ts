@@ -3,8 +3,8 @@ import { open } from "node:fs/promises";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 
-// One deploy at a time per release root, and one fetch at a time per mirror. The kernel's lock, not a file that says so: it is freed with the process that
-// held it, also after kill -9, and is never stale.
+// One deploy at a time per release root, one fetch at a time per mirror, one apply at a time per workspace. The kernel's
+// lock, not a file that says so: it is freed with the process that held it, also after kill -9, and is never stale.
 
 interface NativeLocks {
   tryLock(fd: number): boolean;
@@ -18,13 +18,14 @@ export class LockBusy extends Error {
 }
 
 /**
- * Runs `work` while holding the root's lock.
- * @throws LockBusy where another deploy holds it for longer than `waitMs`
+ * Runs `work` while holding the directory's lock. A program that is given the descriptor keeps the lock until it ends,
+ * also where this process ends before it.
+ * @throws LockBusy where somebody else holds it for longer than `waitMs`
  */
 export async function withLock<T>(
   root: string,
   options: { readonly signal: AbortSignal; readonly waitMs: number },
-  work: () => Promise<T>,
+  work: (fd: number) => Promise<T>,
 ): Promise<T> {
   // Loaded when first needed: a gateway without this tool has no use for native code here.
   const locks = (await import("fs-native-extensions" as string)) as NativeLocks;
@@ -35,12 +36,11 @@ export async function withLock<T>(
   );
   try {
     for (let waited = 0; !locks.tryLock(file.fd); waited += POLL_MS) {
-      if (options.signal.aborted)
-        throw new LockBusy("stopped while another deploy of this service is running");
-      if (waited >= options.waitMs) throw new LockBusy("another deploy of this service is running");
+      if (options.signal.aborted) throw new LockBusy("stopped while somebody else is at work here");
+      if (waited >= options.waitMs) throw new LockBusy("somebody else is at work here");
       await sleep(POLL_MS);
     }
-    return await work();
+    return await work(file.fd);
   } finally {
     await file.close();
   }

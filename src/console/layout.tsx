@@ -11,6 +11,7 @@ export interface Frame {
   readonly version: string;
   readonly isolation: "service" | "none";
   readonly logId: string;
+  readonly rpId: string | null;
   /** How many requests wait for the person who looks. */
   readonly mine: number;
 }
@@ -45,6 +46,7 @@ export const Page: FC<PageProps> = ({ frame, title, at, follows, kind, children 
         <meta name="color-scheme" content="light dark" />
         <meta name="robots" content="noindex" />
         {viewer === null ? null : <meta name="csrf" content={viewer.session.csrf} />}
+        {frame.rpId === null ? null : <meta name="rp-id" content={frame.rpId} />}
         <title>{`${title} · Countersign`}</title>
         <link rel="icon" type="image/svg+xml" href={FAVICON} />
         <link rel="stylesheet" href={assets.style} />

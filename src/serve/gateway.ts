@@ -9,6 +9,7 @@ import { startApi } from "../transport/http/api.ts";
 import { createBearer } from "../transport/http/bearer.ts";
 import { startMcpHttp } from "../transport/mcp/http.ts";
 import { announce, findRunning, withdrawAnnouncement } from "./running.ts";
+import { consolePages, type ConsolePagesParts } from "./console-pages.ts";
 import { createLogVerifier } from "./log-verifier.ts";
 import { apiTokens, localToken, mcpClients } from "./tokens.ts";
 import { verifyInWorker } from "./verify-in-worker.ts";
@@ -75,9 +76,21 @@ export async function startGateway(parts: GatewayParts): Promise<Gateway> {
         signal,
       ),
   });
+  // Who signed in. Nobody yet: pages then lead to sign-in and show nothing else.
+  const sessions: ConsolePagesParts["sessions"] = { find: () => null };
+  const console = await consolePages({
+    home,
+    settings,
+    sessions,
+    version,
+    now: parts.now,
+    verification: () => verifier.state(),
+  }).catch((error: unknown) => failed(error, mcp));
   const api = await startApi({
     home,
     version,
+    sessions,
+    ...console,
     verification: () => verifier.state(),
     hosts: settings.api.hosts,
     receipt: (request) => parts.receipt(home, request),

@@ -34,17 +34,17 @@ describe("every page", () => {
     for (const path of paths()) {
       const { status, headers, html } = await get(path, null);
       expect(status, path).toBe(303);
-      expect(headers.get("location")).toMatch(/^\/sign-in(?:\?to=|$)/);
+      expect(headers.get("location")).toMatch(/^\/sign-in(?:\?next=|$)/);
       expect(html, path).toBe("");
     }
   });
 
   test("goes on after sign-in to a path of ours only", async () => {
     for (const to of ["//evil.example", "/\\evil.example", "https://evil.example", "javascript:alert(1)"]) {
-      const { html } = await get(`/sign-in?to=${encodeURIComponent(to)}`, null);
+      const { html } = await get(`/sign-in?next=${encodeURIComponent(to)}`, null);
       expect(html).toContain('data-to="/"');
     }
-    expect((await get("/sign-in?to=%2Frequests%2FABC234", null)).html).toContain(
+    expect((await get("/sign-in?next=%2Frequests%2FABC234", null)).html).toContain(
       'data-to="/requests/ABC234"',
     );
   });

@@ -46,11 +46,12 @@ export async function consolePages(
 }
 
 const linesOf = (passkeys: PasskeyReader): readonly CredentialLine[] =>
-  passkeys
-    .people()
-    .flatMap(({ credentials }) =>
-      credentials.map(({ backupEligible, ...credential }) => ({ ...credential, backedUp: backupEligible })),
-    );
+  passkeys.people().flatMap(({ credentials }) =>
+    credentials.map(({ id, person, label, enrolledAt, countsFrom, backupEligible }) => ({
+      ...{ id, person, label, enrolledAt, countsFrom },
+      backedUp: backupEligible,
+    })),
+  );
 
 async function isHeld(dataDir: string): Promise<boolean> {
   const lock = await tryStewardLock(dataDir);

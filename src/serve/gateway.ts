@@ -84,6 +84,7 @@ export async function startGateway(parts: GatewayParts): Promise<Gateway> {
     sessions,
     version,
     now: parts.now,
+    passkeys: home.credentials,
     verification: () => verifier.state(),
   }).catch((error: unknown) => failed(error, mcp));
   const api = await startApi({

@@ -44,7 +44,7 @@ export function createConsole(parts: ConsoleParts): Hono<ApiEnv> {
     isolation: home.settings.isolation,
     logId: home.store.logId,
     rpId: parts.rpId ?? null,
-    mine: viewer === null ? 0 : countMine(home, viewer.person),
+    mine: () => (viewer === null ? 0 : countMine(home, viewer.person)),
   });
 
   const answer = (c: Context, page: Child, status: ErrorStatus | 200 = 200): Response => {
@@ -233,7 +233,7 @@ export function refusalPage(
     isolation: "service",
     logId: "",
     rpId: null,
-    mine: 0,
+    mine: () => 0,
   };
   const page = <ErrorPage frame={frame} status={status} home={home} />;
   return {

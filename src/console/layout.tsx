@@ -12,8 +12,8 @@ export interface Frame {
   readonly isolation: "service" | "none";
   readonly logId: string;
   readonly rpId: string | null;
-  /** How many requests wait for the person who looks. */
-  readonly mine: number;
+  /** How many requests wait for the person who looks; asked only where it is shown. */
+  readonly mine: () => number;
 }
 
 const NAVIGATION: readonly (readonly [path: string, label: string, icon: IconName, key: string])[] = [
@@ -92,7 +92,7 @@ const Top: FC<{ frame: Frame; at: string | null }> = ({ frame, at }) => (
             <a href={path} aria-current={path === at ? "page" : undefined} data-key={`g ${key}`}>
               <Icon name={icon} />
               <span>{label}</span>
-              {path === "/" ? <Waiting mine={frame.mine} /> : null}
+              {path === "/" ? <Waiting mine={frame.mine()} /> : null}
             </a>
           ))}
         </nav>

@@ -349,18 +349,6 @@ export async function openShowcase(options: ShowcaseOptions = {}): Promise<Showc
       { justification: "The monthly report needs one read of billing." },
     ),
   );
-  const hostile = await idOf(
-    world.ask(
-      "export_data",
-      { query: HOSTILE_TEXT, to: HOSTILE.bidi },
-      {
-        justification: HOSTILE_TEXT,
-        reasoning: [HOSTILE_TEXT, { [HOSTILE.homoglyph]: HOSTILE.ansi }],
-        callId: "h2",
-        client: { name: HOSTILE.markup, version: HOSTILE.bidi },
-      },
-    ),
-  );
   const destroy = await idOf(
     world.ask(
       "apply_infrastructure",
@@ -398,6 +386,18 @@ export async function openShowcase(options: ShowcaseOptions = {}): Promise<Showc
           "found the 4 s limit in checkout/config.yaml",
           "opened the fix, CI is green",
         ],
+      },
+    ),
+  );
+  const hostile = await idOf(
+    world.ask(
+      "export_data",
+      { query: HOSTILE_TEXT, to: HOSTILE.bidi },
+      {
+        justification: HOSTILE_TEXT,
+        reasoning: [HOSTILE_TEXT, { [HOSTILE.homoglyph]: HOSTILE.ansi }],
+        callId: "h2",
+        client: { name: HOSTILE.markup, version: HOSTILE.bidi },
       },
     ),
   );

@@ -117,8 +117,7 @@ export function createConsole(parts: ConsoleParts): Hono<ApiEnv> {
       const summary: RequestSummary = await home.requests.find(c.req.param("ref") ?? "");
       if (summary.id !== c.req.param("ref")) return c.redirect(`/requests/${summary.id}`, 303);
       const dossier = await readDossier(home, summary);
-      const { groups } = home.adoption.current();
-      return <RequestPage frame={frame} viewer={viewer} dossier={dossier} groups={groups} now={now()} />;
+      return <RequestPage frame={frame} viewer={viewer} dossier={dossier} now={now()} />;
     }),
   );
 

@@ -24,14 +24,13 @@ export interface RequestPageProps {
   readonly frame: Frame;
   readonly viewer: Viewer;
   readonly dossier: Dossier;
-  readonly groups: ReadonlyMap<string, readonly string[]>;
   readonly now: number;
 }
 
-export const RequestPage: FC<RequestPageProps> = ({ frame, viewer, dossier, groups, now }) => {
+export const RequestPage: FC<RequestPageProps> = ({ frame, viewer, dossier, now }) => {
   const { summary, shown, question, pending, planned } = dossier;
   const sheet = shown === null ? null : createSheet(shown.view);
-  const standing = standingIn(dossier, viewer, groups);
+  const standing = standingIn(dossier, viewer);
   const title = sheet === null ? summary.tool : sheet.text("/effectLine");
   const effect = shown?.view.effect ?? dossier.received?.effect ?? "read";
   return (

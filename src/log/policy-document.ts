@@ -10,8 +10,10 @@ export interface PolicyPeople {
   /** The person a key is enrolled for, and whether as one that verifies its user; null for a key of nobody. */
   ownerOf(fingerprint: string): { readonly person: string; readonly userVerified: boolean } | null;
   nameOf(person: string): string | null;
-  /** Members of any of the groups; a person may be named directly. */
+  /** Members of any of the groups, all with turns in a group on call; a person may be named directly. */
   isMember(person: string, groups: readonly string[]): boolean;
+  /** The same at one moment, epoch milliseconds: of a group on call only whose turn it is. */
+  isAsked(person: string, groups: readonly string[], at: number): boolean;
 }
 
 /** True where the document is the one of that revision. */
@@ -21,6 +23,21 @@ export const isRevision = (document: unknown, revision: Digest): boolean =>
 export function readPolicyPeople(document: JsonObject): PolicyPeople {
   const people = objectOf(document["people"]);
   const groups = objectOf(document["groups"]);
+  const rotations = objectOf(document["on_call"]);
+  const isDisabled = (person: string): boolean => objectOf(people[person])["disabled"] === true;
+  const isMember = (person: string, of: readonly string[]): boolean =>
+    !isDisabled(person) &&
+    of.some((group) => (group in groups ? listOf(groups[group]).includes(person) : group === person));
+  const onCall = (group: string, at: number): unknown => {
+    const { people: turns, every_ms: everyMs, starts } = objectOf(rotations[group]);
+    const list = listOf(turns);
+    const turn = Math.max(0, Math.floor((at - Date.parse(String(starts))) / Number(everyMs)));
+    for (let i = 0; i < list.length; i += 1) {
+      const person = list[(turn + i) % list.length];
+      if (!isDisabled(String(person))) return person;
+    }
+    return null;
+  };
   return {
     ownerOf(fingerprint) {
       for (const [person, entry] of Object.entries(people)) {
@@ -37,12 +54,11 @@ export function readPolicyPeople(document: JsonObject): PolicyPeople {
       const name = objectOf(people[person])["name"];
       return typeof name === "string" ? name : null;
     },
-    isMember(person, of) {
-      if (objectOf(people[person])["disabled"] === true) return false;
-      return of.some((group) =>
-        group in groups ? listOf(groups[group]).includes(person) : group === person,
-      );
-    },
+    isMember,
+    isAsked: (person, of, at) =>
+      of.some(
+        (group) => isMember(person, [group]) && (!(group in rotations) || onCall(group, at) === person),
+      ),
   };
 }
 

@@ -9,7 +9,7 @@ import { openShowcase } from "../test/support/showcase.ts";
 
 const all = process.argv.indexOf("--all");
 const directory = all < 0 ? "docs/screenshots" : (process.argv[all + 1] ?? "screenshots");
-const SIZES = { phone: { width: 390, height: 844 }, desk: { width: 1280, height: 860 } };
+const SIZES = { phone: { width: 390, height: 844 }, desk: { width: 1280, height: all < 0 ? 680 : 860 } };
 
 await mkdir(directory, { recursive: true });
 const showcase = await openShowcase({ port: 7332, isolation: all < 0 ? "service" : "none" });
@@ -19,7 +19,7 @@ async function shoot(name, path, { size, theme, person = "ben", act, full = all 
   const context = await browser.newContext({
     viewport: SIZES[size],
     colorScheme: theme,
-    deviceScaleFactor: all < 0 && size === "phone" ? 1.5 : 1,
+    deviceScaleFactor: all < 0 && size === "phone" ? 1.25 : 1,
     reducedMotion: "reduce",
     locale: "en-GB",
     timezoneId: "Europe/Madrid",
@@ -55,7 +55,7 @@ if (all < 0) {
   });
   await shoot("hostile", `/requests/${requests.hostile}`, { size: "desk", theme: "light" });
   await shoot("log", "/log", { size: "desk", theme: "dark" });
-  await shoot("policy", "/policy?tool=deploy_service&environment=prod#explain", {
+  await shoot("policy", "/policy", {
     size: "desk",
     theme: "light",
   });

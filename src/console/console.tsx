@@ -1,4 +1,5 @@
 import { Hono, type Context } from "hono";
+import type { ApiEnv } from "../transport/http/actor.ts";
 import type { Child } from "hono/jsx";
 import { statfs } from "node:fs/promises";
 import { isFault } from "../errors.ts";
@@ -17,7 +18,8 @@ import { PeoplePage } from "./people-page.tsx";
 import { PolicyPage } from "./policy-page.tsx";
 import { LOG_GROUPS, readEntry, readLog, type LogGroup } from "./read-log.ts";
 import { readPolicy } from "./read-policy.ts";
-import { viewerOf, type ConsoleParts, type Viewer } from "./reader.ts";
+import { viewerOf, type ConsoleParts, type Verification, type Viewer } from "./reader.ts";
+import type { VerificationState } from "../transport/http/verification.ts";
 import { RequestPage } from "./request-page.tsx";
 import { EnrolPage, SignInPage } from "./sign-in-page.tsx";
 
@@ -30,10 +32,10 @@ import { EnrolPage, SignInPage } from "./sign-in-page.tsx";
 export type { ConsoleParts } from "./reader.ts";
 
 /** The pages, to be mounted at `/` beside the API. */
-export function createConsole(parts: ConsoleParts): Hono {
+export function createConsole(parts: ConsoleParts): Hono<ApiEnv> {
   const { home, now } = parts;
   const readInbox = createInboxReader(home);
-  const pages = new Hono();
+  const pages = new Hono<ApiEnv>();
 
   const frameFor = (viewer: Viewer | null): Frame => ({
     viewer,
@@ -41,7 +43,8 @@ export function createConsole(parts: ConsoleParts): Hono {
     version: parts.version,
     isolation: home.settings.isolation,
     logId: home.store.logId,
-    mine: viewer === null ? 0 : countMine(home, viewer.person),
+    rpId: parts.rpId ?? null,
+    mine: () => (viewer === null ? 0 : countMine(home, viewer.person)),
   });
 
   const answer = (c: Context, page: Child, status: ErrorStatus | 200 = 200): Response => {
@@ -62,7 +65,7 @@ export function createConsole(parts: ConsoleParts): Hono {
       const session = parts.sessions.find(c.req.header("cookie"));
       if (session === null) {
         const { pathname, search } = new URL(c.req.url);
-        const to = pathname === "/" && search === "" ? "" : `?to=${encodeURIComponent(pathname + search)}`;
+        const to = pathname === "/" && search === "" ? "" : `?next=${encodeURIComponent(pathname + search)}`;
         return c.redirect(`/sign-in${to}`, 303);
       }
       try {
@@ -89,7 +92,7 @@ export function createConsole(parts: ConsoleParts): Hono {
       size,
       root,
       signed: note.ok ? note.value.size : null,
-      verification: parts.verification?.() ?? null,
+      verification: verificationOf(parts.verification?.()),
     };
   };
 
@@ -201,7 +204,7 @@ export function createConsole(parts: ConsoleParts): Hono {
   );
 
   pages.get("/sign-in", (c) => {
-    const to = pathOf(c.req.query("to"));
+    const to = pathOf(c.req.query("next"));
     if (parts.sessions.find(c.req.header("cookie")) !== null) return c.redirect(to, 303);
     return answer(c, <SignInPage frame={frameFor(null)} to={to} oidc={parts.oidc === true} />);
   });
@@ -228,12 +231,31 @@ export function refusalPage(
     version: parts.version,
     isolation: "service",
     logId: "",
-    mine: 0,
+    rpId: null,
+    mine: () => 0,
   };
   const page = <ErrorPage frame={frame} status={status} home={home} />;
   return {
     html: `<!doctype html>${String(page)}`,
     headers: { ...PAGE_HEADERS, "content-type": "text/html; charset=utf-8" },
+  };
+}
+
+/** What a page says of the gateway's own verification of its log. */
+function verificationOf(state: VerificationState | undefined): Verification | null {
+  if (state === undefined) return null;
+  const { last } = state;
+  if (last === null) return { state: "never", size: 0, at: 0, findings: [] };
+  return {
+    state: last.state === "ok" ? "ok" : last.state === "failed" ? "failed" : "error",
+    size: last.size,
+    at: Date.parse(last.at),
+    findings: [
+      ...(last.error === null ? [] : [last.error]),
+      ...last.findings
+        .filter(({ severity }) => severity === "fault")
+        .map(({ code, message }) => `${code}: ${message}`),
+    ],
   };
 }
 

@@ -46,7 +46,8 @@ export async function readDossier(home: ConsoleHome, summary: RequestSummary): P
   const received = first(history, "request.received")?.data ?? null;
   const planned = first(history, "request.planned")?.data ?? null;
   const asked = first(history, "consent.asked")?.data ?? null;
-  const shown = planned?.view == null ? null : await readShown(home, planned.view);
+  const viewRef = planned?.view ?? null;
+  const shown = viewRef === null ? null : await readShown(home, viewRef);
   return {
     summary,
     history,
@@ -56,7 +57,7 @@ export async function readDossier(home: ConsoleHome, summary: RequestSummary): P
     code: asked?.code ?? summary.code,
     requirement: asked?.requirement ?? planned?.requirement ?? null,
     shown,
-    isViewLost: planned?.view != null && shown === null,
+    isViewLost: viewRef !== null && shown === null,
     pending: pendingOf(home, summary),
     decisions: ofKind(history, "decision.recorded").map((entry) => ({
       ...entry.data,

@@ -24,7 +24,7 @@ export const ErrorPage: FC<ErrorPageProps> = ({ frame, status, detail, home }) =
           <Icon name="warning" /> {status}
         </p>
         <h1>{title}</h1>
-        {detail == null ? null : (
+        {detail === undefined || detail === null ? null : (
           <p>
             <Line text={detail} />
           </p>

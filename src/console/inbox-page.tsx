@@ -33,7 +33,13 @@ export async function inboxPage({ frame, inbox, list, page, now }: InboxPageProp
   );
   const mine = inbox.lists.mine.length;
   return (
-    <Page frame={frame} title={mine > 0 ? `(${mine}) Inbox` : "Inbox"} at="/" follows="all" kind="inbox">
+    <Page
+      frame={{ ...frame, mine: () => mine }}
+      title={mine > 0 ? `(${mine}) Inbox` : "Inbox"}
+      at="/"
+      follows="all"
+      kind="inbox"
+    >
       <div class="page-head">
         <h1>Inbox</h1>
         <p class="lede" data-live="lede" id="lede">

@@ -11,8 +11,9 @@ export interface Frame {
   readonly version: string;
   readonly isolation: "service" | "none";
   readonly logId: string;
-  /** How many requests wait for the person who looks. */
-  readonly mine: number;
+  readonly rpId: string | null;
+  /** How many requests wait for the person who looks; asked only where it is shown. */
+  readonly mine: () => number;
 }
 
 const NAVIGATION: readonly (readonly [path: string, label: string, icon: IconName, key: string])[] = [
@@ -45,6 +46,7 @@ export const Page: FC<PageProps> = ({ frame, title, at, follows, kind, children 
         <meta name="color-scheme" content="light dark" />
         <meta name="robots" content="noindex" />
         {viewer === null ? null : <meta name="csrf" content={viewer.session.csrf} />}
+        {frame.rpId === null ? null : <meta name="rp-id" content={frame.rpId} />}
         <title>{`${title} · Countersign`}</title>
         <link rel="icon" type="image/svg+xml" href={FAVICON} />
         <link rel="stylesheet" href={assets.style} />
@@ -90,7 +92,7 @@ const Top: FC<{ frame: Frame; at: string | null }> = ({ frame, at }) => (
             <a href={path} aria-current={path === at ? "page" : undefined} data-key={`g ${key}`}>
               <Icon name={icon} />
               <span>{label}</span>
-              {path === "/" ? <Waiting mine={frame.mine} /> : null}
+              {path === "/" ? <Waiting mine={frame.mine()} /> : null}
             </a>
           ))}
         </nav>

@@ -127,7 +127,7 @@ export const VerifyState: FC<{ state: LogState; now: number }> = ({ state, now }
   const words = {
     ok: ["Verified", "good"],
     failed: ["Verification failed", "alarm"],
-    running: ["Being verified", "run"],
+    error: ["Could not be verified", "wait"],
     never: ["Not verified yet", "quiet"],
   } as const;
   const [title, tone] = words[verification?.state ?? "never"];

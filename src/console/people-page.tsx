@@ -85,7 +85,7 @@ export const PeoplePage: FC<PeoplePageProps> = ({ frame, viewer, policy, credent
               {sessions.map((session) => (
                 <li>
                   <div>
-                    <b>{session.method === "passkey" ? "Passkey" : "Identity provider"}</b>
+                    <b>{session.method === "passkey" ? "Passkey" : "Identity provider"}</b>{" "}
                     {session.id === viewer.session.id ? (
                       <span class="chip tone-good">this browser</span>
                     ) : null}

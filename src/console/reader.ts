@@ -2,6 +2,7 @@ import type { Home } from "../gate/home.ts";
 import type { Assurance } from "../policy/verdict.ts";
 import type { PersonId } from "../request/principal.ts";
 import type { Session, Sessions } from "../transport/http/actor.ts";
+import type { VerificationState } from "../transport/http/verification.ts";
 import type { Assets } from "./assets.ts";
 
 /** What pages read of a home. They write nothing: what a person does goes through the API. */
@@ -25,7 +26,8 @@ export interface CredentialLine {
 
 /** The newest verification of the log that the gateway made by itself. */
 export interface Verification {
-  readonly state: "ok" | "failed" | "running" | "never";
+  /** `error`: it could not be looked at. `never`: the first look is still to come. */
+  readonly state: "ok" | "failed" | "error" | "never";
   readonly size: number;
   /** Epoch milliseconds. */
   readonly at: number;
@@ -44,10 +46,12 @@ export interface ConsoleParts {
   readonly now: () => number;
   /** Enrolled passkeys that stand. Absent: the page says nothing of passkeys. */
   readonly credentials?: () => readonly CredentialLine[];
-  readonly verification?: () => Verification | null;
+  readonly verification?: () => VerificationState;
   readonly hasSteward?: () => Promise<boolean>;
   /** Bytes free where the home lives. */
   readonly freeBytes?: () => Promise<number>;
+  /** Relying party of passkeys, where it is not the page's own host. */
+  readonly rpId?: string;
   /** True where people may sign in with the identity provider. */
   readonly oidc?: boolean;
 }

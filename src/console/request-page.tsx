@@ -160,11 +160,19 @@ const NoView: FC<{ dossier: Dossier }> = ({ dossier }) => {
   );
 };
 
-/** Data, not script: what the page's script hashes and compares with what stands above. */
+/**
+ * Data, not script: what the page's script hashes and compares with what stands above. Everything but plain ASCII is
+ * escaped, so that neither markup nor a hidden character stands in the page's own bytes (P3).
+ */
 const EvidenceJson: FC<{ evidence: EvidenceDocument }> = ({ evidence }) => (
   <script
     type="application/json"
     id="evidence"
-    dangerouslySetInnerHTML={{ __html: JSON.stringify(evidence).replaceAll("<", "\\u003c") }}
+    dangerouslySetInnerHTML={{
+      __html: JSON.stringify(evidence).replace(
+        /[<>&\u007f-\uffff]/g,
+        (char) => `\\u${char.charCodeAt(0).toString(16).padStart(4, "0")}`,
+      ),
+    }}
   />
 );

@@ -20,7 +20,7 @@ const say = (title: string, text: string | null = null, tone: Tone = "quiet"): S
   tone,
 });
 const join = (...parts: readonly (string | null | undefined)[]): string | null => {
-  const said = parts.filter((part): part is string => part != null && part !== "");
+  const said = parts.filter((part): part is string => part !== null && part !== undefined && part !== "");
   return said.length === 0 ? null : said.join(" · ");
 };
 const signers = (

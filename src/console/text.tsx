@@ -22,7 +22,7 @@ export const Line: FC<{ text: string }> = ({ text }) => <bdi>{marked(neutralLine
 
 /** Somebody else's text with its line breaks. */
 export const Lines: FC<{ text: string; code?: boolean }> = ({ text, code }) => (
-  <bdi class={code === true ? "lines code" : "lines"}>
+  <bdi class={code === true ? "lines lines-code" : "lines"}>
     {marked(neutralise(text, code === true ? { maxIndent: 40 } : {}).text)}
   </bdi>
 );

@@ -9,6 +9,7 @@ import { startApi } from "../transport/http/api.ts";
 import { createBearer } from "../transport/http/bearer.ts";
 import { startMcpHttp } from "../transport/mcp/http.ts";
 import { announce, findRunning, withdrawAnnouncement } from "./running.ts";
+import { consolePages } from "./console-pages.ts";
 import { createLogVerifier } from "./log-verifier.ts";
 import { createPeople } from "./people.ts";
 import { apiTokens, localToken, mcpClients } from "./tokens.ts";
@@ -77,11 +78,21 @@ export async function startGateway(parts: GatewayParts): Promise<Gateway> {
       ),
   });
   const people = await createPeople(home, settings);
+  const console = await consolePages({
+    home,
+    settings,
+    sessions: people.sessions,
+    version,
+    now: parts.now,
+    passkeys: home.credentials,
+    verification: () => verifier.state(),
+  }).catch((error: unknown) => failed(error, mcp));
   const api = await startApi({
     home,
     version,
     sessions: people.sessions,
     peopleRoutes: people.routes,
+    ...console,
     verification: () => verifier.state(),
     hosts: settings.api.hosts,
     receipt: (request) => parts.receipt(home, request),

@@ -2,7 +2,7 @@ import { z } from "zod";
 import { createSshKeyPair } from "../../src/base/ssh-signing-key.ts";
 import type { RequestId } from "../../src/base/id.ts";
 import type { CredentialLine } from "../../src/console/reader.ts";
-import { answerInquiry, inquire, openConsoleWorld, type ConsoleWorld } from "./console-world.ts";
+import { answerInquiry, inquire, openConsoleWorld, wordOf, type ConsoleWorld } from "./console-world.ts";
 import { showcaseTool, type Scene } from "./showcase-tools.ts";
 
 // A home as a team would have it, with requests of every kind: for pictures of the pages, and for tests that look at all
@@ -156,10 +156,10 @@ const sceneNamed = (value: unknown): Scene => SCENES[String(value)] ?? (SCENES["
 export const SHOWCASE_POLICY = (keyOf: (person: string) => string): string => `version: 1
 policy_change: { by: [sre], quorum: 1, assurance: A2 }
 people:
-  ana: { name: Ana Ruiz }
-  ben: { name: Ben Okafor, ssh: [{ fingerprint: "${keyOf("ben")}", user_verified: true }] }
-  chi: { name: Chi Tanaka, ssh: [{ fingerprint: "${keyOf("chi")}", user_verified: true }] }
-  dee: { name: Dee Larsen, ssh: [{ fingerprint: "${keyOf("dee")}", user_verified: true }] }
+  ana: { name: Ana Ruiz, oidc: { issuer: "https://idp.example.com", subject: ana } }
+  ben: { name: Ben Okafor, oidc: { issuer: "https://idp.example.com", subject: ben }, ssh: [{ fingerprint: "${keyOf("ben")}", user_verified: true }] }
+  chi: { name: Chi Tanaka, oidc: { issuer: "https://idp.example.com", subject: chi }, ssh: [{ fingerprint: "${keyOf("chi")}", user_verified: true }] }
+  dee: { name: Dee Larsen, oidc: { issuer: "https://idp.example.com", subject: dee }, ssh: [{ fingerprint: "${keyOf("dee")}", user_verified: true }] }
   eva: { name: Eva Novak, disabled: true }
 groups: { sre: [ben, chi], security: [dee] }
 agents:
@@ -229,7 +229,20 @@ export async function openShowcase(options: ShowcaseOptions = {}): Promise<Showc
   const world = await openConsoleWorld({
     policy: SHOWCASE_POLICY((person) => createSshKeyPair(person).fingerprint),
     credentials,
-    verification: { state: "ok", size: 24, at: start - 4 * 60_000, findings: [] },
+    verification: {
+      state: "ok",
+      last: {
+        state: "ok",
+        at: new Date(start - 4 * 60_000).toISOString(),
+        tookMs: 40,
+        size: 24,
+        bytes: 40_000,
+        findings: [],
+        error: null,
+      },
+      startedAt: null,
+      nextAt: null,
+    },
     ...options,
     tools: (dir) => [
       showcaseTool(
@@ -288,14 +301,7 @@ export async function openShowcase(options: ShowcaseOptions = {}): Promise<Showc
     reason: string | null,
   ): Promise<void> => {
     const statement = await home.desk.draft(request, { decision, person, reason, log: null });
-    const at = new Date().toISOString();
-    const decided = await home.desk.decide(statement, {
-      kind: "session",
-      method: "passkey",
-      signed_in_at: at,
-      subject: "credential",
-      channel: "console",
-    });
+    const decided = await home.desk.decide(statement, wordOf(person));
     if (!decided.ok) throw new Error(decided.error.message);
   };
   const settled = async (request: RequestId): Promise<void> => {
@@ -343,18 +349,6 @@ export async function openShowcase(options: ShowcaseOptions = {}): Promise<Showc
       { justification: "The monthly report needs one read of billing." },
     ),
   );
-  const hostile = await idOf(
-    world.ask(
-      "export_data",
-      { query: HOSTILE_TEXT, to: HOSTILE.bidi },
-      {
-        justification: HOSTILE_TEXT,
-        reasoning: [HOSTILE_TEXT, { [HOSTILE.homoglyph]: HOSTILE.ansi }],
-        callId: "h2",
-        client: { name: HOSTILE.markup, version: HOSTILE.bidi },
-      },
-    ),
-  );
   const destroy = await idOf(
     world.ask(
       "apply_infrastructure",
@@ -392,6 +386,18 @@ export async function openShowcase(options: ShowcaseOptions = {}): Promise<Showc
           "found the 4 s limit in checkout/config.yaml",
           "opened the fix, CI is green",
         ],
+      },
+    ),
+  );
+  const hostile = await idOf(
+    world.ask(
+      "export_data",
+      { query: HOSTILE_TEXT, to: HOSTILE.bidi },
+      {
+        justification: HOSTILE_TEXT,
+        reasoning: [HOSTILE_TEXT, { [HOSTILE.homoglyph]: HOSTILE.ansi }],
+        callId: "h2",
+        client: { name: HOSTILE.markup, version: HOSTILE.bidi },
       },
     ),
   );

@@ -178,12 +178,20 @@ export async function settle(form: HTMLFormElement): Promise<void> {
   );
   if (!drafted.ok) return complain(form, problemWords(drafted.problem));
   const { statement } = drafted.value;
-  if (
-    statement["request"] !== requestId() ||
-    statement["message"] !== message ||
-    statement["outcome"] !== query.get("outcome")
-  ) {
+  const isChoice =
+    statement["request"] === requestId() &&
+    statement["outcome"] === query.get("outcome") &&
+    statement["again"] === (choice === "again");
+  if (!isChoice)
     return complain(form, "The statement says something else than you chose. Nothing was signed.");
+  if (statement["message"] !== message) {
+    // The gateway masks what looks like a secret; nobody signs words that they have not seen.
+    const field = form.querySelector<HTMLTextAreaElement>('textarea[name="message"]');
+    if (field !== null) field.value = String(statement["message"]);
+    return complain(
+      form,
+      "Your words would stand in the log as they are above now. Press again to sign them.",
+    );
   }
   const settled = await handIn(form, path, drafted.value, textOf(fields, "with") ?? "session");
   if (settled !== null) toast("Settled. Your word stands in the log.");

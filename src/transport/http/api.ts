@@ -41,6 +41,11 @@ export interface ApiParts {
   readonly sessions?: Sessions;
   /** Mounted at `/`; sets its own CSP. Without a session its pages lead to `/sign-in`. */
   readonly pages?: Hono<ApiEnv>;
+  /** What a person in a browser reads where the listener itself turns them away; `home` is the right address. */
+  readonly refusalPage?: (
+    status: 400 | 403 | 421,
+    home: string,
+  ) => { readonly html: string; readonly headers: Readonly<Record<string, string>> };
   /** Sign-in, people and credentials, mounted under `/api/v1`; what is open of them is in open-routes.ts. */
   readonly peopleRoutes?: Hono<ApiEnv>;
   /** What `peopleRoutes` serves, for the OpenAPI document. */
@@ -142,6 +147,12 @@ export async function startApi(parts: ApiParts): Promise<Api> {
       return;
     }
     turnedAway.count(away.status);
+    const isBrowser = request.method === "GET" && /\btext\/html\b/.test(request.headers.accept ?? "");
+    if (isBrowser && parts.refusalPage !== undefined) {
+      const page = parts.refusalPage(away.status, `http://localhost:${port}`);
+      response.writeHead(away.status, { ...COMMON_HEADERS, ...page.headers }).end(page.html);
+      return;
+    }
     const what = problem(away.code, away.message);
     answerJson(response, what.status, what, { "content-type": PROBLEM_TYPE });
   };

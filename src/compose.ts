@@ -13,6 +13,8 @@ import type { Settings } from "./config/settings.ts";
 import type { SignatureFacts } from "./consent/assurance.ts";
 import { createAttest } from "./consent/attest.ts";
 import type { Consent } from "./consent/consents.ts";
+import { createCredentialDesk } from "./consent/create-credential-desk.ts";
+import { createCredentialNonces } from "./consent/credential-nonce.ts";
 import { createDesk } from "./consent/create-desk.ts";
 import { createExecutor, type ExecutorParts } from "./execution/execution.ts";
 import { createLeaseKeeper } from "./execution/lease.ts";
@@ -25,15 +27,19 @@ import { createAttend } from "./gate/attend.ts";
 import { reasoningForView } from "./gate/evidence.ts";
 import { readView } from "./gate/read-view.ts";
 import type { Masker } from "./gate/evidence.ts";
-import { requesterKey } from "./request/requests.ts";
+import { keyOfRequester } from "./request/requests.ts";
 import { createGate } from "./gate/gate.ts";
 import type { Home } from "./gate/home.ts";
 import { createLimiter } from "./gate/limits.ts";
 import type { GateParts } from "./gate/parts.ts";
 import { recheck } from "./gate/recheck.ts";
 import { createRegimeHolder } from "./gate/regime.ts";
+import { createRecords } from "./gate/records.ts";
+import { createRetention } from "./gate/retention.ts";
+import { createReplay } from "./gate/replay.ts";
 import { createRequestReader } from "./gate/request-reader.ts";
 import { createHomeFold, type HomeFold } from "./gate/state.ts";
+import { createStoryteller } from "./gate/story.ts";
 import { createSettlement } from "./gate/settle.ts";
 import { startSteward, type Steward } from "./gate/steward.ts";
 import { createWakeups } from "./gate/wakeups.ts";
@@ -45,6 +51,7 @@ import type { Policy, ToolFacts } from "./policy/policy.ts";
 import { assembleView } from "./preview/assemble.ts";
 import { createPreviewer } from "./preview/preview.ts";
 import { maskKey } from "./store/embedded/mask-key.ts";
+import { openEnrolmentTries } from "./store/embedded/enrolment-tries.ts";
 import { openEmbeddedStore, type EmbeddedStore } from "./store/embedded/embedded-store.ts";
 import { tryStewardLock } from "./store/embedded/lock.ts";
 import type { Tool } from "./tool.ts";
@@ -139,7 +146,29 @@ export async function openHome(settings: Settings, options: OpenOptions): Promis
   });
   const clockIsBehind = (): boolean => clock.now() < fold.newestTime - CLOCK_BEHIND_MS;
 
-  const attest = createAttest({ now: () => clock.now(), verifySignature });
+  const attest = createAttest({
+    now: () => clock.now(),
+    verifySignature,
+    credential: (id) => state.credentials.byId.get(id) ?? null,
+    origins: () => credentials.rp.origins(),
+  });
+  const credentials = createCredentialDesk({
+    clock,
+    state: state.credentials,
+    log: store.logId,
+    settings: settings.passkeys,
+    signInByProvider: settings.oidc !== null,
+    defaultOrigin: `http://localhost:${settings.listeners.api.port}`,
+    policy: () => regime.current().policy,
+    policySeq: () => regime.expects(regime.current()),
+    isHeld: (key) => fold.holder(key, clock.now()) !== null,
+    catchUp,
+    append: store.append,
+    follow: store.follow,
+    attest,
+    nonces: createCredentialNonces(secret),
+    tries: await openEnrolmentTries(join(dataDir, "enrolment-tries.json")),
+  });
   const adoption = createAdoption({
     clock,
     state: state.adopted,
@@ -223,7 +252,7 @@ export async function openHome(settings: Settings, options: OpenOptions): Promis
     preview: (received, progress) =>
       previewer.run(received.tool, received.input, {
         requestId: received.id,
-        principal: requesterKey(received.requester.principal.id, received.requester.agent),
+        principal: keyOfRequester(received.requester),
         // A caller that goes away does not end the preview: a re-sent call then finds it done.
         signal: new AbortController().signal,
         progress,
@@ -242,12 +271,24 @@ export async function openHome(settings: Settings, options: OpenOptions): Promis
     freeBytes: cachedFor(1_000, clock, () => store.freeBytes()),
     clockIsBehind,
     deadlines,
+    strongestProof: credentials.strongest,
     hasSteward,
   };
   const attend = createAttend(gateParts);
   const { gate, again: askAgain } = createGate(gateParts, attend);
   const again = createAgain(gateParts, askAgain, () => steward !== null);
   const settlement = createSettlement({ ...gateParts, attest, again, catchUp });
+
+  const records = createRecords({ state, store, maskText: (text) => mask.text(text) });
+  const replay = createReplay({
+    store,
+    adoptions: () => state.adopted.adoptions,
+    // As text alone: the tools of then are not there to check conditions against, and change no verdict.
+    load: (text) =>
+      mapErr(loadPolicy(text, { file: "policy.yaml", tools: null }), (errors) =>
+        errors.map(formatSourceError),
+      ),
+  });
 
   let closing: Promise<void> | null = null;
   const close = async (): Promise<void> => {
@@ -269,6 +310,7 @@ export async function openHome(settings: Settings, options: OpenOptions): Promis
     },
     gate,
     adoption,
+    credentials,
     desk: createDesk({
       clock,
       state,
@@ -283,6 +325,9 @@ export async function openHome(settings: Settings, options: OpenOptions): Promis
       isPastDeadline,
     }),
     requests: createRequestReader({ state, store }),
+    replay,
+    records,
+    explain: createStoryteller({ store, state, records, replay }),
     async startSteward() {
       if (steward !== null) return true;
       const lock = await tryStewardLock(dataDir);
@@ -296,6 +341,10 @@ export async function openHome(settings: Settings, options: OpenOptions): Promis
         recovery,
         leases,
         attend,
+        retention: createRetention({
+          ...{ clock, state, store, log, clockIsBehind },
+          recordsMs: settings.retention.recordsMs,
+        }),
         again,
         async checkFiles() {
           const seen = await adoption.checkFiles();
@@ -324,6 +373,7 @@ export async function openHome(settings: Settings, options: OpenOptions): Promis
         hint: "see where it stands: countersign show <request>",
       });
     },
+    rotateLogKey: () => store.rotateKey(state.adopted.current?.revision ?? null),
     close() {
       closing ??= close();
       return closing;

@@ -2,6 +2,8 @@
 import { join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import { z } from "zod";
+import { checkServices } from "../tools/deploy_service/doctor.ts";
+import { checkWorkspaces } from "../tools/terraform/doctor.ts";
 import {
   createDeployService,
   SERVICE_NAME,
@@ -10,6 +12,14 @@ import {
   type DeployServiceOptions,
   type ServiceRegistration,
 } from "../tools/deploy_service/tool.ts";
+import {
+  createApplyInfrastructure,
+  sweepTerraform,
+  WORKSPACE_NAME,
+  workspaceRegistration,
+  type TerraformOptions,
+} from "../tools/apply_infrastructure/tool.ts";
+import { createPlanInfrastructure } from "../tools/plan_infrastructure/tool.ts";
 import { canonicalCopy, type JsonObject } from "./base/canonical-json.ts";
 import { systemClock } from "./base/clock.ts";
 import { formatSourceError } from "./base/yaml.ts";
@@ -47,17 +57,55 @@ const servicesSchema = z.record(
   serviceRegistration,
 );
 
+const workspacesSchema = z.record(
+  z.string().regex(WORKSPACE_NAME, "a workspace name in lower case is expected, such as network-prod"),
+  workspaceRegistration,
+);
+
 const deployOptions = (registrations: JsonObject, dataDir: string): DeployServiceOptions => ({
   services: (registrations["services"] ?? {}) as unknown as Readonly<Record<string, ServiceRegistration>>,
   stateDir: join(dataDir, "tools", "deploy_service"),
   env: around.env,
 });
 
-/** The built-in tools over adopted registrations. */
-const makeTools = (registrations: JsonObject, dataDir: string): readonly Tool[] => [
-  createDeployService(deployOptions(registrations, dataDir)),
+const terraformOptions = (registrations: JsonObject, dataDir: string): TerraformOptions => ({
+  workspaces: (registrations["workspaces"] ?? {}) as unknown as TerraformOptions["workspaces"],
+  stateDir: join(dataDir, "tools", "terraform"),
+  env: around.env,
+});
+
+const terraformTools = (options: TerraformOptions): readonly Tool[] => [
+  createPlanInfrastructure(options),
+  createApplyInfrastructure(options),
 ];
-const builtinFacts = toolFacts(makeTools({}, around.cwd));
+
+/** The built-in tools over adopted registrations. Those of terraform are there once a workspace is. */
+const makeTools = (registrations: JsonObject, dataDir: string): readonly Tool[] => {
+  const terraform = terraformOptions(registrations, dataDir);
+  return [
+    createDeployService(deployOptions(registrations, dataDir)),
+    ...(Object.keys(terraform.workspaces).length > 0 ? terraformTools(terraform) : []),
+  ];
+};
+// A policy may speak of every tool that there could be.
+const builtinFacts = toolFacts([
+  ...makeTools({}, around.cwd),
+  ...terraformTools(terraformOptions({}, around.cwd)),
+]);
+
+/** The registrations as the operator's file has them now. */
+const readRegistrations: CliParts["readRegistrations"] = async ({ configFile }) => {
+  if (configFile === null) return { ok: true, value: { services: {} } };
+  const text = await readProposed(configFile);
+  if (!text.ok) return text;
+  const parsed = parseConfig(text.value, configFile, servicesSchema, workspacesSchema);
+  if (!parsed.ok) return { ok: false, error: parsed.error.map(formatSourceError) };
+  const services = (parsed.value.config.services ?? {}) as JsonObject;
+  const workspaces = (parsed.value.config.workspaces ?? {}) as JsonObject;
+  // Left out where there are none, so that what was adopted before there were any stays what it is.
+  const named = Object.keys(workspaces).length > 0 ? { workspaces } : {};
+  return { ok: true, value: canonicalCopy<JsonObject>({ services, ...named }) };
+};
 
 const open = (settings: Settings, create = false): Promise<OpenedHome> =>
   openHome(settings, {
@@ -65,21 +113,12 @@ const open = (settings: Settings, create = false): Promise<OpenedHome> =>
     create,
     makeTools,
     // Plans live for a day; what was fetched for older ones nobody can run any more.
-    tidyTools: (registrations, dataDir) =>
-      sweepDeployMirrors({
-        ...deployOptions(registrations, dataDir),
-        olderThan: systemClock.now() - 2 * 86_400_000,
-        signal: AbortSignal.timeout(600_000),
-      }),
-    async readRegistrations({ configFile }) {
-      if (configFile === null) return { ok: true, value: { services: {} } };
-      const text = await readProposed(configFile);
-      if (!text.ok) return text;
-      const parsed = parseConfig(text.value, configFile, servicesSchema);
-      if (!parsed.ok) return { ok: false, error: parsed.error.map(formatSourceError) };
-      const services = (parsed.value.config.services ?? {}) as JsonObject;
-      return { ok: true, value: canonicalCopy<JsonObject>({ services }) };
+    async tidyTools(registrations, dataDir) {
+      const sweep = { olderThan: systemClock.now() - 2 * 86_400_000, signal: AbortSignal.timeout(600_000) };
+      await sweepDeployMirrors({ ...deployOptions(registrations, dataDir), ...sweep });
+      await sweepTerraform({ ...terraformOptions(registrations, dataDir), ...sweep });
     },
+    readRegistrations,
     onFault: () => process.exit(70),
   });
 
@@ -119,6 +158,7 @@ const logTools: CliParts["logTools"] = {
       requestId,
       withBlobs: true,
       adoptions: home.adoption.sequence(),
+      rotations: home.store.rotations(),
       resolvePolicy(text) {
         const loaded = loadPolicy(new TextDecoder().decode(text), { file: "policy.yaml", tools: null });
         return loaded.ok ? loaded.value.document : null;
@@ -142,9 +182,15 @@ const serveParts: ServeParts = {
   say: (line) => void process.stdout.write(`${line}\n`),
   now: () => systemClock.now(),
   openHome: (settings) => open(settings),
-  settingsOf: (home) => loadSettings({ flags: { home }, around, interactive: false }, { servicesSchema }),
+  settingsOf: (home) =>
+    loadSettings({ flags: { home }, around, interactive: false }, { servicesSchema, workspacesSchema }),
   initHome,
   receipt: (home, request) => logTools.buildReceipt(home, request),
+  // Beside this file, as source or as the build left it.
+  verifyWorker: new URL(
+    import.meta.url.endsWith(".ts") ? "./serve/verify-worker.ts" : "./verify-worker.js",
+    import.meta.url,
+  ),
   self: [process.execPath, resolve(fileURLToPath(import.meta.url))],
 };
 
@@ -169,6 +215,7 @@ process.exitCode = await runCli(process.argv.slice(2), {
   clock: systemClock,
   interrupted: interrupted.signal,
   servicesSchema,
+  workspacesSchema,
   openHome: (settings) => open(settings),
   initHome,
   serve,
@@ -182,4 +229,7 @@ process.exitCode = await runCli(process.argv.slice(2), {
     readCall: (call, policy) => readTestCall(call, policy, builtinFacts),
   },
   logTools,
+  readRegistrations,
+  // One line a tool that can have something wrong with it.
+  toolChecks: [checkServices, checkWorkspaces],
 });

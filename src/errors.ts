@@ -34,7 +34,12 @@ export const FAULTS = {
   SIGNATURE_INVALID: "a signature does not verify",
   SIGNING_FAILED: "the signing program did not make a signature",
   DECISION_REFUSED: "a decision was not accepted",
+  CREDENTIAL_REFUSED: "a passkey was not invited, enrolled or removed",
+  INVITATION_INVALID: "an enrolment code is wrong, used, replaced or expired",
+  SIGN_IN_REFUSED: "a sign-in was not accepted",
+  TOO_MANY_TRIES: "too many tries that failed; the next ones are refused for a while",
   REQUEST_NOT_FOUND: "no request with that id",
+  ERASURE_REFUSED: "documents of a request can't be erased yet",
   REQUEST_AMBIGUOUS: "the request code fits more than one request",
   STEWARD_BUSY: "another process holds the steward's lock",
 
@@ -42,6 +47,8 @@ export const FAULTS = {
   TOOL_INVALID: "a tool definition is malformed",
   TOOL_BROKEN: "a tool broke its contract",
   LISTEN_FAILED: "a port could not be opened",
+  CURSOR_INVALID: "a cursor of a listing is malformed",
+  CONSOLE_NOT_BUILT: "the console's scripts and styles are missing",
 } as const;
 
 export type FaultCode = keyof typeof FAULTS;

@@ -9,6 +9,7 @@ export type DigestTag =
   | "arguments"
   | "file"
   | "inputs"
+  | "invitation"
   | "plan"
   | "policy"
   | "question"

@@ -32,7 +32,7 @@ export function createCli(parts: CliParts, terminal: Terminal): Cli {
     const located = await locateHome(flags.home, around, terminal.interactive);
     const loaded = await loadSettings(
       { flags: { ...flags, home: located.home }, around, interactive: terminal.interactive },
-      { servicesSchema: parts.servicesSchema },
+      { servicesSchema: parts.servicesSchema, workspacesSchema: parts.workspacesSchema },
     );
     return options.exists ? demandHome(loaded, located.origin) : loaded;
   };

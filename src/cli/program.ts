@@ -2,6 +2,7 @@ import { Command } from "commander";
 import { addDemo } from "./commands/demo.ts";
 import { addApprove } from "./commands/approve.ts";
 import { addAsk } from "./commands/ask.ts";
+import { addDoctor } from "./commands/doctor.ts";
 import { addDeny } from "./commands/deny.ts";
 import { addInit } from "./commands/init.ts";
 import { addLog } from "./commands/log.ts";
@@ -13,6 +14,7 @@ import { addResolve } from "./commands/resolve.ts";
 import { addShow } from "./commands/show.ts";
 import { addStart } from "./commands/start.ts";
 import { addTakeBack } from "./commands/take-back.ts";
+import { addToken } from "./commands/token.ts";
 import { addVerify } from "./commands/verify.ts";
 import type { Cli } from "./context.ts";
 import { usageOf } from "./failure.ts";
@@ -67,7 +69,7 @@ export function buildProgram(cli: Cli, exit: (code: number) => void): Command {
   program.commandsGroup("Policy and proof:");
   for (const add of [addPolicy, addLog, addVerify]) add(program, cli, run);
   program.commandsGroup("Set up and serve:");
-  for (const add of [addInit, addStart, addMcp, addDemo]) add(program, cli, run);
+  for (const add of [addInit, addStart, addMcp, addDoctor, addToken, addDemo]) add(program, cli, run);
   overrideExits(program);
   return program;
 }

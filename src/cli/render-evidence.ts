@@ -18,7 +18,12 @@ export const FIDELITY_WORDS: Readonly<Record<Fidelity, string>> = {
   none: "none: nothing was previewed, these are the arguments only",
 };
 
-export function renderEvidence(card: Card, view: View, question: Question, paint: Paint): void {
+export function renderEvidence(
+  card: Card,
+  view: View,
+  question: Pick<Question, "fidelity" | "files" | "plan" | "view">,
+  paint: Paint,
+): void {
   const { changes, documents } = view.preview;
   if (changes.length > 0) {
     card.blank();

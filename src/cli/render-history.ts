@@ -1,6 +1,7 @@
 import { displayWidth, padTo, wrap, type Paint } from "../base/terminal.ts";
 import { neutralLine } from "../base/text.ts";
 import type { Entry } from "../log/entry.ts";
+import { requesterWords, type AnyRequester } from "../request/principal.ts";
 import type { RequestSummary } from "../request/summary.ts";
 import { formatMoment } from "./moment.ts";
 import { paintPhase } from "./paint-phase.ts";
@@ -52,8 +53,10 @@ export function entryWords(entry: Entry): string {
   switch (entry.kind) {
     case "log.opened":
       return `log ${entry.data.log}, key ${entry.data.key}`;
+    case "log.key_rotated":
+      return `from now on ${entry.data.to} signs, not ${entry.data.from}`;
     case "blob.erased":
-      return `${entry.data.digest}: ${entry.data.why}`;
+      return erasedWords(entry.data);
     case "throttled":
       return `${entry.data.count} calls of ${entry.data.agent} for ${entry.data.principal} turned away (${entry.data.limit})`;
     case "ask.delivered":
@@ -67,7 +70,7 @@ export function entryWords(entry: Entry): string {
         ? `does not load: ${entry.data.errors.join("; ")}`
         : `revision ${entry.data.revision ?? "?"} waits to be adopted`;
     case "request.received":
-      return `${entry.data.tool} by ${entry.data.requester.agent} for ${entry.data.requester.principal.id} over ${entry.data.transport}`;
+      return `${entry.data.tool} by ${requesterText(entry.data.requester)} over ${entry.data.transport}`;
     case "request.planned":
       return `${entry.data.verdict}: ${entry.data.summary}`;
     case "request.refused":
@@ -122,6 +125,21 @@ export function entryWords(entry: Entry): string {
       return `after ${entry.data.attempts} ${entry.data.attempts === 1 ? "attempt" : "attempts"}`;
   }
 }
+
+function erasedWords({ digest, request, documents, why, by }: Entry<"blob.erased">["data"]): string {
+  const what =
+    documents === undefined
+      ? "sealed documents"
+      : `${documents.length} ${documents.length === 1 ? "document" : "documents"}`;
+  const of = request === null ? (digest ?? what) : `${what} of ${request}`;
+  return `${of}${by === undefined ? "" : ` by ${by}`}: ${why}`;
+}
+
+/** `claude for ana`; says so where the policy did not know one of them. Not neutral yet. */
+export const requesterText = (requester: AnyRequester): string => {
+  const { principal, agent } = requesterWords(requester);
+  return `${agent} for ${principal}`;
+};
 
 const because = (reason: string | null): string => (reason === null ? "" : `: ${reason}`);
 

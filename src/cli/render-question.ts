@@ -5,7 +5,7 @@ import type { PersonId } from "../request/principal.ts";
 import { createCard, type Card } from "./card.ts";
 import { formatDistance, formatMoment } from "./moment.ts";
 import { renderEvidence, prettyJson } from "./render-evidence.ts";
-import { standingOf, standingWords } from "./standing.ts";
+import { standingOf, standingWords } from "../consent/standing.ts";
 
 // The approval view in the terminal. The order is the same in every channel (design §5): effect line · risk,
 // reversibility, counts · agent, for whom, which approval yours would be · evidence with digest and fidelity · the rule

@@ -1,5 +1,6 @@
 import { neutralLine } from "../base/text.ts";
 import type { DecisionSummary, ReceiptSummary } from "../log/verify-summary.ts";
+import { requesterText } from "./render-history.ts";
 
 /** What a receipt proves, as neutral lines: who asked, what was planned, who decided with what proof, what came out. */
 export function renderReceipt(summary: ReceiptSummary): readonly string[] {
@@ -8,7 +9,7 @@ export function renderReceipt(summary: ReceiptSummary): readonly string[] {
   const targets = summary.targets.map((target) => `${target.kind} ${target.id} (${target.environment})`);
   const rows: (readonly [string, string])[] = [
     ["request", summary.request],
-    ["asked by", requester === null ? "unknown" : `${requester.agent} for ${requester.principal.id}`],
+    ["asked by", requester === null ? "unknown" : requesterText(requester)],
     [
       "to do",
       `${planned?.summary ?? summary.tool ?? "unknown"}${targets.length > 0 ? ` · ${targets.join(", ")}` : ""}`,

@@ -20,6 +20,7 @@ export interface AdoptOptions {
   readonly key?: string;
   readonly as?: string;
   readonly save?: string;
+  readonly endorse?: boolean;
   readonly with?: readonly string[];
   readonly yes?: boolean;
   readonly revision?: string;
@@ -41,13 +42,16 @@ export async function adoptInTerminal(cli: Cli, home: Home, options: AdoptOption
   }
   showProposal(cli, home, proposal);
   const others = await Promise.all((options.with ?? []).map(readSigned));
+  if (options.endorse === true && (options.save !== undefined || others.length > 0)) {
+    throw usage("--endorse records your own signature only", "leave out --save and --with");
+  }
   if (proposal.needs === null) {
     if (!(await confirmed(cli, proposal.revision, options, false))) return notSigned(cli);
     return adopt(cli, home, others);
   }
 
   // An adoption countersigns the log as an approval does, so it has to extend what this account has seen (W2).
-  const looked = await cli.witness.look(home.store);
+  const looked = await cli.witness.look(home.store, home.settings.home);
   if (!looked.ok) throw rolledBack(looked.error);
   const policy = home.adoption.current();
   const keys =
@@ -88,6 +92,7 @@ export async function adoptInTerminal(cli: Cli, home: Home, options: AdoptOption
     proof: { kind: "sshsig", signature, fingerprint: signer.fingerprint, channel: "cli" },
   };
   if (options.save !== undefined) return save(cli, own, options.save);
+  if (options.endorse === true) return endorse(cli, home, own);
   return adopt(cli, home, [...others, own]);
 }
 
@@ -110,6 +115,10 @@ function showProposal(cli: Cli, home: Home, proposal: Proposal): void {
       ? "\nneeds nobody: the policy adopts on save"
       : `\nneeds ${needs.quorum} of ${needs.by.map(neutralLine).join(" or ")}, proof ${needs.assurance} or better`,
   );
+  for (const { person, at, assurance, counts } of proposal.endorsements) {
+    const worth = counts ? assurance : `${assurance}, which does not count`;
+    terminal.out(`  signed by ${neutralLine(person)} at ${at}, ${worth}`);
+  }
 }
 
 async function confirmed(cli: Cli, revision: string, options: AdoptOptions, solo: boolean): Promise<boolean> {
@@ -138,6 +147,17 @@ function notSigned(cli: Cli): number {
 async function adopt(cli: Cli, home: Home, statements: readonly SignedAdoption[]): Promise<number> {
   const revision = await home.adoption.adopt(statements);
   cli.terminal.out(`${cli.terminal.paint.green("adopted")} ${revision}`);
+  return 0;
+}
+
+async function endorse(cli: Cli, home: Home, { statement, proof }: SignedAdoption): Promise<number> {
+  const endorsed = await home.adoption.endorse(statement, proof);
+  const { terminal } = cli;
+  if (endorsed.state === "adopted") terminal.out(`${terminal.paint.green("adopted")} ${endorsed.revision}`);
+  else {
+    const others = endorsed.missing === 1 ? "one more person signs" : `${endorsed.missing} more people sign`;
+    terminal.out(`endorsed ${statement.to.policy}; it runs once ${others}`);
+  }
   return 0;
 }
 

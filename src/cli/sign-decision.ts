@@ -109,7 +109,7 @@ const proofOf = (signature: string, fingerprint: string): Proof => ({
 
 /** Checks the log against this account's memory. Null: not checked, and the statement then says so. */
 async function witnessed(cli: Cli, home: Home, decision: Statement["decision"]): Promise<Statement["log"]> {
-  const looked = await cli.witness.look(home.store);
+  const looked = await cli.witness.look(home.store, home.settings.home);
   if (looked.ok) return { size: looked.value.head.size, root: looked.value.head.root };
   const fault = rolledBack(looked.error);
   if (decision === "approve") throw fault;
@@ -119,6 +119,17 @@ async function witnessed(cli: Cli, home: Home, decision: Statement["decision"]):
 
 /** What to say of a log that does not extend what this account has seen. */
 export function rolledBack(refusal: WitnessRefusal): CountersignError {
+  if (refusal.kind === "other_log") {
+    const { seen, now, memory } = refusal;
+    return new CountersignError(
+      "LOG_ROLLED_BACK",
+      `this home held ${seen} when you last looked, and now ${now}`,
+      {
+        hint: `sign nothing; find out who replaced the home. If it was made anew on purpose, remove ${memory}`,
+        details: { seen, now },
+      },
+    );
+  }
   const { seen, now } = refusal;
   const what =
     refusal.kind === "shorter"

@@ -1,9 +1,15 @@
 import { z } from "zod";
 import { parseDuration } from "../base/duration.ts";
+import { SCOPES } from "./api-scopes.ts";
 import { err, ok, type Result } from "../base/result.ts";
+import { LEAST_RECORDS_MS } from "./settings.ts";
+import { isOriginOf } from "../base/webauthn.ts";
 import { parseYaml, sourceErrors, type SourceError, type YamlSource } from "../base/yaml.ts";
 
 // countersign.yaml: the operator's file. Its schema says what may stand in it; load-settings.ts says what wins.
+
+/** In place of a duration: nothing is erased by itself. */
+export const FOREVER = "forever";
 
 export const LOG_LEVELS = ["fatal", "error", "warn", "info", "debug", "trace", "silent"] as const;
 
@@ -15,6 +21,15 @@ const duration = z
   .string()
   .refine((text) => parseDuration(text) !== undefined, "expected a duration such as 40s, 30m or 1h30m")
   .transform((text) => parseDuration(text) as number);
+
+const RETENTION_EXPECTED = "expected a duration of at least 1d, such as 400d, or forever";
+const retention = z
+  .string()
+  .refine((text) => {
+    const ms = parseDuration(text);
+    return text === FOREVER || (ms !== undefined && ms >= LEAST_RECORDS_MS);
+  }, RETENTION_EXPECTED)
+  .transform((text) => (text === FOREVER ? FOREVER : (parseDuration(text) as number)));
 
 const UNITS: Readonly<Record<string, number>> = { KiB: 2 ** 10, MiB: 2 ** 20, GiB: 2 ** 30 };
 const size = z
@@ -55,19 +70,104 @@ const client = z.strictObject({
   principal: z.string().min(1),
 });
 
-/** The schema of countersign.yaml, with the services checked by `servicesSchema`. */
-export const configSchema = (servicesSchema: z.ZodType) =>
+const AAGUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
+const HOST = /^[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*$/;
+
+/** True for what a browser holds to be a safe place to sign in: https, or the machine itself. */
+const isSafeUrl = (text: string): boolean => {
+  const { protocol, hostname } = new URL(text);
+  return protocol === "https:" || /^(localhost|127\.0\.0\.1|\[::1\])$|\.localhost$/.test(hostname);
+};
+const safeUrl = z
+  .url({ protocol: /^https?$/ })
+  .refine(isSafeUrl, "expected https://, or http:// on this machine");
+
+const passkeys = z.strictObject({
+  cooling: z
+    .literal("none")
+    .transform(() => 0)
+    .or(duration)
+    .optional(),
+  invitation: duration.optional(),
+  deny_aaguids: z.array(z.string().regex(AAGUID, "expected a UUID in lower case")).max(1_000).optional(),
+  rp_id: z.string().regex(HOST, "expected a host name in lower case, such as gate.example.com").optional(),
+  origins: z
+    .array(safeUrl.refine((text) => new URL(text).origin === text, "expected an origin: scheme, host, port"))
+    .max(20)
+    .optional(),
+});
+
+const oidc = z.strictObject({
+  issuer: safeUrl,
+  client_id: z.string().min(1).max(500),
+  client_secret_file: z.string().min(1).optional(),
+  scopes: z
+    .array(z.string().regex(/^[\x21\x23-\x5b\x5d-\x7e]+$/))
+    .max(20)
+    .optional(),
+  max_age: duration.optional(),
+  groups_claim: z.string().min(1).max(200).optional(),
+  require_groups: z.array(z.string().min(1).max(200)).min(1).max(200).optional(),
+});
+
+/** `2027-01-31` or `2027-01-31T09:00:00Z`. */
+const moment = z
+  .string()
+  .regex(/^\d{4}-\d{2}-\d{2}(T\d{2}:\d{2}(:\d{2}(\.\d{1,3})?)?Z)?$/, "expected a date such as 2027-01-31")
+  .refine((text) => !Number.isNaN(Date.parse(text)), "expected a date that exists")
+  .transform((text) => Date.parse(text));
+
+/** What opens the API. Like `clients`, but with scopes, and acting only where it says as whom. */
+const apiToken = z
+  .strictObject({
+    name,
+    token_sha256: client.shape.token_sha256,
+    scopes: z.array(z.enum(SCOPES)).min(1).max(SCOPES.length),
+    /** As whom and for whom it makes requests (C1). */
+    principal: z.string().min(1).optional(),
+    agent: z.string().min(1).optional(),
+    expires: moment.optional(),
+  })
+  .refine((token) => (token.principal === undefined) === (token.agent === undefined), {
+    path: ["principal"],
+    message: "principal and agent stand together: who asks is both",
+  })
+  .refine((token) => !token.scopes.includes("requests:write") || token.principal !== undefined, {
+    path: ["scopes"],
+    message: "requests:write needs principal and agent: a request is somebody's (C1)",
+  });
+
+/** `countersign.example.com` or `10.0.0.5:7332`: a Host header as it arrives. */
+const hostHeader = z
+  .string()
+  .regex(
+    /^[a-z0-9]([a-z0-9.-]{0,252}[a-z0-9])?(:\d{1,5})?$/,
+    "expected a host, and its port where it is not 443",
+  );
+
+/** The schema of countersign.yaml, with what the tools act on checked by their own schemas. */
+export const configSchema = (servicesSchema: z.ZodType, workspacesSchema: z.ZodType = z.strictObject({})) =>
   z.strictObject({
     version: z.literal(1),
     policy: z.string().min(1).optional(),
     isolation: z.enum(["service", "none"]).optional(),
     services: servicesSchema.optional(),
+    workspaces: workspacesSchema.optional(),
     listeners: z.strictObject({ mcp: listen.optional(), api: listen.optional() }).optional(),
     stdio: z
       .strictObject({ agent: z.string().min(1).optional(), principal: z.string().min(1).optional() })
       .optional(),
     clients: z.array(client).max(1_000).optional(),
+    api: z
+      .strictObject({
+        tokens: z.array(apiToken).max(1_000).optional(),
+        hosts: z.array(hostHeader).max(20).optional(),
+      })
+      .optional(),
     hold: duration.optional(),
+    passkeys: passkeys.optional(),
+    sessions: z.strictObject({ idle: duration.optional(), absolute: duration.optional() }).optional(),
+    oidc: oidc.optional(),
     limits: z
       .strictObject({
         held_per_minute: count.optional(),
@@ -81,6 +181,7 @@ export const configSchema = (servicesSchema: z.ZodType) =>
         execute_timeout: duration.optional(),
       })
       .optional(),
+    retention: z.strictObject({ records: retention.optional() }).optional(),
     log_level: z.enum(LOG_LEVELS).optional(),
   });
 export type ConfigFile = z.output<ReturnType<typeof configSchema>>;
@@ -90,11 +191,12 @@ export function parseConfig(
   text: string,
   file: string,
   servicesSchema: z.ZodType,
+  workspacesSchema?: z.ZodType,
 ): Result<{ readonly config: ConfigFile; readonly source: YamlSource }, readonly SourceError[]> {
   const yaml = parseYaml(text, file);
   if (!yaml.ok) return yaml;
   const source = yaml.value;
-  const schema = configSchema(servicesSchema);
+  const schema = configSchema(servicesSchema, workspacesSchema);
   const parsed = schema.safeParse(source.value);
   if (!parsed.success) return err(sourceErrors(source, parsed.error, schema));
   const errors = inconsistencies(parsed.data, source);
@@ -107,18 +209,42 @@ function inconsistencies(config: ConfigFile, source: YamlSource): SourceError[] 
   if (mcp !== undefined && api !== undefined && mcp.port === api.port && mcp.port !== 0) {
     errors.push(source.error(["listeners", "api"], "agents and people must not share a port (P1)"));
   }
+  const { rp_id: rpId = "localhost", origins = [] } = config.passkeys ?? {};
+  if (rpId !== "localhost" && origins.length === 0) {
+    errors.push(source.error(["passkeys", "rp_id"], "needs origins: the addresses of the pages behind it"));
+  }
+  for (const [i, origin] of origins.entries()) {
+    if (isOriginOf(origin, rpId)) continue;
+    errors.push(source.error(["passkeys", "origins", i], `is not of the relying party ${rpId}`));
+  }
+  errors.push(...repeats(config.clients ?? [], ["clients"], source));
+  errors.push(...repeats(config.api?.tokens ?? [], ["api", "tokens"], source));
+  const agents = new Set((config.clients ?? []).map((one) => one.token_sha256));
+  for (const [i, { token_sha256: token }] of (config.api?.tokens ?? []).entries()) {
+    if (!agents.has(token)) continue;
+    const message = "a client has this token already; what agents call with never opens the API (P1)";
+    errors.push(source.error(["api", "tokens", i, "token_sha256"], message));
+  }
+  return errors;
+}
+
+function repeats(
+  holders: readonly { readonly name: string; readonly token_sha256: string }[],
+  path: readonly string[],
+  source: YamlSource,
+): SourceError[] {
+  const errors: SourceError[] = [];
   const names = new Map<string, number>();
   const tokens = new Map<string, number>();
-  for (const [i, { name: given, token_sha256: token }] of (config.clients ?? []).entries()) {
+  const list = path.join(".");
+  for (const [i, { name: given, token_sha256: token }] of holders.entries()) {
     const sameName = names.get(given);
     if (sameName !== undefined) {
-      errors.push(source.error(["clients", i, "name"], `clients[${sameName}] has this name already`));
+      errors.push(source.error([...path, i, "name"], `${list}[${sameName}] has this name already`));
     }
     const sameToken = tokens.get(token);
     if (sameToken !== undefined) {
-      errors.push(
-        source.error(["clients", i, "token_sha256"], `clients[${sameToken}] has this token already`),
-      );
+      errors.push(source.error([...path, i, "token_sha256"], `${list}[${sameToken}] has this token already`));
     }
     names.set(given, names.get(given) ?? i);
     tokens.set(token, tokens.get(token) ?? i);

@@ -5,6 +5,7 @@ import { parseDuration } from "../base/duration.ts";
 import { formatSourceError } from "../base/yaml.ts";
 import { CountersignError } from "../errors.ts";
 import {
+  FOREVER,
   LISTEN_EXPECTED,
   LOG_LEVELS,
   parseConfig,
@@ -14,7 +15,17 @@ import {
 } from "./config-file.ts";
 import type { Surroundings } from "./environment.ts";
 import { CONFIG_FILE, locateHome, type HomeOrigin } from "./locate-home.ts";
-import { DEFAULT_HOLD_MS, DEFAULT_LIMITS, type Limits, type Settings } from "./settings.ts";
+import {
+  DEFAULT_HOLD_MS,
+  DEFAULT_LIMITS,
+  DEFAULT_RECORDS_MS,
+  DEFAULT_PASSKEYS,
+  DEFAULT_SESSIONS,
+  type Limits,
+  type OidcSettings,
+  type PasskeySettings,
+  type Settings,
+} from "./settings.ts";
 
 // Flag > environment > file > default. Every message names the ways to set the value.
 
@@ -47,13 +58,13 @@ const DEFAULT_LISTENERS = {
  */
 export async function loadSettings(
   from: SettingsSource,
-  schemas: { readonly servicesSchema: z.ZodType },
+  schemas: { readonly servicesSchema: z.ZodType; readonly workspacesSchema?: z.ZodType },
 ): Promise<Settings> {
   const { flags, around } = from;
   const { home } = await locateHome(flags.home, around, from.interactive);
   const file = join(home, CONFIG_FILE);
   const text = await readConfig(file, home, around.platform);
-  const config = text === null ? null : parse(text, displayPath(file, around), schemas.servicesSchema);
+  const config = text === null ? null : parse(text, displayPath(file, around), schemas);
   const listener = (which: "mcp" | "api"): ListenAddress =>
     pick(from, which, LISTENER_ENV[which], parseListenAddress, LISTEN_EXPECTED) ??
     config?.listeners?.[which] ??
@@ -91,11 +102,31 @@ export async function loadSettings(
       agent: client.agent,
       principal: client.principal,
     })),
+    api: {
+      tokens: (config?.api?.tokens ?? []).map((token) => ({
+        name: token.name,
+        tokenSha256: token.token_sha256,
+        scopes: token.scopes,
+        acts:
+          token.principal === undefined || token.agent === undefined
+            ? null
+            : { principal: token.principal, agent: token.agent },
+        expiresAt: token.expires ?? null,
+      })),
+      hosts: config?.api?.hosts ?? [],
+    },
     holdMs:
       pick(from, "hold", "COUNTERSIGN_HOLD", parseDuration, "expected a duration such as 40s") ??
       config?.hold ??
       DEFAULT_HOLD_MS,
+    passkeys: passkeysOf(config),
+    sessions: {
+      idleMs: config?.sessions?.idle ?? DEFAULT_SESSIONS.idleMs,
+      absoluteMs: config?.sessions?.absolute ?? DEFAULT_SESSIONS.absoluteMs,
+    },
+    oidc: oidcOf(config, home),
     limits: limitsOf(config),
+    retention: { recordsMs: recordsMsOf(config) },
     logLevel:
       pick(from, "logLevel", "COUNTERSIGN_LOG_LEVEL", logLevel, `expected one of ${LOG_LEVELS.join(", ")}`) ??
       config?.log_level ??
@@ -162,8 +193,8 @@ function pick<T>(
 
 const logLevel = (text: string): string | undefined => LOG_LEVELS.find((level) => level === text);
 
-function parse(text: string, file: string, servicesSchema: z.ZodType): ConfigFile {
-  const parsed = parseConfig(text, file, servicesSchema);
+function parse(text: string, file: string, schemas: Parameters<typeof loadSettings>[1]): ConfigFile {
+  const parsed = parseConfig(text, file, schemas.servicesSchema, schemas.workspacesSchema);
   if (parsed.ok) return parsed.value.config;
   const errors = parsed.error.map(formatSourceError);
   throw new CountersignError("CONFIG_INVALID", errors[0] ?? `${file} does not load`, {
@@ -197,6 +228,11 @@ async function readConfig(file: string, home: string, platform: NodeJS.Platform)
   return text;
 }
 
+function recordsMsOf(config: ConfigFile | null): number | null {
+  const records = config?.retention?.records ?? DEFAULT_RECORDS_MS;
+  return records === FOREVER ? null : records;
+}
+
 function limitsOf(config: ConfigFile | null): Limits {
   const limits = config?.limits ?? {};
   return {
@@ -209,5 +245,30 @@ function limitsOf(config: ConfigFile | null): Limits {
     previewsPerHour: limits.previews_per_hour ?? DEFAULT_LIMITS.previewsPerHour,
     previewTimeoutMs: limits.preview_timeout ?? DEFAULT_LIMITS.previewTimeoutMs,
     executeTimeoutMs: limits.execute_timeout ?? DEFAULT_LIMITS.executeTimeoutMs,
+  };
+}
+
+function passkeysOf(config: ConfigFile | null): PasskeySettings {
+  const given = config?.passkeys ?? {};
+  return {
+    coolingMs: given.cooling ?? DEFAULT_PASSKEYS.coolingMs,
+    invitationMs: given.invitation ?? DEFAULT_PASSKEYS.invitationMs,
+    denyAaguids: given.deny_aaguids ?? DEFAULT_PASSKEYS.denyAaguids,
+    rpId: given.rp_id ?? DEFAULT_PASSKEYS.rpId,
+    origins: given.origins ?? DEFAULT_PASSKEYS.origins,
+  };
+}
+
+function oidcOf(config: ConfigFile | null, home: string): OidcSettings | null {
+  const given = config?.oidc;
+  if (given === undefined) return null;
+  return {
+    issuer: given.issuer,
+    clientId: given.client_id,
+    clientSecretFile: given.client_secret_file === undefined ? null : resolve(home, given.client_secret_file),
+    scopes: given.scopes ?? [],
+    maxAgeMs: given.max_age ?? 300_000,
+    groupsClaim: given.groups_claim ?? "groups",
+    requireGroups: given.require_groups ?? [],
   };
 }

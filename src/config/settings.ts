@@ -1,3 +1,5 @@
+import type { Scope } from "./api-scopes.ts";
+
 /** Everything a gateway or the command line needs to know before it opens a home. All paths absolute. */
 export interface Settings {
   readonly home: string;
@@ -22,10 +24,68 @@ export interface Settings {
     readonly agent: string;
     readonly principal: string;
   }[];
+  /** What opens the API besides sessions and the local token, and the Host headers it answers to besides localhost. */
+  readonly api: { readonly tokens: readonly ApiTokenSettings[]; readonly hosts: readonly string[] };
   readonly holdMs: number;
+  readonly passkeys: PasskeySettings;
+  readonly sessions: SessionSettings;
+  /** Sign-in by an identity provider; null: by passkey only. */
+  readonly oidc: OidcSettings | null;
   readonly limits: Limits;
+  readonly retention: {
+    /** Milliseconds that record documents of an ended request are kept; null: for ever. */
+    readonly recordsMs: number | null;
+  };
   readonly logLevel: string;
 }
+
+/** How people's passkeys come to count. */
+export interface PasskeySettings {
+  /** From enrolment until a passkey counts for A3; 0: at once. */
+  readonly coolingMs: number;
+  /** How long an invitation's code can be redeemed. */
+  readonly invitationMs: number;
+  /** Authenticator models that may not be enrolled, as lower-case UUIDs. */
+  readonly denyAaguids: readonly string[];
+  /** Relying party id; `localhost` unless a proxy gives the gateway a name. */
+  readonly rpId: string;
+  /** Origins of the pages that may ask; empty: `http://localhost` with the port of the API. */
+  readonly origins: readonly string[];
+}
+
+export interface SessionSettings {
+  /** A session ends when it was not used for so long. */
+  readonly idleMs: number;
+  /** It ends so long after the sign-in, whatever happens. */
+  readonly absoluteMs: number;
+}
+
+export interface OidcSettings {
+  readonly issuer: string;
+  readonly clientId: string;
+  /** Absolute; null: a public client, with PKCE alone. */
+  readonly clientSecretFile: string | null;
+  readonly scopes: readonly string[];
+  /** A login at the provider older than this is asked for again. */
+  readonly maxAgeMs: number;
+  /** Claim that holds the person's groups. */
+  readonly groupsClaim: string;
+  /** Where set, only who has one of these groups may sign in. A claim can bar a person, never make one eligible. */
+  readonly requireGroups: readonly string[];
+}
+
+/** Chromium's virtual authenticator, which every test tool can make. */
+export const VIRTUAL_AUTHENTICATOR = "01020304-0506-0708-0102-030405060708";
+
+export const DEFAULT_PASSKEYS: PasskeySettings = {
+  coolingMs: 86_400_000,
+  invitationMs: 86_400_000,
+  denyAaguids: [VIRTUAL_AUTHENTICATOR],
+  rpId: "localhost",
+  origins: [],
+};
+
+export const DEFAULT_SESSIONS: SessionSettings = { idleMs: 2 * 3_600_000, absoluteMs: 12 * 3_600_000 };
 
 /** Per principal and agent, unless it says otherwise (design §11, "Load and disk"). */
 export interface Limits {
@@ -54,3 +114,18 @@ export const DEFAULT_LIMITS: Limits = {
 };
 
 export const DEFAULT_HOLD_MS = 40_000;
+
+/** Design §11: views, masked arguments, reasoning, masked results. Well over a year, so that a yearly audit finds them. */
+export const DEFAULT_RECORDS_MS = 400 * 86_400_000;
+/** A call that is sent again is answered from its result for a day. */
+export const LEAST_RECORDS_MS = 86_400_000;
+/** A static bearer token of the API. */
+export interface ApiTokenSettings {
+  readonly name: string;
+  readonly tokenSha256: string;
+  readonly scopes: readonly Scope[];
+  /** As whom it makes requests; null where it makes none. */
+  readonly acts: { readonly principal: string; readonly agent: string } | null;
+  /** Epoch milliseconds; null: it has no end. */
+  readonly expiresAt: number | null;
+}

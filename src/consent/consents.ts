@@ -22,8 +22,10 @@ export interface DecisionRecord {
   readonly clauses: readonly number[] | null;
   /** Timestamp of the entry. */
   readonly at: string;
-  /** An approval taken back is dead: the same statement never counts again. */
+  /** An approval taken back is dead: the same statement never counts again. So is one by a passkey removed since. */
   takenBack: boolean;
+  /** The passkey that signed; null for another proof. */
+  readonly credential: string | null;
 }
 
 /** A step of a clause whose time has come: its groups may answer from then on. */
@@ -80,6 +82,7 @@ export const consentsReducer: Reducer<ConsentsState> = {
   init: () => ({ byRequest: new Map(), byDigest: new Map(), byCode: new Map() }),
 
   apply(state, entry) {
+    if (entry.kind === "credential.removed") disown(state, entry.data.credential);
     if (!isId("req", entry.subject)) return;
     if (entry.kind === "consent.asked") {
       const { question, digest, code, requirement } = entry.data;
@@ -134,6 +137,13 @@ function remove(state: ConsentsState, consent: Consent): void {
   if (sharers?.size === 0) state.byCode.delete(consent.code);
 }
 
+/** Whoever takes a passkey away takes away what it approved and was not granted yet. */
+function disown(state: ConsentsState, credential: string): void {
+  for (const { decisions } of state.byRequest.values()) {
+    for (const decision of decisions) if (decision.credential === credential) decision.takenBack = true;
+  }
+}
+
 /** What happens around a question while it waits. */
 function noteAround(consent: Consent, entry: Entry): void {
   if (entry.kind === "consent.escalated") {
@@ -170,5 +180,6 @@ function record(consent: Consent, entry: Entry<"decision.recorded">): void {
     clauses: clauses ?? null,
     at: entry.time,
     takenBack: false,
+    credential: entry.data.proof.kind === "webauthn" ? entry.data.proof.credential : null,
   });
 }

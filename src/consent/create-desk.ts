@@ -7,18 +7,23 @@ import type { RequestsState } from "../request/requests.ts";
 import type { AppendResult, Batch } from "../store/store.ts";
 import type { Attest } from "./attest.ts";
 import type { Consent, ConsentsState } from "./consents.ts";
+import type { CredentialsState } from "./credentials.ts";
 import { createDecide } from "./decide.ts";
 import type { Desk, PendingQuestion } from "./desk.ts";
 import { isInvolved } from "./people.ts";
 import { createInquire } from "./inquire.ts";
-import { quorumOf } from "./quorum.ts";
-import { standingOf } from "./standing.ts";
+import { peopleFor, quorumOf } from "./quorum.ts";
+import { waitingState } from "./waiting.ts";
 import { statementSummary } from "./summary.ts";
 
 /** What the desk needs of the home around it. */
 export interface DeskParts {
   readonly clock: Clock;
-  readonly state: { readonly requests: RequestsState; readonly consents: ConsentsState };
+  readonly state: {
+    readonly requests: RequestsState;
+    readonly consents: ConsentsState;
+    readonly credentials: CredentialsState;
+  };
   /** The policy that runs now. Current once `catchUp` has resolved. */
   policy(): Policy;
   /** What a decision that rests on `policy()` expects of the subject `policy`, so that an adoption is seen. */
@@ -46,6 +51,9 @@ export function createDesk(parts: DeskParts): Desk {
     summary: state.requests.open.get(consent.request)?.planned?.summary ?? "",
     deadline: consent.deadline,
     quorum: quorumOf(parts.policy(), consent),
+    eligible: consent.requirement.clauses.map((_, clause) =>
+      peopleFor(parts.policy(), consent, clause, clock.now()),
+    ),
   });
   const find = (reference: string): Consent => findConsent(state, reference);
 
@@ -62,7 +70,7 @@ export function createDesk(parts: DeskParts): Desk {
       const consent = find(request);
       const view = await parts.view(consent.request);
       const phase = state.requests.open.get(consent.request)?.phase ?? "held";
-      return { ...pendingOf(consent), view, phase, ...standingOf(parts.policy(), consent, clock.now()) };
+      return { ...pendingOf(consent), view, phase, ...waitingState(parts.policy(), consent, clock.now()) };
     },
 
     async draft(request, { decision, person, reason, log, fixable = false }) {

@@ -21,6 +21,8 @@ export interface PendingQuestion {
   /** Epoch milliseconds. */
   readonly deadline: number;
   readonly quorum: Quorum;
+  /** By clause: whose approval would count if it were made now. Those who have approved already included. */
+  readonly eligible: readonly (readonly PersonId[])[];
 }
 
 /** How far each clause is. */
@@ -49,8 +51,6 @@ export interface OpenQuestion extends PendingQuestion {
   /** `held` while it waits; what follows the grant until the request closes. */
   readonly phase: Phase;
   readonly settled: ConsentEntries["consent.settled"] | null;
-  /** By clause: whose approval would count if it were made now. Those who have approved already included. */
-  readonly eligible: readonly (readonly PersonId[])[];
   /** Every step of every clause, by time. `at` is when it came; null: it has not, or was not needed. */
   readonly escalations: readonly (Omit<EscalatedStep, "at"> & {
     readonly to: readonly string[];

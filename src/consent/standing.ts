@@ -1,59 +1,75 @@
-import { parseTimestamp } from "../base/clock.ts";
-import { onCallAt, turnEndsAt } from "../policy/on-call.ts";
-import type { Policy } from "../policy/policy.ts";
-import type { Consent } from "./consents.ts";
-import type { OpenQuestion } from "./desk.ts";
-import { peopleFor } from "./quorum.ts";
+import type { OpenQuestion, PendingQuestion } from "./desk.ts";
+import type { PersonId } from "../request/principal.ts";
 
-type Standing = Pick<
-  OpenQuestion,
-  "decisions" | "settled" | "eligible" | "escalations" | "reminders" | "onCall" | "inquiries"
->;
+/** Where a person stands towards a question, for the card. The desk decides; this only says beforehand. */
+export type Standing =
+  /** C1: principal, in the chain, or an owner of the agent. */
+  | { readonly kind: "requester"; readonly as: "principal" | "chain" | "owner" }
+  | { readonly kind: "not_asked" }
+  | { readonly kind: "decided"; readonly decision: string }
+  /** Would be this approval of that clause. `solo`: their own request, and the policy lets them (C6). */
+  | {
+      readonly kind: "approver";
+      readonly solo: boolean;
+      readonly clauses: readonly {
+        readonly from: readonly string[];
+        readonly nth: number;
+        readonly count: number;
+      }[];
+    };
 
-/** Where a question stands, as people are shown it beside the static view. `now` in epoch milliseconds. */
-export function standingOf(policy: Policy, consent: Consent, now: number): Standing {
-  const { question, requirement, decisions, escalated, reminded } = consent;
-  const askedAt = parseTimestamp(question.asked_at);
-  const steps = requirement.clauses.flatMap(({ escalate = [] }, clause) =>
-    escalate.map(({ afterMs, to }, step) => ({
-      clause,
-      step,
-      to,
-      dueAt: askedAt + afterMs,
-      at: escalated.find((one) => one.clause === clause && one.step === step)?.at ?? null,
-    })),
+export function standingOf(
+  person: PersonId,
+  open: Pick<PendingQuestion, "question" | "requirement" | "quorum" | "eligible"> & {
+    readonly decisions: readonly Pick<OpenQuestion["decisions"][number], "person" | "decision" | "counted">[];
+  },
+): Standing {
+  const { requester } = open.question;
+  const solo = open.requirement.solo === person;
+  const own =
+    requester.principal.kind === "person" && requester.principal.id === person
+      ? "principal"
+      : requester.chain.includes(person)
+        ? "chain"
+        : requester.owners.includes(person)
+          ? "owner"
+          : null;
+  if (own !== null && !solo) return { kind: "requester", as: own };
+  const standing = open.decisions.findLast((decision) => decision.person === person && decision.counted);
+  if (standing !== undefined && standing.decision !== "take_back") {
+    return { kind: "decided", decision: standing.decision === "approve" ? "approved" : "denied" };
+  }
+  const clauses = open.quorum.clauses.flatMap(({ clause, by }, index) =>
+    solo || open.eligible[index]?.includes(person) === true
+      ? [{ from: clause.from, nth: by.length + 1, count: clause.count }]
+      : [],
   );
-  const groups = requirement.clauses.flatMap(({ from, escalate = [] }) => [
-    ...from,
-    ...escalate.flatMap(({ to }) => to),
-  ]);
-  return {
-    decisions: decisions.map(({ person, decision, counted, whyNot, reason, at, takenBack }) => ({
-      person,
-      decision,
-      counted,
-      whyNot,
-      reason,
-      at,
-      takenBack,
-    })),
-    settled: consent.settled,
-    eligible: requirement.clauses.map((_, clause) => peopleFor(policy, consent, clause, now)),
-    escalations: steps.sort((a, b) => a.dueAt - b.dueAt),
-    reminders:
-      requirement.remindMs === undefined
-        ? null
-        : {
-            everyMs: requirement.remindMs,
-            count: reminded?.count ?? 0,
-            last: reminded === null ? null : { at: reminded.at, people: reminded.people },
-          },
-    onCall: [...new Set(groups)].flatMap((group) => {
-      const rotation = policy.onCall.get(group);
-      if (rotation === undefined) return [];
-      const person = onCallAt(rotation, now, (id) => policy.people.get(id)?.disabled === false);
-      return [{ group, person, until: turnEndsAt(rotation, now) }];
-    }),
-    inquiries: consent.inquiries.map((inquiry) => ({ ...inquiry })),
-  };
+  if (clauses.length === 0) return { kind: "not_asked" };
+  return { kind: "approver", solo: solo && own !== null, clauses };
+}
+
+/** One sentence about it, for the card. Names of groups are the operator's. */
+export function standingWords(person: PersonId, standing: Standing): string {
+  switch (standing.kind) {
+    case "requester": {
+      const as = {
+        principal: "the agent acts for you",
+        chain: "you are in the chain it acts for",
+        owner: "you own the agent",
+      };
+      return `${person}: you can't decide, ${as[standing.as]}`;
+    }
+    case "not_asked":
+      return `${person}: you are not among those who are asked now`;
+    case "decided":
+      return `${person}: you have ${standing.decision} already`;
+    case "approver": {
+      const nth = standing.clauses.map(({ from, nth: n, count }) =>
+        n > count
+          ? `one more than the ${count} asked of ${from.join(", ")}`
+          : `approval ${n} of ${count} from ${from.join(", ")}`,
+      );
+      return `${person}: you would be ${nth.join(" and ")}${standing.solo ? " (solo: your own request)" : ""}`;
+    }
+  }
 }

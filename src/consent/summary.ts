@@ -14,7 +14,10 @@ const LONGEST_NAME = 64;
  * @example
  * `deploy_service on service web (demo), asked by claude-desktop for ana, plan sha256:ab12cd34ef56..., code ABC234`
  */
-export function statementSummary(question: Question): string {
+export const statementSummary = (question: Question): string => summaryUnder(question, codeOf(question));
+
+/** The same where the caller has the code already: a page hashes in its own way. */
+export function summaryUnder(question: Question, code: string): string {
   const named = question.targets.slice(0, NAMED_TARGETS).map(targetText);
   const more = question.targets.length - named.length;
   if (more > 0) named.push(`${more} more`);
@@ -23,7 +26,7 @@ export function statementSummary(question: Question): string {
     `${plain(question.tool)} on ${named.length === 0 ? "no target" : named.join(" and ")}`,
     `asked by ${plain(agent)} for ${plain(principal.id)}`,
     `plan ${question.plan.slice(0, "sha256:".length + 12)}...`,
-    `code ${codeOf(question)}`,
+    `code ${code}`,
   ].join(", ");
 }
 

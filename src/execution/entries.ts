@@ -53,5 +53,5 @@ export interface LeaseEntries {
     readonly undo: BlobRef;
     readonly ends_at: Timestamp;
   };
-  "lease.ended": { readonly lease: LeaseId; readonly attempts: number };
+  "lease.ended": { readonly lease: LeaseId; readonly attempts: number; readonly request?: string };
 }

@@ -90,8 +90,16 @@ export interface Executor {
       /** The steward may claim again what a dead process had claimed and not dispatched. */ takeOver: boolean;
     },
   ): Promise<Ran | null>;
-  /** Runs a request that this process has claimed and dispatched already, on the tool that it was decided for. */
-  runDispatched(request: RequestId, tool: Tool, progress: (message: string) => void): Promise<Ran | null>;
+  /**
+   * Runs a request that this process has claimed and dispatched already, on the tool that it was decided for. The tool
+   * waits for `ready`; where that rejects, nothing is sent and the request has failed.
+   */
+  runDispatched(
+    request: RequestId,
+    tool: Tool,
+    progress: (message: string) => void,
+    ready?: Promise<void>,
+  ): Promise<Ran | null>;
   /** A tool context for this request, for recovery. */
   contextFor(
     record: RequestRecord,
@@ -209,11 +217,14 @@ export function createExecutor(parts: ExecutorParts): Executor {
     tool: Tool,
     grant: string,
     progress: (message: string) => void,
+    ready: Promise<void> | undefined,
   ): Promise<Performed> => {
     let sealed: SealedPlan;
     let context: Awaited<ReturnType<typeof contextFor>>;
     try {
       sealed = await readPlan(parts.blobs, record);
+      // X1: an entry that is durable names documents that are.
+      await ready;
       context = await contextFor(record, grant, "execute", progress);
     } catch (error) {
       parts.log.error({ requestId: record.id, err: error }, "execution could not be started");
@@ -281,8 +292,7 @@ export function createExecutor(parts: ExecutorParts): Executor {
     dispatchedSeq: number,
     result: Performed,
   ): Promise<void> => {
-    const output = await keepResult(parts, record.id, "result", result.output);
-    const undo = await keepResult(parts, record.id, "undo", result.undo);
+    const { output, undo, durable } = await keepResult(parts, record.id, result);
     const { revision } = parts.policy();
     const appended = await appendOutcome(record, () => ({
       expect: [{ subject: record.id, newest: dispatchedSeq }],
@@ -291,6 +301,8 @@ export function createExecutor(parts: ExecutorParts): Executor {
         settledEntry(record, execution.grant, revision, result.outcome, { output, undo }, clock.now()),
       ],
     }));
+    // Nobody is told of the outcome before both are on the disk (L1).
+    await durable;
     // Somebody took us for dead and settled it as unknown: our result is evidence and changes no state (X2).
     if (!appended.ok) await noteLate(record, execution, result.outcome.summary, output);
   };
@@ -317,14 +329,14 @@ export function createExecutor(parts: ExecutorParts): Executor {
     });
   };
 
-  const runDispatched: Executor["runDispatched"] = async (request, tool, progress) => {
+  const runDispatched: Executor["runDispatched"] = async (request, tool, progress, ready) => {
     const record = state.requests.open.get(request);
     const execution = state.executions.open.get(request);
     if (record === undefined || execution === undefined) return null;
     if (execution.status !== "dispatched" || execution.owner?.boot !== parts.owner.boot) return null;
     const dispatchedSeq = record.newestSeq;
     parts.log.info({ requestId: request, tool: tool.name }, "execution started");
-    const result = await execute(record, tool, execution.grant, progress);
+    const result = await execute(record, tool, execution.grant, progress, ready);
     await settle(record, execution, dispatchedSeq, result);
     parts.log.info({ requestId: request, outcome: result.outcome.kind }, "execution settled");
     result.late

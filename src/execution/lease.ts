@@ -44,7 +44,12 @@ export function createLeaseKeeper(parts: LeaseParts): LeaseKeeper {
         expect: [],
         newKeys: [],
         entries: [
-          { kind: "lease.ended", subject: lease.id, policy: null, data: { lease: lease.id, attempts } },
+          {
+            kind: "lease.ended",
+            subject: lease.id,
+            policy: null,
+            data: { lease: lease.id, attempts, request: lease.opened.request },
+          },
         ],
       });
     } catch (error) {

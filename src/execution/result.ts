@@ -2,7 +2,7 @@ import { canonicalBytes, canonicalCopy, type Json } from "../base/canonical-json
 import type { RequestId } from "../base/id.ts";
 import { isFault } from "../errors.ts";
 import type { BlobRef } from "../request/action-request.ts";
-import type { BlobStore } from "../store/store.ts";
+import type { BlobStore, NewBlob } from "../store/store.ts";
 import type { ExecutorParts } from "./execution.ts";
 
 // What a tool gave back. It is worth less than the outcome: where it can't be kept, the outcome is recorded without it.
@@ -21,24 +21,50 @@ export function plainJson(
   }
 }
 
+export interface KeptResult {
+  readonly output: BlobRef | null;
+  readonly undo: BlobRef | null;
+  /** Resolves when they are on the disk, or will not be: later readers find them gone. */
+  readonly durable: Promise<void>;
+}
+
 /**
- * Stores a result, masked, or what undoes it.
+ * Stores a result, masked, and what undoes it.
  * @throws CountersignError `STORE_CLOSED`
  */
 export async function keepResult(
-  { blobs, log, mask }: Pick<ExecutorParts, "log" | "mask"> & { readonly blobs: Pick<BlobStore, "put"> },
+  { blobs, log, mask }: Pick<ExecutorParts, "log" | "mask"> & { readonly blobs: Pick<BlobStore, "place"> },
   request: RequestId,
-  tag: "result" | "undo",
-  value: Json | null,
-): Promise<BlobRef | null> {
-  if (value === null) return null;
-  try {
-    const bytes = canonicalBytes(tag === "result" ? mask(value) : value);
-    const [ref] = await blobs.put([{ tag, bytes, type: "application/json" }]);
-    return ref ?? null;
-  } catch (error) {
+  { output, undo }: { readonly output: Json | null; readonly undo: Json | null },
+): Promise<KeptResult> {
+  const lost = (error: unknown): void => {
     if (isFault(error, "STORE_CLOSED")) throw error;
     log.error({ requestId: request, err: error }, "the result could not be kept");
-    return null;
+  };
+  const kept = (tag: "result" | "undo", value: Json): NewBlob => ({
+    tag,
+    bytes: canonicalBytes(value),
+    type: "application/json",
+  });
+  try {
+    const wanted = [
+      ...(output === null ? [] : [kept("result", mask(output))]),
+      ...(undo === null ? [] : [kept("undo", undo)]),
+    ];
+    if (wanted.length === 0) return NOTHING;
+    const { refs, durable } = await blobs.place(wanted);
+    const settled = durable.catch(lost);
+    // Looked at after the outcome is an entry; until then it is no unhandled rejection.
+    settled.catch(() => undefined);
+    return {
+      output: output === null ? null : (refs[0] ?? null),
+      undo: undo === null ? null : (refs.at(-1) ?? null),
+      durable: settled,
+    };
+  } catch (error) {
+    lost(error);
+    return NOTHING;
   }
 }
+
+const NOTHING: KeptResult = { output: null, undo: null, durable: Promise.resolve() };

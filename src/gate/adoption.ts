@@ -3,19 +3,26 @@ import { timestamp, type Clock } from "../base/clock.ts";
 import { digestJson, type Digest } from "../base/digest.ts";
 import { createHash } from "node:crypto";
 import type { Result } from "../base/result.ts";
-import type { Attest, Attestation } from "../consent/attest.ts";
-import type { Proof } from "../consent/entries.ts";
-import { membersOf } from "../consent/people.ts";
+import type { Attest } from "../consent/attest.ts";
 import { CountersignError } from "../errors.ts";
 import type { EntryDraft } from "../log/entry.ts";
 import type { AdoptedState } from "../policy/adopted.ts";
-import { ADOPTION_NAMESPACE, adoptionBytes } from "../policy/adoption-statement.ts";
-import type { AdoptionStatement, PolicyEntries } from "../policy/entries.ts";
+import type { PolicyEntries } from "../policy/entries.ts";
 import type { Policy, PolicyChange, ToolFacts } from "../policy/policy.ts";
-import { meets } from "../policy/verdict.ts";
 import type { Store } from "../store/store.ts";
 import type { Tool } from "../tool.ts";
+import {
+  attestAdoption,
+  isSameBound,
+  missingOf,
+  signatureOf,
+  standingSignatures,
+  type Bound,
+  type Signature,
+  type SignersParts,
+} from "./adoption-signers.ts";
 import type { Adoption, Proposal } from "./home.ts";
+import { registryDiff } from "./registry-diff.ts";
 import { toolFacts, type Regime, type RegimeHolder } from "./regime.ts";
 
 // P6. The policy that runs is the last *adopted* revision, its text a blob of the log; the file is a proposal. What
@@ -60,8 +67,6 @@ interface Candidate {
   readonly registry: Digest;
 }
 
-type Bound = AdoptionStatement["from"];
-
 export function createAdoption(parts: AdoptionParts): AdoptionDesk {
   /** Content that was looked at last: an unchanged file costs one hash a look. */
   let lastContent = "";
@@ -90,15 +95,16 @@ export function createAdoption(parts: AdoptionParts): AdoptionDesk {
   const boundOfRegime = ({ policy, registry }: Regime): Bound => ({ policy: policy.revision, registry });
   const running = (): Bound => boundOfRegime(parts.regime.current());
   const boundOf = ({ policy, registry }: Candidate): Bound => ({ policy: policy.revision, registry });
-  const isSame = (a: Bound, b: Bound): boolean => a.policy === b.policy && a.registry === b.registry;
+  const isSame = isSameBound;
 
-  const write = async (
+  /** Null where the policy, or who signed for the next one, moved at the same moment. */
+  const tryWrite = async (
     { text, policy, registrations, registry }: Candidate,
     from: Bound | null,
     mode: PolicyEntries["policy.adopted"]["mode"],
     statements: PolicyEntries["policy.adopted"]["statements"],
     expected: number | null,
-  ): Promise<Digest> => {
+  ): Promise<Digest | null> => {
     const [textRef, registryRef] = await parts.store.blobs.put([
       { tag: "policy", bytes: new TextEncoder().encode(text), type: "application/yaml" },
       { tag: "registry", bytes: canonicalBytes(registrations), type: "application/json" },
@@ -124,13 +130,17 @@ export function createAdoption(parts: AdoptionParts): AdoptionDesk {
       newKeys: [],
       entries: [entry],
     });
-    if (!appended.ok) {
-      throw new CountersignError("ADOPTION_REFUSED", "another revision was adopted at the same moment", {
-        hint: "look at what runs now, then adopt again: countersign policy adopt",
-      });
-    }
+    if (!appended.ok) return null;
     await parts.regime.refresh();
     return policy.revision;
+  };
+
+  const write = async (...what: Parameters<typeof tryWrite>): Promise<Digest> => {
+    const revision = await tryWrite(...what);
+    if (revision !== null) return revision;
+    throw new CountersignError("ADOPTION_REFUSED", "another revision was adopted at the same moment", {
+      hint: "look at what runs now, then adopt again: countersign policy adopt",
+    });
   };
 
   const report = async (
@@ -152,49 +162,24 @@ export function createAdoption(parts: AdoptionParts): AdoptionDesk {
     });
   };
 
-  const attest = (policy: Policy, statement: AdoptionStatement, proof: Proof): Attestation => {
-    const signed = {
-      bytes: adoptionBytes(statement),
-      namespace: ADOPTION_NAMESPACE,
-      approver: statement.approver,
-    };
-    const attested = parts.attest(policy, signed, proof);
-    if (attested.ok && attested.value.person === statement.approver) return attested.value;
-    throw new CountersignError(
-      "SIGNATURE_INVALID",
-      `the adoption statement of "${statement.approver}" does not verify`,
-      { hint: "sign it with a key that the running policy lists for that person" },
-    );
+  const signersParts = (regime: Regime, to: Candidate): SignersParts => ({
+    attest: parts.attest,
+    log: parts.store.logId,
+    policy: regime.policy,
+    need: needOf(regime.policy),
+    from: boundOfRegime(regime),
+    to: boundOf(to),
+  });
+
+  /** The given signatures, and the recorded ones of everybody else. */
+  const joined = (signers: SignersParts, given: readonly Signature[]): readonly Signature[] => {
+    const people = new Set(given.map((one) => one.person));
+    const recorded = standingSignatures(signers, parts.state.endorsements);
+    return [...given, ...recorded.filter((one) => !people.has(one.person))];
   };
 
-  /** The people whose statements count, each once. */
-  const signers = (
-    policy: Policy,
-    need: PolicyChange,
-    bound: { readonly from: Bound; readonly to: Bound },
-    statements: PolicyEntries["policy.adopted"]["statements"],
-  ): ReadonlySet<string> => {
-    const eligible = membersOf(policy, need.by);
-    const people = new Set<string>();
-    for (const { statement, proof } of statements) {
-      const { person, assurance } = attest(policy, statement, proof);
-      const fits =
-        statement.log === parts.store.logId &&
-        isSame(statement.from, bound.from) &&
-        isSame(statement.to, bound.to);
-      if (!fits) {
-        throw new CountersignError(
-          "ADOPTION_REFUSED",
-          `the statement of "${statement.approver}" is about other revisions`,
-          {
-            hint: "the file or the running policy changed since it was signed; sign again: countersign policy adopt",
-          },
-        );
-      }
-      if (eligible.has(person) && meets(assurance, need.assurance)) people.add(person);
-    }
-    return people;
-  };
+  const statementsOf = (signatures: readonly Signature[]): PolicyEntries["policy.adopted"]["statements"] =>
+    signatures.map(({ statement, proof }) => ({ statement, proof }));
 
   return {
     current: () => parts.regime.current().policy,
@@ -213,20 +198,30 @@ export function createAdoption(parts: AdoptionParts): AdoptionDesk {
           changed: true,
           diff: [],
           needs: null,
+          endorsements: [],
+          missing: 0,
         };
       }
       const to = loaded.value;
+      const regime = parts.regime.current();
+      const isChanged = !isSame(running(), boundOf(to));
+      const signers = policy.adopt === "on_save" || !isChanged ? null : signersParts(regime, to);
+      const signatures = signers === null ? [] : standingSignatures(signers, parts.state.endorsements);
       const registryChanged = to.registry !== running().registry;
       return {
         revision: to.policy.revision,
         registry: to.registry,
         errors: [],
-        changed: !isSame(running(), boundOf(to)),
+        changed: isChanged,
         diff: [
           ...parts.diff(policy.document, to.policy.document),
           ...(registryChanged ? registryDiff(parts.regime.current().registrations, to.registrations) : []),
         ],
         needs: policy.adopt === "on_save" ? null : needOf(policy),
+        endorsements: signatures.map(({ person, at, assurance, counts }) => ({
+          ...{ person, at, assurance, counts },
+        })),
+        missing: signers === null ? 0 : missingOf(signers.need, signatures),
       };
     },
 
@@ -251,22 +246,82 @@ export function createAdoption(parts: AdoptionParts): AdoptionDesk {
       const from = boundOfRegime(regime);
       if (isSame(from, boundOf(to))) return from.policy;
       const expected = parts.regime.expects(regime);
-      // Nobody has to sign for on_save, so nothing is verified, and the entry must not say that somebody did.
-      if (policy.adopt === "on_save") return write(to, from, "on_save", [], expected);
-      const proved = statements.map(({ statement, proof }) => ({
-        statement,
-        proof: attest(policy, statement, proof).proof,
-      }));
-      const need = needOf(policy);
-      const people = signers(policy, need, { from, to: boundOf(to) }, proved);
-      if (people.size < need.quorum) {
+      // Nobody has to sign for on_save: the entry must not say that somebody did. What was given is verified all the same.
+      if (policy.adopt === "on_save") {
+        for (const { statement, proof } of statements) attestAdoption(parts.attest, policy, statement, proof);
+        return write(to, from, "on_save", [], expected);
+      }
+      const signers = signersParts(regime, to);
+      const at = timestamp(parts.clock.now());
+      const given = statements.map((one) => signatureOf(signers, { ...one, at }));
+      const signatures = joined(signers, given);
+      const missing = missingOf(signers.need, signatures);
+      if (missing > 0) {
+        const { by, quorum, assurance } = signers.need;
         throw new CountersignError(
           "ADOPTION_REFUSED",
-          `${people.size} of ${need.quorum} people of [${need.by.join(", ")}] signed with ${need.assurance} or better`,
-          { hint: "let the others sign too: countersign policy adopt --save FILE" },
+          `${quorum - missing} of ${quorum} people of [${by.join(", ")}] signed with ${assurance} or better`,
+          {
+            hint: "let the others sign too: countersign policy adopt --save FILE, or record yours: --endorse",
+          },
         );
       }
-      return write(to, from, "signed", proved, expected);
+      return write(to, from, "signed", statementsOf(signatures), expected);
+    },
+
+    async endorse(statement, proof) {
+      for (;;) {
+        await parts.catchUp();
+        const to = await candidate();
+        const regime = parts.regime.current();
+        const { policy } = regime;
+        const from = boundOfRegime(regime);
+        if (isSame(from, boundOf(to))) return { state: "adopted", revision: from.policy };
+        if (policy.adopt === "on_save") {
+          throw new CountersignError(
+            "ADOPTION_REFUSED",
+            "the running policy adopts the file when it is saved",
+            {
+              hint: "nobody has to sign; look at what runs: countersign policy check",
+            },
+          );
+        }
+        const expected = parts.regime.expects(regime);
+        const signers = signersParts(regime, to);
+        const own = signatureOf(signers, { statement, proof, at: timestamp(parts.clock.now()) });
+        if (!own.counts) {
+          const { by, assurance } = signers.need;
+          throw new CountersignError(
+            "ADOPTION_REFUSED",
+            `"${own.person}" with ${own.assurance} does not count: it takes [${by.join(", ")}] with ${assurance}`,
+            { hint: "somebody whom policy_change names signs, with that proof" },
+          );
+        }
+        const signatures = joined(signers, [own]);
+        const missing = missingOf(signers.need, signatures);
+        if (missing === 0) {
+          const revision = await tryWrite(to, from, "signed", statementsOf(signatures), expected);
+          if (revision === null) continue;
+          return { state: "adopted", revision };
+        }
+        const recorded = standingSignatures(signers, parts.state.endorsements);
+        const before = recorded.find((one) => one.person === own.person);
+        // Signing the same again changes nothing, and must not fill the log.
+        if (before?.counts === true) return { state: "endorsed", missing };
+        const appended = await parts.store.append({
+          expect: [{ subject: "policy", newest: expected }],
+          newKeys: [],
+          entries: [
+            {
+              kind: "policy.endorsed",
+              subject: "policy",
+              policy: policy.revision,
+              data: { statement, proof: own.proof },
+            },
+          ],
+        });
+        if (appended.ok) return { state: "endorsed", missing };
+      }
     },
 
     async adoptFirst() {
@@ -319,29 +374,3 @@ const contentHash = (files: ProposedFiles): string =>
   createHash("sha256")
     .update(JSON.stringify([files.policy, files.registrations]))
     .digest("hex");
-
-/** Which registrations came, went or changed. Any change may point an old name at another place: weaker. */
-function registryDiff(from: JsonObject, to: JsonObject): Proposal["diff"] {
-  const lines: { text: string; weaker: boolean }[] = [];
-  for (const kind of new Set([...Object.keys(from), ...Object.keys(to)])) {
-    const before = (from[kind] ?? {}) as JsonObject;
-    const after = (to[kind] ?? {}) as JsonObject;
-    for (const name of new Set([...Object.keys(before), ...Object.keys(after)])) {
-      const a = before[name];
-      const b = after[name];
-      if (a === undefined) lines.push({ text: `${kind} ${name}: registered`, weaker: true });
-      else if (b === undefined) lines.push({ text: `${kind} ${name}: removed`, weaker: false });
-      else {
-        const fields = changedFields(a as JsonObject, b as JsonObject);
-        if (fields.length > 0)
-          lines.push({ text: `${kind} ${name}: ${fields.join(", ")} changed`, weaker: true });
-      }
-    }
-  }
-  return lines;
-}
-
-const changedFields = (a: JsonObject, b: JsonObject): readonly string[] =>
-  [...new Set([...Object.keys(a), ...Object.keys(b)])].filter(
-    (field) => JSON.stringify(a[field]) !== JSON.stringify(b[field]),
-  );

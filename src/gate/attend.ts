@@ -71,12 +71,12 @@ export function createAttend(parts: GateParts): Attend {
     while (running.size > 0) await Promise.all(running.values());
   };
 
-  /** Results are kept for a while only; that it ran stays true. */
+  /** Results are kept for a while only, and power may fail before one is whole; that it ran stays true. */
   const readResult = async (ref: BlobRef): Promise<Json> => {
     try {
       return JSON.parse(new TextDecoder().decode(await parts.store.blobs.get("result", ref))) as Json;
     } catch (error) {
-      if (!isFault(error, "BLOB_MISSING")) throw error;
+      if (!isFault(error, "BLOB_MISSING") && !isFault(error, "BLOB_CORRUPT")) throw error;
       return null;
     }
   };

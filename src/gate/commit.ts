@@ -3,6 +3,7 @@ import { newId, type RequestId } from "../base/id.ts";
 import { mintGrant } from "../consent/grant.ts";
 import { questionDigest } from "../consent/question.ts";
 import { requestCode } from "../base/digest.ts";
+import { whyUnprovable } from "../consent/provable.ts";
 import { unmeetableClause } from "../consent/quorum.ts";
 import { claimEntry, dispatchEntries, storeLease } from "../execution/dispatch.ts";
 import type { EntryDraft } from "../log/entry.ts";
@@ -10,7 +11,7 @@ import type { Verdict } from "../policy/policy.ts";
 import type { Caller } from "../request/principal.ts";
 import { keysAfter, takenKeys } from "../request/recognition.ts";
 import { REFUSALS, type RefusalCode } from "../request/refusal.ts";
-import { requesterKey } from "../request/requests.ts";
+import { keyOfRequester } from "../request/requests.ts";
 import type { AppendResult } from "../store/store.ts";
 import type { Preview } from "../preview/preview.ts";
 import type { Attend } from "./attend.ts";
@@ -28,12 +29,14 @@ import type { Intake, IntakeRefusal } from "./intake.ts";
 import type { GateParts } from "./parts.ts";
 import type { Attachment, Call, Reply } from "./reply.ts";
 import { readPreview } from "./read-preview.ts";
+import { refusalOf } from "./refusal-of.ts";
 import { refused } from "./resume.ts";
 
 // Steps 4 to 6: preview, second pass, and the one durable batch in which a request comes to be.
 //
 //   L1. received, planned and asked (or granted, claimed, dispatched) are one batch, before a ticket or a tool call.
 //   G2. Allow mints a grant here; hold asks; nothing else does either.
+//   C1. A hold of a requester whom the policy does not know is denied: nobody could say who may not decide on it.
 //   C7. A hold that nobody could answer is denied at once.
 
 /** Milliseconds a grant from an allow verdict lives. */
@@ -119,6 +122,7 @@ export function createCommit(parts: GateParts, attend: Attend): Commit {
     between: readonly EntryDraft[],
     refusal: IntakeRefusal & { readonly deniedBy: "policy" | "gate" },
   ): Promise<Committed | "again"> => {
+    await stored.durable;
     const appended = await append(intake, [
       received(intake, stored),
       ...between,
@@ -141,19 +145,11 @@ export function createCommit(parts: GateParts, attend: Attend): Commit {
   };
 
   const hasRoom = ({ requester }: Received, bytes: number): boolean =>
-    parts.limiter.take(requesterKey(requester.principal.id, requester.agent), "blobBytesPerDay", bytes).ok;
+    parts.limiter.take(keyOfRequester(requester), "blobBytesPerDay", bytes).ok;
   const noRoom = (): Committed => ({ reply: () => Promise.resolve(tooMuch(parts.limits.blobBytesPerDay)) });
 
   const attended = (intake: Intake, attachment: Attachment): Committed => ({
     reply: () => attend(intake.received.id, attachment),
-  });
-
-  const ofVerdict = (verdict: Verdict): IntakeRefusal & { readonly deniedBy: "policy" } => ({
-    code: "denied_by_policy",
-    message: "the policy denies this",
-    rules: verdict.rules,
-    because: becauseOf(verdict),
-    deniedBy: "policy",
   });
 
   const planned: Commit["planned"] = async (intake, attachment) => {
@@ -223,7 +219,7 @@ export function createCommit(parts: GateParts, attend: Attend): Commit {
     };
     switch (verdict.verdict) {
       case "deny":
-        return refuseWith(intake, stored, [plannedEntry], ofVerdict(verdict));
+        return refuseWith(intake, stored, [plannedEntry], refusalOf(intake, verdict));
       case "hold":
         return hold(
           intake,
@@ -246,16 +242,21 @@ export function createCommit(parts: GateParts, attend: Attend): Commit {
 
   const hold = async (
     intake: Intake,
-    { requirement, requirementDigest, rules }: Verdict,
+    verdict: Verdict,
     preview: Preview,
     stored: StoredEvidence & { readonly planned: NonNullable<StoredEvidence["planned"]> },
     plannedEntry: EntryDraft<"request.planned">,
     attachment: Attachment,
   ): Promise<Committed | "again"> => {
+    const { requirement, requirementDigest, rules } = verdict;
     if (requirement === null || requirementDigest === null) throw new Error("a hold without a requirement");
+    const { requester } = intake.received;
+    if ("unresolved" in requester) {
+      return refuseWith(intake, stored, [plannedEntry], refusalOf(intake, verdict));
+    }
     const now = clock.now();
     const within = now + requirement.withinMs;
-    const unmeetable = unmeetableClause(intake.regime.policy, requirement, intake.received.requester, {
+    const unmeetable = unmeetableClause(intake.regime.policy, requirement, requester, {
       from: now,
       until: preview.expiresAt === null ? within : Math.min(within, preview.expiresAt),
     });
@@ -267,9 +268,18 @@ export function createCommit(parts: GateParts, attend: Attend): Commit {
         deniedBy: "policy",
       });
     }
+    const until = clock.now() + requirement.withinMs;
+    const unproved = whyUnprovable(intake.regime.policy, requirement, requester, (person) =>
+      parts.strongestProof(person, until),
+    );
+    if (unproved !== null) {
+      const refusal = { code: "no_eligible_approver", message: unproved, rules, deniedBy: "policy" } as const;
+      return refuseWith(intake, stored, [plannedEntry], refusal);
+    }
     const question = makeQuestion({
       log: store.logId,
       received: intake.received,
+      requester,
       stored,
       preview,
       requirement,
@@ -277,6 +287,8 @@ export function createCommit(parts: GateParts, attend: Attend): Commit {
       now,
     });
     const digest = questionDigest(question);
+    // Whoever follows the log may send the ask as soon as this is an entry (L1).
+    await stored.durable;
     const appended = await append(intake, [
       received(intake, stored),
       plannedEntry,
@@ -333,7 +345,8 @@ export function createCommit(parts: GateParts, attend: Attend): Commit {
     parts.log.info({ requestId: id, verdict: "allow" }, "request allowed");
     attend.adopt(
       id,
-      parts.executor.runDispatched(id, tool, (message) => attachment.progress?.(message)),
+      // The documents go to the disk while the entries do; the tool waits for both (L1, X1).
+      parts.executor.runDispatched(id, tool, (message) => attachment.progress?.(message), stored.durable),
     );
     return attended(intake, attachment);
   };
@@ -363,7 +376,7 @@ export function createCommit(parts: GateParts, attend: Attend): Commit {
       return id;
     },
 
-    refuse: (intake, verdict) => refuseUnplanned(intake, ofVerdict(verdict)),
+    refuse: (intake, verdict) => refuseUnplanned(intake, refusalOf(intake, verdict)),
 
     planned,
 

@@ -9,7 +9,7 @@ import type { Policy, PolicyInput, Verdict } from "../policy/policy.ts";
 import type { Requirement } from "../policy/verdict.ts";
 import type { ToolView, View } from "../preview/view.ts";
 import type { BlobRef, Target } from "../request/action-request.ts";
-import type { Caller, Requester } from "../request/principal.ts";
+import { unresolvedSides, type AnyRequester, type Caller, type Requester } from "../request/principal.ts";
 import type { Reasoning } from "../request/reasoning.ts";
 import type { BlobStore, NewBlob } from "../store/store.ts";
 import type { Preview } from "../preview/preview.ts";
@@ -23,7 +23,7 @@ export interface Received {
   readonly id: RequestId;
   readonly tool: Tool;
   readonly input: JsonObject;
-  readonly requester: Requester;
+  readonly requester: AnyRequester;
   readonly caller: Caller;
   readonly reasoning: Reasoning;
   readonly targets: readonly Target[];
@@ -36,12 +36,14 @@ export function policyInput(
   preview: ToolView | null,
   isolation: "service" | "none",
 ): PolicyInput {
+  const { principal, agent } = received.requester;
+  const unknown = unresolvedSides(received.requester);
   return {
     tool: received.tool.name,
     effect: received.tool.effect(received.input),
     targets: received.targets,
-    agent: received.requester.agent,
-    principal: received.requester.principal,
+    agent: unknown.includes("agent") ? null : agent,
+    principal: principal.kind === "unresolved" ? null : { kind: principal.kind, id: principal.id },
     args: received.input,
     preview:
       preview === null
@@ -88,6 +90,8 @@ export interface StoredEvidence {
     readonly maskedInputs: BlobRef;
     readonly sealed: SealedPlan;
   } | null;
+  /** The documents are there already; what follows from entries that name them waits for this too (L1). */
+  readonly durable: Promise<void>;
 }
 
 const JSON_TYPE = "application/json";
@@ -110,7 +114,7 @@ export function evidenceBytes(received: Received, planned: PlannedEvidence | nul
   return common + size(preview.plan) + size(preview.lease) + size(view) + 2 * size(input) + files;
 }
 
-/** Stores all documents of a request in one durable step. */
+/** Stores all documents of a request in one step. */
 export async function storeEvidence(
   blobs: BlobStore,
   mask: Masker,
@@ -145,7 +149,7 @@ export async function storeEvidence(
       ...files.map((file: SealedFile) => seal({ tag: "file", bytes: file.bytes, type: file.type })),
     );
   }
-  const refs = await blobs.put(wanted);
+  const { refs, durable } = await blobs.place(wanted);
   const at = (index: number): BlobRef => {
     const ref = refs[index];
     if (ref === undefined) throw new Error("the blob store answered with too few references");
@@ -166,6 +170,7 @@ export async function storeEvidence(
             files: files.map((file, i) => ({ ...at(common + 4 + i), name: file.name })),
             sealed,
           },
+    durable,
   };
 }
 
@@ -173,6 +178,8 @@ export async function storeEvidence(
 export function makeQuestion(parts: {
   readonly log: LogId;
   readonly received: Received;
+  /** Resolved: nobody is asked about a request of somebody unknown (C1). */
+  readonly requester: Requester;
   readonly stored: StoredEvidence & { readonly planned: NonNullable<StoredEvidence["planned"]> };
   readonly preview: Preview;
   readonly requirement: Requirement;
@@ -187,7 +194,7 @@ export function makeQuestion(parts: {
     v: 1,
     log: parts.log,
     request: received.id,
-    requester: received.requester,
+    requester: parts.requester,
     tool: received.tool.name,
     tool_definition: received.tool.definition,
     arguments: stored.arguments.digest,

@@ -2,7 +2,7 @@ import type { RequestId } from "../base/id.ts";
 import { CountersignError, isFault, type FaultCode } from "../errors.ts";
 import type { Caller } from "../request/principal.ts";
 import type { RefusalCode } from "../request/refusal.ts";
-import { requesterKey } from "../request/requests.ts";
+import { keyOfRequester, requesterKey } from "../request/requests.ts";
 import { createAnswer } from "./answer.ts";
 import type { Repeat } from "./again.ts";
 import type { Attend } from "./attend.ts";
@@ -115,6 +115,9 @@ export function createGate(parts: GateParts, attend: Attend): OpenedGate {
     // Only a matching deny ends the call here: where nothing matched yet, a rule about the preview still may.
     const isFinal = first.rules.length > 0 || !first.open;
     if (first.verdict === "deny" && isFinal) return commit.refuse(intake, first);
+    // C1: nobody is asked about it, so where nothing could still allow it a preview would be for nothing.
+    if (intake.unresolved !== null && first.verdict === "hold" && !first.open)
+      return commit.refuse(intake, first);
     const isRead = received.tool.effect(received.input) === "read";
     return isRead && first.verdict === "allow" && !first.open
       ? commit.read(intake, attachment)
@@ -122,7 +125,7 @@ export function createGate(parts: GateParts, attend: Attend): OpenedGate {
   };
 
   const roomFor = async (received: Intake["received"]): Promise<IntakeRefusal | null> => {
-    const who = requesterKey(received.requester.principal.id, received.requester.agent);
+    const who = keyOfRequester(received.requester);
     const isRead = received.tool.fixedEffect === "read";
     const rate = parts.limiter.take(who, isRead ? "readsPerMinute" : "heldPerMinute");
     if (!rate.ok) return limited(`more calls a minute than ${isRead ? "reads" : "changes"} are allowed`);

@@ -3,6 +3,7 @@ import type { RequestId } from "../base/id.ts";
 import type { Digest } from "../base/digest.ts";
 import type { Settings } from "../config/settings.ts";
 import type { Result } from "../base/result.ts";
+import type { CredentialDesk } from "../consent/credential-desk.ts";
 import type { DecisionRefusal, Desk } from "../consent/desk.ts";
 import type { Proof } from "../consent/entries.ts";
 import type { SettlementStatement } from "../execution/settlement.ts";
@@ -13,6 +14,9 @@ import type { PersonId } from "../request/principal.ts";
 import type { RequestSummary } from "../request/summary.ts";
 import type { Store } from "../store/store.ts";
 import type { Tool } from "../tool.ts";
+import type { Records } from "./records.ts";
+import type { Replay } from "./replay.ts";
+import type { Story } from "./story.ts";
 import type { Gate, Reply } from "./reply.ts";
 
 /** An opened home: what transports, console and command line are given. Made by compose.ts. */
@@ -25,6 +29,11 @@ export interface Home {
   readonly desk: Desk;
   readonly requests: RequestReader;
   readonly adoption: Adoption;
+  readonly records: Records;
+  readonly replay: Replay;
+  readonly credentials: CredentialDesk;
+  /** The whole story of a request, from its record alone. @throws CountersignError `REQUEST_NOT_FOUND` */
+  explain(request: RequestId): Promise<Story>;
   /**
    * Becomes the steward of the home if nobody is: delivers asks, fires deadlines, executes grants of detached
    * requests, recovers, writes snapshots. False where another process is it.
@@ -48,6 +57,11 @@ export interface Home {
     person: string,
     message: string,
   ): Promise<void>;
+  /**
+   * Puts a new key of the log in force, in every process that has the home open.
+   * @throws CountersignError `LOG_KEY_MISMATCH` where another process was first
+   */
+  rotateLogKey(): Promise<{ readonly from: string; readonly to: string; readonly seq: number }>;
   close(): Promise<void>;
 }
 
@@ -69,12 +83,34 @@ export interface Settled {
 export interface RequestReader {
   /** Newest first. */
   list(limit: number): readonly RequestSummary[];
+  /** From memory: open, or among the newest thousand that ended. */
+  peek(request: RequestId): RequestSummary | null;
+  /** Newest first, and older ones from the log: bounded work whatever is asked for. */
+  page(wish: RequestPageWish): Promise<RequestPage>;
   /**
    * By id, unambiguous id prefix, or six-character code.
    * @throws CountersignError `REQUEST_NOT_FOUND`, `REQUEST_AMBIGUOUS`
    */
   find(reference: string): Promise<RequestSummary>;
   history(request: RequestId): Promise<readonly Entry[]>;
+}
+
+export interface RequestPageWish {
+  /** At most so many. */
+  readonly limit: number;
+  /** `next` of the page before. */
+  readonly cursor: string | null;
+  readonly fits: (summary: RequestSummary) => boolean;
+  /** Nothing that has ended can fit, so the log is not looked into. */
+  readonly openOnly: boolean;
+}
+
+export interface RequestPage {
+  readonly requests: readonly RequestSummary[];
+  /** Where the next page begins; null: there is none. */
+  readonly next: string | null;
+  /** The search stopped before it had looked everywhere; `next` goes on. */
+  readonly truncated: boolean;
 }
 
 /** The running policy is the last adopted revision; the file is a proposal (P6). */
@@ -87,13 +123,22 @@ export interface Adoption {
   /** The statement `person` would sign to adopt the proposal. */
   draft(person: string): Promise<AdoptionStatement>;
   /**
-   * Adopts the proposal if the statements meet what the running revision demands.
+   * Records one person's statement for the proposal, and adopts it as soon as enough have signed.
+   * @throws CountersignError `ADOPTION_REFUSED`, `SIGNATURE_INVALID`, `POLICY_INVALID`
+   */
+  endorse(statement: AdoptionStatement, proof: Proof): Promise<Endorsed>;
+  /**
+   * Adopts the proposal if the statements, with those that were recorded before, meet what the running revision demands.
    * @throws CountersignError `ADOPTION_REFUSED`, `POLICY_INVALID`
    */
   adopt(
     statements: readonly { readonly statement: AdoptionStatement; readonly proof: Proof }[],
   ): Promise<Digest>;
 }
+
+export type Endorsed =
+  | { readonly state: "adopted"; readonly revision: Digest }
+  | { readonly state: "endorsed"; readonly missing: number };
 
 export interface Proposal {
   /** Null where the file does not load; `errors` then says why, with places. */
@@ -109,4 +154,12 @@ export interface Proposal {
     readonly quorum: number;
     readonly assurance: string;
   } | null;
+  /** Who has signed for exactly this, and how many are missing; 0 where nobody has to. */
+  readonly endorsements: readonly {
+    readonly person: string;
+    readonly at: string;
+    readonly assurance: string;
+    readonly counts: boolean;
+  }[];
+  readonly missing: number;
 }

@@ -1,6 +1,6 @@
 import { newId, type RequestId } from "../base/id.ts";
 import { err, ok, type Result } from "../base/result.ts";
-import { resolveRequester } from "../consent/people.ts";
+import { resolveRequester, type Unresolved } from "../consent/people.ts";
 import type { RuleMatch } from "../policy/verdict.ts";
 import { nameTargets } from "../preview/preview.ts";
 import { readCall } from "../request/arguments.ts";
@@ -29,6 +29,8 @@ export interface Intake {
   readonly regime: Regime;
   readonly received: Received;
   readonly keys: RecognitionKeys;
+  /** Set where the policy does not know who asks: the call is a read then, and only an allow lets it go on (C1). */
+  readonly unresolved: Unresolved | null;
   /** The ended request that a person wants asked for again. */
   readonly follows: RequestId | null;
 }
@@ -46,22 +48,23 @@ export function takeIn(
   const read = readCall(call.arguments, call.reasoning, justificationOf(tool));
   if (!read.ok) return err(read.error);
 
-  const requester = resolveRequester(regime.policy, call.caller);
-  if (!requester.ok) {
-    return err({
-      code: "unknown_requester",
-      message: `${requester.error.message}; an operator has to add\n${requester.error.lines}`,
-    });
+  const resolved = resolveRequester(regime.policy, call.caller);
+  // Before the arguments are looked at, where they can't make a read of it.
+  if (!resolved.ok && tool.fixedEffect !== "read" && tool.fixedEffect !== null) {
+    return err(unknownRequester(resolved.error));
   }
   const parsed = tool.parseInput(read.value.arguments);
   if (!parsed.ok) {
     const issues = parsed.issues.slice(0, 10).map((issue) => `at ${issue.path}: ${issue.message}`);
     return err({ code: "invalid_arguments", message: issues.join("; ") });
   }
+  if (!resolved.ok && tool.effect(parsed.input) !== "read") return err(unknownRequester(resolved.error));
   const named = nameTargets(tool, parsed.input);
   if (!named.ok) return err({ code: named.error.code, message: named.error.message });
 
-  const asked = repeat === null ? requester.value : withChain(requester.value, repeat.chain);
+  const resolvedTo = resolved.ok ? resolved.value : resolved.error.requester;
+  const requester =
+    repeat === null || "unresolved" in resolvedTo ? resolvedTo : withChain(resolvedTo, repeat.chain);
   const callId = call.callId === undefined || call.callId === "" ? null : call.callId.slice(0, 512);
   return ok({
     regime,
@@ -70,18 +73,24 @@ export function takeIn(
       id: newId("req", parts.clock.now()) as RequestId,
       tool,
       input: parsed.input,
-      requester: asked,
+      requester,
       caller: call.caller,
       reasoning: read.value.reasoning,
       targets: named.value.targets,
       registration: registrationDigest(named.value.registration),
     },
     keys: recognitionKeys(parts.secret, {
-      principal: requester.value.principal.id,
-      agent: requester.value.agent,
+      requester,
       tool: tool.name,
       arguments: parsed.input,
       callId,
     }),
+    unresolved: resolved.ok ? null : resolved.error,
   });
 }
+
+/** C1: the message shows the lines that an operator would add. */
+export const unknownRequester = ({ message, lines }: Unresolved): IntakeRefusal => ({
+  code: "unknown_requester",
+  message: `${message}; an operator has to add\n${lines}`,
+});

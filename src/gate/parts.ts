@@ -11,7 +11,8 @@ import type { Masker, Received } from "./evidence.ts";
 import type { Deadlines } from "./deadlines.ts";
 import type { Limiter } from "./limits.ts";
 import type { RegimeHolder } from "./regime.ts";
-import type { RuleMatch } from "../policy/verdict.ts";
+import type { Assurance, RuleMatch } from "../policy/verdict.ts";
+import type { PersonId } from "../request/principal.ts";
 import type { HomeState } from "./state.ts";
 import type { Wakeups } from "./wakeups.ts";
 
@@ -48,6 +49,8 @@ export interface GateParts {
     readonly maskKeys: readonly string[];
   }): View;
   readonly deadlines: Deadlines;
+  /** The strongest proof that the person could give at `at` (epoch ms), passkeys of the log included; null: none. */
+  strongestProof(person: PersonId, at: number): Assurance | null;
   /** Bytes free on the disk of the log; cached for a second. */
   freeBytes(): Promise<number>;
   clockIsBehind(): boolean;

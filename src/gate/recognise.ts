@@ -1,6 +1,6 @@
 import { isId, type RequestId } from "../base/id.ts";
 import { resolveRequester } from "../consent/people.ts";
-import type { Caller } from "../request/principal.ts";
+import { isSameRequester, type Caller } from "../request/principal.ts";
 import type { Attend } from "./attend.ts";
 import type { Committed } from "./commit.ts";
 import { endingOf } from "./history.ts";
@@ -72,18 +72,13 @@ export function createRecognise(parts: GateParts, attend: Attend): Recognise {
 /** True where the caller is the request's own principal and agent (R1). */
 export async function isOwn(parts: GateParts, ticket: RequestId, caller: Caller): Promise<boolean> {
   if (!isId("req", ticket)) return false;
-  const requester = resolveRequester(parts.regime.current().policy, caller);
-  if (!requester.ok) return false;
+  const resolved = resolveRequester(parts.regime.current().policy, caller);
+  const requester = resolved.ok ? resolved.value : resolved.error.requester;
   const { requests } = parts.state;
   const asked =
     requests.open.get(ticket)?.received.requester ??
     (await endingOf(parts.store, requests, ticket))?.requester;
-  return (
-    asked !== undefined &&
-    asked.agent === requester.value.agent &&
-    asked.principal.kind === requester.value.principal.kind &&
-    asked.principal.id === requester.value.principal.id
-  );
+  return asked !== undefined && isSameRequester(asked, requester);
 }
 
 export const unknownTicket = (): Reply =>

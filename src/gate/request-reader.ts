@@ -5,6 +5,7 @@ import type { RequestSummary } from "../request/summary.ts";
 import type { Store } from "../store/store.ts";
 import { historyOf } from "./history.ts";
 import type { RequestReader } from "./home.ts";
+import { createRequestPages } from "./request-pages.ts";
 import type { HomeState } from "./state.ts";
 
 /** Requests as listings and `show` need them: from memory where they are fresh, from the log where they are old. */
@@ -29,6 +30,13 @@ export function createRequestReader(parts: {
   };
 
   return {
+    peek(id) {
+      const record = requests.open.get(id);
+      return record === undefined ? (requests.recent.get(id) ?? null) : summaryOf(record);
+    },
+
+    page: createRequestPages({ requests, store: parts.store, fromLog }),
+
     list: (limit) =>
       inMemory()
         .sort((a, b) => (a.id < b.id ? 1 : -1))

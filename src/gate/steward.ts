@@ -10,6 +10,8 @@ import { createExpire } from "./expire.ts";
 import { createNudge } from "./nudge.ts";
 import type { GateParts } from "./parts.ts";
 import { whyStale } from "./recheck.ts";
+import { sealedErased } from "./records.ts";
+import type { Retention } from "./retention.ts";
 
 // The one process of a home that owns timers: it fires deadlines, escalates and reminds, runs what was granted while nobody was attached,
 // recovers what a dead process left, ends leases, re-evaluates after an adoption, erases sealed bytes of ended
@@ -36,6 +38,7 @@ export interface StewardParts extends GateParts {
   writeSnapshot(): Promise<void>;
   /** Tidies what tools and killed processes left behind. */
   tidyTools(): Promise<void>;
+  readonly retention: Retention;
   /** Requests that have sealed bytes on disk. */
   sealedRequests(): Promise<readonly RequestId[]>;
 }
@@ -52,6 +55,7 @@ export function startSteward(parts: StewardParts): Steward {
   let regimeSeq = -1;
   let sweptAt = Number.NEGATIVE_INFINITY;
   let tidiedAt = Number.NEGATIVE_INFINITY;
+  let retainedAt = Number.NEGATIVE_INFINITY;
   let toolsTidiedAt = Number.NEGATIVE_INFINITY;
   let savedAt = parts.clock.monotonic();
   let savedSize = parts.store.head().size;
@@ -134,12 +138,7 @@ export function startSteward(parts: StewardParts): Steward {
     await parts.store.append({
       expect: [],
       newKeys: [],
-      entries: ended.map((id) => ({
-        kind: "blob.erased",
-        subject: `erasure:${id}`,
-        policy: null,
-        data: { digest: null, why: "the request ended", request: id },
-      })),
+      entries: ended.map(sealedErased),
     });
   };
 
@@ -158,6 +157,13 @@ export function startSteward(parts: StewardParts): Steward {
     tidiedAt = now;
     await eraseEnded();
     await noteThrottled();
+  };
+
+  const retain = async (): Promise<void> => {
+    const now = parts.clock.monotonic();
+    if (now - retainedAt < SWEEP_EVERY_MS) return;
+    retainedAt = now;
+    await parts.retention.step();
   };
 
   const tidyTools = async (): Promise<void> => {
@@ -207,6 +213,7 @@ export function startSteward(parts: StewardParts): Steward {
     await inBackground("recover", sweep);
     await inBackground("ask again", () => parts.again.sweep());
     await attempt("tidy", tidy);
+    await inBackground("erase old records", retain);
     await inBackground("tidy what tools left", tidyTools);
     await attempt("save the snapshot", snapshot);
   };

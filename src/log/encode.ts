@@ -1,7 +1,8 @@
 import { parseTimestamp, type Timestamp } from "../base/clock.ts";
+import { jsonCopy } from "../base/json-copy.ts";
 import { err, ok, type Result } from "../base/result.ts";
 import { CountersignError } from "../errors.ts";
-import { ENTRY_KINDS, MAX_ENTRY_BYTES, type Entry, type EntryDraft } from "./entry.ts";
+import { ENTRY_KINDS, MAX_ENTRY_BYTES, type Entry, type EntryDraft, type KeyHold } from "./entry.ts";
 
 // The exact bytes of an entry, shared by every store (L2).
 //
@@ -17,6 +18,8 @@ export interface EncodedDraft {
   /** `"kind":…,"subject":…,"policy":…` and, where present, `,"keys":…`. */
   readonly front: string;
   readonly data: string;
+  /** What those bytes say: nothing that the caller does to its draft from now on changes it. */
+  readonly said: EntryDraft;
 }
 
 const KNOWN: ReadonlySet<string> = new Set(ENTRY_KINDS);
@@ -29,45 +32,83 @@ export function encodeDraft(draft: EntryDraft): EncodedDraft {
   if (!KNOWN.has(draft.kind)) throw new TypeError(`no entry kind "${String(draft.kind)}"`);
   if (typeof draft.data !== "object" || draft.data === null)
     throw new TypeError(`${draft.kind}: data is no object`);
-  const keys = draft.keys?.map(
-    ({ key, until }) => `{"key":${JSON.stringify(key)},"until":${JSON.stringify(until)}}`,
-  );
+  const { kind, subject, policy } = draft;
+  const front = `"kind":"${kind}","subject":${JSON.stringify(subject)},"policy":${JSON.stringify(policy)}`;
+  const text = JSON.stringify(draft.data);
+  const data = jsonCopy(draft.data);
+  if (draft.keys === undefined) {
+    return { front, data: text, said: { kind, subject, policy, data } as EntryDraft };
+  }
+  const keys = draft.keys.map(({ key, until }): KeyHold => ({ key, until }));
   return {
-    front:
-      `"kind":"${draft.kind}","subject":${JSON.stringify(draft.subject)},"policy":${JSON.stringify(draft.policy)}` +
-      (keys === undefined ? "" : `,"keys":[${keys.join(",")}]`),
-    data: JSON.stringify(draft.data),
+    front: `${front},"keys":${JSON.stringify(keys)}`,
+    data: text,
+    said: { kind, subject, policy, keys: jsonCopy(keys) as KeyHold[], data } as EntryDraft,
   };
 }
 
-/** A line without its newline. */
-export interface EncodedLine {
-  readonly text: string;
-  /** Length in UTF-8. */
-  readonly bytes: number;
+/** Where an entry stands. `more` counts the entries of the same batch that follow. */
+export interface EntryPlace {
+  readonly seq: number;
+  readonly time: Timestamp;
+  readonly more: number;
 }
 
+/** A line without its newline, in two parts: joined, a group's lines would be copied once more on their way to disk. */
+export interface EncodedLine {
+  /** Everything up to the value of `data`. */
+  readonly head: string;
+  /** The value of `data`; what follows it is the brace that closes the entry. */
+  readonly data: string;
+}
+
+export const lineText = ({ head, data }: EncodedLine): string => `${head}${data}}`;
+
+/** At most so many bytes of UTF-8 does one unit of UTF-16 become. */
+const MOST_BYTES = 3;
+
 /**
- * The line of an entry. `more` counts the entries of the same batch that follow.
+ * The line of an entry.
  * @throws CountersignError `ENTRY_TOO_LARGE`
  */
-export function encodeEntry(
-  draft: EncodedDraft,
-  at: { readonly seq: number; readonly time: Timestamp; readonly more: number },
-): EncodedLine {
+export function encodeEntry({ front, data }: EncodedDraft, at: EntryPlace): EncodedLine {
   const more = at.more === 0 ? "" : `,"more":${at.more}`;
-  const text = `${linePrefix(at.seq, at.time)}${draft.front}${more},"data":${draft.data}}`;
-  const bytes = Buffer.byteLength(text);
-  if (bytes > MAX_ENTRY_BYTES) {
-    throw new CountersignError(
-      "ENTRY_TOO_LARGE",
-      `an entry of ${bytes} bytes; at most ${MAX_ENTRY_BYTES} fit`,
-      {
-        details: { bytes, limit: MAX_ENTRY_BYTES },
-      },
-    );
+  const head = `${linePrefix(at.seq, at.time)}${front}${more},"data":`;
+  if ((head.length + data.length + 1) * MOST_BYTES > MAX_ENTRY_BYTES) {
+    const bytes = Buffer.byteLength(head) + Buffer.byteLength(data) + 1;
+    if (bytes > MAX_ENTRY_BYTES) throw tooLarge(bytes);
   }
-  return { text, bytes };
+  return { head, data };
+}
+
+const tooLarge = (bytes: number): CountersignError =>
+  new CountersignError("ENTRY_TOO_LARGE", `an entry of ${bytes} bytes; at most ${MAX_ENTRY_BYTES} fit`, {
+    details: { bytes, limit: MAX_ENTRY_BYTES },
+  });
+
+/** More bytes than the line and its newline can have. */
+export const roomFor = ({ head, data }: EncodedLine): number => (head.length + data.length + 2) * MOST_BYTES;
+
+/** Writes the line and its newline; the position after it. There must be {@link roomFor} it. */
+export function writeLine({ head, data }: EncodedLine, into: Buffer, start: number): number {
+  let at = start + into.write(head, start, "utf8");
+  at += into.write(data, at, "utf8");
+  into[at] = CLOSING_BRACE;
+  into[at + 1] = NEWLINE;
+  return at + 2;
+}
+
+const CLOSING_BRACE = 0x7d;
+const NEWLINE = 0x0a;
+
+/** The entry that decoding the draft's line would give: what the fold sees live must be what it sees in a replay. */
+export function entryOf({ said }: EncodedDraft, { seq, time, more }: EntryPlace): Entry {
+  const { kind, subject, policy, keys, data } = said;
+  const entry: Record<string, unknown> = { v: 1, seq, time, kind, subject, policy };
+  if (keys !== undefined) entry["keys"] = keys;
+  if (more !== 0) entry["more"] = more;
+  entry["data"] = data;
+  return entry as unknown as Entry;
 }
 
 const linePrefix = (seq: number, time: string): string => `{"v":1,"seq":${seq},"time":"${time}",`;

@@ -17,7 +17,26 @@ export interface LogEntries {
     readonly key: string;
     readonly countersign: string;
   };
-  "blob.erased": { readonly digest: Digest | null; readonly why: string; readonly request: string | null };
+  /** The log's key was replaced: see key-chain.ts, R1. */
+  "log.key_rotated": {
+    /** Verifier keys. */
+    readonly from: string;
+    readonly to: string;
+    /** The signed note in which both agree. */
+    readonly note: string;
+  };
+  "blob.erased": {
+    readonly digest: Digest | null;
+    /** `the request ended` for sealed documents, `retention`, or a person's own words. */
+    readonly why: string;
+    readonly request: string | null;
+    /** The record documents that go, written before they are erased; absent for sealed ones. */
+    readonly documents?: readonly Digest[];
+    /** Retention: the entry that ended the request. All that ended before it was looked at. */
+    readonly through?: number;
+    /** The person who had it erased. */
+    readonly by?: string;
+  };
   /** Calls turned away in the last minute, so that a flood is one entry a minute and not one a call. */
   throttled: {
     readonly principal: string;
@@ -40,6 +59,7 @@ export type EntryKind = keyof EntryData;
 
 export const ENTRY_KINDS = [
   "log.opened",
+  "log.key_rotated",
   "blob.erased",
   "throttled",
   "ask.delivered",

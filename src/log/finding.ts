@@ -24,6 +24,7 @@ export const FINDINGS = {
   unknown_kind: "an entry of a kind that this release does not know",
   out_of_order: "an entry of a request came where its kind can't come",
   policy_unknown: "an entry names a policy revision that was not adopted before it",
+  requester_unresolved: "a request of somebody whom the policy did not know went further than a read may",
   grant_without_basis: "a grant rests on neither an allow verdict nor a met requirement",
   execution_without_grant: "an execution has no grant",
   grant_spent_twice: "a grant was dispatched twice, or again after its outcome",

@@ -28,7 +28,7 @@ export interface Fold<R> extends FoldPort {
 
 /** How many closed subjects and free-at-a-time keys are remembered, and at most FORGET_EVERY entries' more. */
 const RECENT = 20_000;
-const FORGET_EVERY = 1_024;
+const FORGET_EVERY = 4_096;
 const SNAPSHOT_VERSION = 3;
 const KNOWN: ReadonlySet<string> = new Set(ENTRY_KINDS);
 
@@ -39,6 +39,8 @@ export function createFold<R extends Readonly<Record<string, Reducer<unknown>>>>
   for (const name of names) state[name] = reducer(name).init();
   let size = 0;
   let newestTime = 0;
+  /** The text of `newestTime`: entries of one group have the same. */
+  let newestText = "";
   const open = new Map<string, number>();
   const closed = new Set<string>();
   const keys = new Map<string, { subject: string; until: number | null }>();
@@ -63,7 +65,8 @@ export function createFold<R extends Readonly<Record<string, Reducer<unknown>>>>
     }
   };
   const holdKeys = (entry: Entry): void => {
-    for (const { key, until } of entry.keys ?? []) {
+    if (entry.keys === undefined) return;
+    for (const { key, until } of entry.keys) {
       keys.delete(key);
       keys.set(key, { subject: entry.subject, until });
     }
@@ -88,7 +91,10 @@ export function createFold<R extends Readonly<Record<string, Reducer<unknown>>>>
       if (entry.seq !== size) {
         throw new CountersignError("LOG_CORRUPT", `entry ${entry.seq} came where ${size} was due`);
       }
-      newestTime = Date.parse(entry.time);
+      if (entry.time !== newestText) {
+        newestText = entry.time;
+        newestTime = Date.parse(entry.time);
+      }
       for (const name of names) reducer(name).apply(state[name], entry);
       size += 1;
       if (isOpen(entry.subject)) open.set(entry.subject, entry.seq);
@@ -131,6 +137,7 @@ export function createFold<R extends Readonly<Record<string, Reducer<unknown>>>>
       for (const [i, name] of names.entries()) state[name] = restored[i];
       size = from.size;
       newestTime = from.newestTime;
+      newestText = "";
       open.clear();
       closed.clear();
       keys.clear();

@@ -5,7 +5,8 @@ import { err, ok, type Result } from "../base/result.ts";
 //
 //   N1. A parser refuses what formatting would not have written, byte for byte: two notes are equal or they differ.
 //   N2. A signature by an unknown key is kept and ignored; one by a known key that does not verify refuses the note.
-//   N3. The algorithm is a byte of the key. Only Ed25519 (0x01) stands in the table; another is one more row.
+//   N3. The algorithm is a byte of the key. Ed25519 notes (0x01) and Ed25519 cosignatures (0x04) stand in the table;
+//       another is one more row.
 
 interface Algorithm {
   readonly keyBytes: number;
@@ -13,6 +14,8 @@ interface Algorithm {
 }
 
 export const ED25519 = 0x01;
+/** A witness's timestamped signature over a checkpoint (c2sp.org/tlog-cosignature, `cosignature/v1`). */
+export const ED25519_COSIGNATURE = 0x04;
 
 /** DER of SubjectPublicKeyInfo up to the 32 bytes of an Ed25519 key (RFC 8410 §4). */
 const ED25519_SPKI = Buffer.from("302a300506032b6570032100", "hex");
@@ -26,11 +29,33 @@ const ALGORITHMS: ReadonlyMap<number, Algorithm> = new Map([
         signature.length === 64 && verify(null, text, ed25519PublicKey(publicKey), signature),
     },
   ],
+  [
+    ED25519_COSIGNATURE,
+    {
+      keyBytes: 32,
+      verify(publicKey, text, signature) {
+        const time = cosignatureTime(signature);
+        if (time === null) return false;
+        return verify(null, cosignedBytes(text, time), ed25519PublicKey(publicKey), signature.subarray(8));
+      },
+    },
+  ],
 ]);
 
 /** A node:crypto key of the 32 bytes of RFC 8032. */
 export const ed25519PublicKey = (raw: Uint8Array): KeyObject =>
   createPublicKey({ key: Buffer.concat([ED25519_SPKI, raw]), format: "der", type: "spki" });
+
+/** Unix seconds that a cosignature carries: u64 ‖ 64 bytes; null where it is none, or beyond what a date can be. */
+export function cosignatureTime(signature: Uint8Array): number | null {
+  if (signature.length !== 72) return null;
+  const seconds = Buffer.from(signature.buffer, signature.byteOffset, 8).readBigUInt64BE();
+  return seconds > BigInt(Number.MAX_SAFE_INTEGER) ? null : Number(seconds);
+}
+
+/** What a cosigner signs: two lines of its own, then the whole text of the checkpoint's note. */
+export const cosignedBytes = (text: Uint8Array, seconds: number): Buffer =>
+  Buffer.concat([Buffer.from(`cosignature/v1\ntime ${seconds}\n`), text]);
 
 /** A parsed verifier key: `<name>+<8 hex digits of the key id>+<base64 of algorithm ‖ public key>`. */
 export interface VerifierKey {
@@ -191,23 +216,32 @@ export interface NoteSigner {
   sign(text: string): string;
 }
 
-/** Signs notes with an Ed25519 key, PKCS#8 PEM. */
-export function createNoteSigner(parts: {
+/** An Ed25519 key that signs notes: PKCS#8 PEM, and its name. */
+export interface NoteKey {
   readonly name: string;
   readonly privateKeyPem: string;
-}): NoteSigner {
+}
+
+/** Signs notes with one key. */
+export function createNoteSigner(parts: NoteKey): NoteSigner {
+  const { vkey, signature } = noteSignatures(parts);
+  return { vkey, sign: (text) => formatNote({ text, signatures: [signature(text)] }) };
+}
+
+/** The whole note over `text`, signed by each of `keys`. */
+export const signNote = (text: string, keys: readonly NoteKey[]): string =>
+  formatNote({ text, signatures: keys.map((key) => noteSignatures(key).signature(text)) });
+
+function noteSignatures(parts: NoteKey): { vkey: string; signature: (text: string) => NoteSignature } {
+  const { name } = parts;
   const privateKey = createPrivateKey(parts.privateKeyPem);
   if (privateKey.asymmetricKeyType !== "ed25519") throw new RangeError("notes are signed with Ed25519 keys");
   const publicKey = createPublicKey(privateKey)
     .export({ format: "der", type: "spki" })
     .subarray(ED25519_SPKI.length);
-  const id = keyId(parts.name, ED25519, publicKey);
+  const id = keyId(name, ED25519, publicKey);
   return {
-    vkey: formatVerifierKey(parts.name, ED25519, publicKey),
-    sign: (text) =>
-      formatNote({
-        text,
-        signatures: [{ name: parts.name, id, signature: sign(null, Buffer.from(text), privateKey) }],
-      }),
+    vkey: formatVerifierKey(name, ED25519, publicKey),
+    signature: (text) => ({ name, id, signature: sign(null, Buffer.from(text), privateKey) }),
   };
 }

@@ -6,13 +6,14 @@ import { CountersignError, isFault } from "../errors.ts";
 import type { BlobRef } from "../request/action-request.ts";
 import type { Store } from "../store/store.ts";
 import { readCheckpointUnverified, type Isolation } from "./checkpoint.ts";
-import type { Entry } from "./entry.ts";
+import { findErasures } from "./erasures.ts";
+import type { Entry, EntryKind } from "./entry.ts";
 
 // A receipt: one file that proves one request offline to whoever holds the log's public key.
 //
 //   R1. It holds the exact lines of the request's entries, each with its audit path to the signed root.
-//   R2. It holds what else the proof of a decision needs: entry 0 with the log's key, the adopted policies that say
-//       whose key it was, and consistency proofs from the checkpoints that approvers saw.
+//   R2. It holds what else the proof of a decision needs: entry 0 with the log's key and the entries that replaced that
+//       key, the adopted policies that say whose key it was, and consistency proofs from the checkpoints that approvers saw.
 //   R3. Its size grows with the request (and, by a few hashes, with the logarithm of the log), not with the log.
 //   R4. It says with which isolation the gateway ran.
 
@@ -20,12 +21,13 @@ export interface Receipt {
   readonly typ: "countersign.receipt";
   readonly v: 1;
   readonly request: RequestId;
+  /** The key of entry 0; the key in force is reached from it by the `log.key_rotated` among the entries. */
   readonly log: { readonly id: LogId; readonly key: string };
   /** What the checkpoint says, repeated where a person looks first. */
   readonly isolation: Isolation | null;
   /** Signed note, verbatim. */
   readonly checkpoint: string;
-  /** By sequence number: entry 0, adoptions, the request's entries and its leases. */
+  /** By sequence number: entry 0, replacements of the log's key, adoptions, the request's entries and its leases. */
   readonly entries: readonly ReceiptEntry[];
   /** Earlier sizes that approvers saw: RFC 6962 consistency proofs to the checkpoint. */
   readonly witnessed: readonly {
@@ -71,6 +73,8 @@ export interface ReceiptParts {
   readonly withBlobs: boolean;
   /** Sequence numbers of all `policy.adopted` entries, ascending. Absent: the log is read for them. */
   readonly adoptions?: readonly number[];
+  /** The same of all `log.key_rotated` entries. */
+  readonly rotations?: readonly number[];
   /** The resolved document of a policy text; null where it does not load. */
   readonly resolvePolicy: (text: Uint8Array) => JsonObject | null;
 }
@@ -91,18 +95,26 @@ export async function buildReceipt(parts: ReceiptParts): Promise<Receipt> {
   const leases = await leasesOf(store, requestId, own);
   const adoptions = await adoptionsOf(parts, own);
   const first = await lineAt(store, 0);
+  const rotations = await rotationsOf(parts);
+  const { blobs, missing } = parts.withBlobs ? await blobsOf(store, [...adoptions, ...own]) : NO_BLOBS;
+  // What is gone is shown to have been erased on purpose; only then is the rest of the log read for it.
+  const last = own.at(-1) as Line;
+  const erasures = missing.length === 0 ? [] : await findErasures(store, requestId, last.seq + 1);
   // Taken last, so that it covers every line that was read.
   const checkpoint = await store.checkpoint();
   const head = readCheckpointUnverified(checkpoint);
   if (!head.ok) throw new CountersignError("LOG_CORRUPT", `the store's own checkpoint: ${head.error}`);
   const { size, isolation } = head.value;
 
-  const lines = new Map([first, ...adoptions, ...own, ...leases].map((line) => [line.seq, line]));
+  const lines = new Map(
+    [first, ...rotations, ...adoptions, ...own, ...leases, ...erasures.map(({ line }) => toLine(line))].map(
+      (line) => [line.seq, line],
+    ),
+  );
   const entries: ReceiptEntry[] = [];
   for (const { seq, text } of [...lines.values()].sort((a, b) => a.seq - b.seq)) {
     entries.push({ seq, line: text, proof: await store.inclusionProof(seq, size) });
   }
-  const { blobs, missing } = parts.withBlobs ? await blobsOf(store, [...adoptions, ...own]) : NO_BLOBS;
   return {
     typ: "countersign.receipt",
     v: 1,
@@ -162,11 +174,25 @@ async function adoptionsOf(parts: ReceiptParts, own: readonly Line[]): Promise<r
   }
   for await (const line of store.lines(0)) {
     if (line.seq >= before || wanted.size === 0) break;
-    const front = Buffer.from(line.bytes.buffer, line.bytes.byteOffset, Math.min(line.bytes.length, 128));
-    if (front.includes('"kind":"policy.adopted"')) consider(toLine(line));
+    if (isOf(line.bytes, "policy.adopted")) consider(toLine(line));
   }
   return found;
 }
+
+/** Every replacement of the log's key: the checkpoint is signed by the newest one. */
+async function rotationsOf({ store, rotations }: ReceiptParts): Promise<readonly Line[]> {
+  const found: Line[] = [];
+  if (rotations !== undefined) {
+    for (const seq of rotations) found.push(await lineAt(store, seq));
+    return found;
+  }
+  for await (const line of store.lines(0)) if (isOf(line.bytes, "log.key_rotated")) found.push(toLine(line));
+  return found;
+}
+
+/** Whether the head of the line names this kind. */
+const isOf = (bytes: Uint8Array, kind: EntryKind): boolean =>
+  Buffer.from(bytes.buffer, bytes.byteOffset, Math.min(bytes.length, 128)).includes(`"kind":"${kind}"`);
 
 async function policiesOf(parts: ReceiptParts, adoptions: readonly Line[]): Promise<Receipt["policies"]> {
   const policies: Receipt["policies"][number][] = [];

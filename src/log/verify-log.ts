@@ -1,9 +1,10 @@
 import type { Digest } from "../base/digest.ts";
-import { openCheckpoint, originOf, type Checkpoint } from "./checkpoint.ts";
+import type { Checkpoint } from "./checkpoint.ts";
 import type { EntryData } from "./entry.ts";
 import { finding, type Finding } from "./finding.ts";
+import { currentKey, extendChain, openWithChain, startChain, type KeyChain } from "./key-chain.ts";
 import { fromHex, type TreeHash } from "./merkle.ts";
-import { parseVerifierKey, type VerifierKey } from "./note.ts";
+import { parseVerifierKey } from "./note.ts";
 import { locateChanges } from "./verify-locate.ts";
 import { createReading, type Reading } from "./verify-reading.ts";
 import { readCheckpointFile, readLines, readSegments, segmentNames } from "./verify-segments.ts";
@@ -65,8 +66,8 @@ export async function verifyLog(source: LogSource, options: VerifyLogOptions = {
   }
   for (const each of sequence.finish()) found(each);
 
-  const key = trustedKey(reading.opened, options.key, found);
-  const checkpoint = checkCheckpoint(note, key, reading, found);
+  const keys = trustedKeys(reading, options.key, found);
+  const checkpoint = checkCheckpoint(note, keys, reading, found);
   if (checkpoint !== null && checkpoint.size <= tree.size && typeof source === "string" && !sequence.broken) {
     const root = rootHash(checkpoint.root);
     if (tree.rootAt(checkpoint.size) !== root) {
@@ -74,12 +75,12 @@ export async function verifyLog(source: LogSource, options: VerifyLogOptions = {
       for (const each of await locateChanges({ directory: source, names, tree, signed })) found(each);
     }
   }
-  for (const earlier of options.against ?? []) checkAgainst(earlier, key, reading, found);
+  for (const earlier of options.against ?? []) checkAgainst(earlier, keys, reading, found);
 
   return {
     ok: reading.findings.every(({ severity }) => severity === "notice"),
     logId: reading.opened?.log ?? null,
-    key: key?.text ?? null,
+    key: keys === null ? null : currentKey(keys).text,
     checkpoint,
     entries: tree.size,
     bytes: read.bytes,
@@ -95,37 +96,57 @@ type Found = (finding: Finding) => void;
 
 const rootHash = (root: Digest): TreeHash => fromHex(root.slice("sha256:".length)) as TreeHash;
 
-/** The key to check with: the pinned one, else the log's own. */
-function trustedKey(
-  opened: EntryData["log.opened"] | null,
-  pinned: string | undefined,
-  found: Found,
-): VerifierKey | null {
-  const own = opened === null ? null : parseVerifierKey(String(opened.key));
-  if (opened !== null && own !== null && (!own.ok || own.value.name !== originOf(opened.log))) {
-    const message = own.ok
-      ? `the key of entry 0 is called ${own.value.name}`
-      : `the key of entry 0: ${own.error}`;
-    found(finding("key_mismatch", { seq: 0, message }));
-  }
+/** The keys to check with: those of the log, if the pinned one is among them; else the pinned one alone. */
+function trustedKeys(reading: Reading, pinned: string | undefined, found: Found): KeyChain | null {
+  const { opened } = reading;
+  const own = opened === null ? null : chainOf(reading, opened, found);
   if (pinned === undefined) {
     found(finding("untrusted"));
-    return own?.ok === true ? own.value : null;
+    return own;
   }
   const trusted = parseVerifierKey(pinned);
   if (!trusted.ok) {
     found(finding("key_mismatch", { message: `the trusted key: ${trusted.error}` }));
     return null;
   }
-  if (opened !== null && opened.key !== pinned) {
+  if (own?.some(({ key }) => key.text === pinned) === true) return own;
+  if (opened !== null) {
     found(finding("key_mismatch", { seq: 0, message: `entry 0 names the key ${String(opened.key)}` }));
   }
-  return trusted.value;
+  return [{ key: trusted.value, from: 0, to: null }];
+}
+
+/** The key of entry 0 and those that replaced it, as far as each was signed by the one before. */
+function chainOf(
+  { rotations, tree }: Reading,
+  opened: EntryData["log.opened"],
+  found: Found,
+): KeyChain | null {
+  const started = startChain(String(opened.key), opened.log);
+  if (!started.ok) {
+    found(finding("key_mismatch", { seq: 0, message: `the key of entry 0: ${started.error}` }));
+    return null;
+  }
+  let chain = started.value;
+  for (const { seq, data } of rotations) {
+    const extended = extendChain(chain, data, seq);
+    const why = !extended.ok
+      ? extended.error
+      : tree.rootAt(extended.value.signed.size) !== rootHash(extended.value.signed.root)
+        ? "the old key signed another log"
+        : null;
+    if (!extended.ok || why !== null) {
+      found(finding("key_mismatch", { seq, message: `entry ${seq} replaces the key: ${String(why)}` }));
+      return chain;
+    }
+    chain = extended.value.chain;
+  }
+  return chain;
 }
 
 function checkCheckpoint(
   note: string | null,
-  key: VerifierKey | null,
+  keys: KeyChain | null,
   reading: Reading,
   found: Found,
 ): Checkpoint | null {
@@ -134,7 +155,7 @@ function checkCheckpoint(
     found(finding("no_checkpoint"));
     return null;
   }
-  const opened = key === null ? null : openCheckpoint(note, key);
+  const opened = keys === null ? null : openWithChain(note, keys);
   if (opened === null || !opened.ok) {
     found(
       finding("checkpoint_invalid", { message: opened === null ? "no key to check it with" : opened.error }),
@@ -158,8 +179,8 @@ function checkCheckpoint(
   return checkpoint;
 }
 
-function checkAgainst(note: string, key: VerifierKey | null, { tree, highest }: Reading, found: Found): void {
-  const opened = key === null ? null : openCheckpoint(note, key);
+function checkAgainst(note: string, keys: KeyChain | null, { tree, highest }: Reading, found: Found): void {
+  const opened = keys === null ? null : openWithChain(note, keys);
   if (opened === null || !opened.ok) {
     const message = `an earlier checkpoint: ${opened === null ? "no key to check it with" : opened.error}`;
     found(finding("checkpoint_invalid", { message }));

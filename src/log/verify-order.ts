@@ -27,6 +27,7 @@ import { checkSettlement } from "./verify-settlement.ts";
 // Replays the entries of every request against the rules that may never break. Independent of the engine's own fold
 // on purpose: a verifier that shares the engine's code shares its mistakes.
 //
+//   C1. Of a requester whom the policy did not know there are reads alone, and nobody is asked about them.
 //   G1. Nothing executes without a grant. G2. A grant rests on an allow verdict or on a requirement met over one
 //       question. G3. A grant is spent once, in its time. X1. Claim, dispatch, outcome, in this order.
 //   X3. A lease belongs to a dispatched request.
@@ -77,6 +78,7 @@ interface OpenRequest {
 /** Kinds whose data has to be read; of all others the head of the line is enough. */
 export const NEEDS_DATA: ReadonlySet<string> = new Set<EntryKind>([
   "log.opened",
+  "log.key_rotated",
   "policy.adopted",
   "request.planned",
   "consent.asked",
@@ -241,6 +243,12 @@ export function createOrderCheck(parts: {
       switch (step.kind) {
         case "request.received": {
           requests.set(subject, "received");
+          // Without data where the line names no unresolved side: then there is nothing to look at.
+          const data = step.data as typeof step.data | null;
+          if (data !== null && "unresolved" in data.requester && data.effect !== "read") {
+            const message = `the ${data.effect} of a requester whom the policy did not know was taken in`;
+            return { problems: [{ code: "requester_unresolved", message, rule: "C1" }] };
+          }
           if (known === undefined) return NONE;
           return { problems: [{ code: "out_of_order", message: `${subject} was received before` }] };
         }
@@ -260,6 +268,10 @@ export function createOrderCheck(parts: {
           const problems = [...expectPhase(step, known, ["planned"]), ...checkAsked(step.data, subject)];
           const request = open(subject);
           const plan = request.planned?.plan?.digest;
+          if ("unresolved" in step.data.question.requester) {
+            const message = "people were asked for a requester whom the policy did not know";
+            problems.push({ code: "requester_unresolved", message, rule: "C1" });
+          }
           if (plan !== undefined && plan !== step.data.question.plan) {
             problems.push({
               code: "question_mismatch",
@@ -368,6 +380,7 @@ export function createOrderCheck(parts: {
           if (leases.delete(subject)) return NONE;
           return { problems: [{ code: "out_of_order", message: `${subject} ended and was not open` }] };
         case "log.opened":
+        case "log.key_rotated":
         case "blob.erased":
         case "throttled":
         case "ask.delivered":

@@ -17,6 +17,8 @@ export interface Reading {
   readonly unlisted: number;
   /** Data of entry 0. */
   readonly opened: EntryData["log.opened"] | null;
+  /** Replacements of the log's key, in order. */
+  readonly rotations: readonly { readonly seq: number; readonly data: EntryData["log.key_rotated"] }[];
   /** The highest sequence number that was seen; -1 for none. */
   readonly highest: number;
   /** Place of the last line. */
@@ -26,6 +28,8 @@ export interface Reading {
 }
 
 const MOST_FINDINGS = 1_000;
+/** A member that stands in `request.received` only where a side of the requester is unknown (C1). */
+const UNRESOLVED = Buffer.from('"unresolved":');
 
 export function createReading(): Reading {
   const findings: Finding[] = [];
@@ -36,6 +40,7 @@ export function createReading(): Reading {
   const adopted = new Set<string>();
   const unknownKinds = new Set<string>();
   const last: Cursor = { segment: "", line: 0, offset: 0 };
+  const rotations: { seq: number; data: EntryData["log.key_rotated"] }[] = [];
   let opened: EntryData["log.opened"] | null = null;
   let highest = -1;
   let requests = 0;
@@ -50,11 +55,13 @@ export function createReading(): Reading {
   const judgeEntry = (kind: EntryKind, buffer: Buffer, start: number, end: number, at: Cursor): void => {
     const { seq } = head;
     try {
-      const data = NEEDS_DATA.has(kind) ? dataOf(head, kind, buffer, start, end) : null;
+      const data =
+        NEEDS_DATA.has(kind) || kind === "request.received" ? dataOf(head, kind, buffer, start, end) : null;
       if (kind === "log.opened") {
         if (seq !== 0) throw new TypeError("it stands after entry 0");
         opened = data as EntryData["log.opened"];
       }
+      if (kind === "log.key_rotated") rotations.push({ seq, data: data as EntryData["log.key_rotated"] });
       if (kind === "policy.adopted") adopted.add((data as EntryData["policy.adopted"]).revision);
       const time = data === null ? Number.NaN : Date.parse(head.time());
       const step = { kind, subject: head.subject(), policy: head.policy(), at: time, data } as Step;
@@ -96,7 +103,7 @@ export function createReading(): Reading {
     if (kind === "request.received") {
       // Nothing may happen because of it yet: its rules begin when it is planned, and half of a log is spared.
       requests += 1;
-      return;
+      if (!buffer.subarray(start, end).includes(UNRESOLVED)) return;
     }
     if (kind === "decision.recorded") decisions += 1;
     judgeEntry(kind, buffer, start, end, at);
@@ -106,6 +113,7 @@ export function createReading(): Reading {
     tree,
     sequence,
     findings,
+    rotations,
     found,
     onLine(buffer, start, end, at, leaf) {
       const isEntry = end - start <= MAX_ENTRY_BYTES && head.read(buffer, start, end);

@@ -1,11 +1,11 @@
 import { canonicalJson } from "../base/canonical-json.ts";
 import { digestBytes, type Digest } from "../base/digest.ts";
-import { openCheckpoint, originOf, type Checkpoint } from "./checkpoint.ts";
+import type { Checkpoint } from "./checkpoint.ts";
 import { ENTRY_KINDS, type Entry } from "./entry.ts";
 import { finding, type Finding } from "./finding.ts";
+import { currentKey, extendChain, openWithChain, startChain, type KeyChain } from "./key-chain.ts";
 import { fromHex, leafHash, type TreeHash } from "./merkle.ts";
 import { verifyConsistency, verifyInclusion } from "./merkle-proof.ts";
-import { parseVerifierKey, type VerifierKey } from "./note.ts";
 import { isRevision, readPolicyPeople, type PolicyPeople } from "./policy-document.ts";
 import { parseReceipt, type Receipt } from "./receipt.ts";
 import { summarise, type ReceiptSummary, type VerifiedDecision } from "./verify-summary.ts";
@@ -45,8 +45,8 @@ export function verifyReceipt(receipt: string | Receipt, options: VerifyReceiptO
     found("receipt_malformed", { message: parsed.error });
     return report(null);
   }
-  const key = checkKey(parsed.value, options.trustedKeys, found);
-  const opened = key === null ? null : openCheckpoint(parsed.value.checkpoint, key);
+  const keys = checkKeys(parsed.value, options.trustedKeys, found);
+  const opened = keys === null ? null : openWithChain(parsed.value.checkpoint, keys);
   if (opened?.ok !== true) {
     if (opened !== null) found("checkpoint_invalid", { message: opened.error });
     return report(null);
@@ -58,7 +58,7 @@ export function verifyReceipt(receipt: string | Receipt, options: VerifyReceiptO
   if (checkpoint.isolation === "none") found("isolation_none");
   const entries = checkEntries(parsed.value, checkpoint, found);
   if (findings.some(({ code }) => STOPS.has(code))) return report(null);
-  return report(judge(parsed.value, checkpoint, entries, found));
+  return report(judge(parsed.value, checkpoint, keys ?? [], entries, found));
 }
 
 type Found = (...args: Parameters<typeof finding>) => void;
@@ -66,21 +66,35 @@ type Found = (...args: Parameters<typeof finding>) => void;
 /** Nothing that follows means anything then. */
 const STOPS = new Set(["receipt_malformed", "inclusion_invalid"]);
 
-function checkKey({ log }: Receipt, trusted: readonly string[], found: Found): VerifierKey | null {
-  if (!trusted.includes(log.key)) {
-    const message =
-      trusted.length === 0
-        ? `no trusted key was given; the receipt's own is ${log.key}`
-        : `the receipt is of the key ${log.key}, which is not trusted`;
-    found("key_mismatch", { message });
+/**
+ * The log's keys as the receipt's lines tell them, one of which has to be trusted. Each link is signed by both its keys;
+ * that the lines stand in the log is checked with what the chain opens.
+ */
+function checkKeys(receipt: Receipt, trusted: readonly string[], found: Found): KeyChain | null {
+  const { log, entries } = receipt;
+  const started = startChain(log.key, log.id);
+  if (!started.ok) {
+    found("key_mismatch", { message: started.error });
     return null;
   }
-  const key = parseVerifierKey(log.key);
-  if (!key.ok || key.value.name !== originOf(log.id)) {
-    found("key_mismatch", { message: key.ok ? `the key is that of ${key.value.name}` : key.error });
-    return null;
+  let keys = started.value;
+  for (const { seq, line } of entries) {
+    const entry = line.includes('"kind":"log.key_rotated"') ? parseEntry(line) : null;
+    if (entry?.kind !== "log.key_rotated") continue;
+    const extended = extendChain(keys, entry.data, seq);
+    if (!extended.ok) {
+      found("key_mismatch", { seq, message: `entry ${seq} replaces the key: ${extended.error}` });
+      return null;
+    }
+    keys = extended.value.chain;
   }
-  return key.value;
+  if (keys.some(({ key }) => trusted.includes(key.text))) return keys;
+  const message =
+    trusted.length === 0
+      ? `no trusted key was given; the receipt's own is ${log.key}`
+      : `the receipt is of the key ${log.key}, which is not trusted`;
+  found("key_mismatch", { message });
+  return null;
 }
 
 /** The entries whose lines are in the signed log, in order. */
@@ -136,6 +150,7 @@ function parseEntry(line: string): Entry | null {
 function judge(
   receipt: Receipt,
   checkpoint: Checkpoint,
+  keys: KeyChain,
   entries: readonly Entry[],
   found: Found,
 ): ReceiptSummary | null {
@@ -183,8 +198,19 @@ function judge(
   checkBlobs(receipt, found);
   try {
     const phase = order.phaseOf(receipt.request) ?? "unknown";
-    const { key, id: logId } = receipt.log;
-    return summarise({ request: receipt.request, key, logId, checkpoint, entries: own, decisions, phase });
+    const { id: logId } = receipt.log;
+    const key = currentKey(keys).text;
+    const { request, missing } = receipt;
+    const erasures = entries.filter(
+      (entry): entry is Entry<"blob.erased"> =>
+        entry.kind === "blob.erased" &&
+        entry.subject === `erasure:${request}` &&
+        entry.data.documents !== undefined,
+    );
+    return summarise({
+      ...{ request, key, logId, checkpoint, decisions, phase, erasures, missing },
+      entries: own,
+    });
   } catch (error) {
     // Members of another type than their kind has, where no rule looks.
     found("malformed_entry", { message: error instanceof Error ? error.message : "unreadable" });

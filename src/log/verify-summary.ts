@@ -3,7 +3,7 @@ import type { SkFacts } from "../base/sshsig.ts";
 import { statementSummary } from "../consent/summary.ts";
 import { meets, type Clause } from "../policy/verdict.ts";
 import type { Target } from "../request/action-request.ts";
-import type { Requester } from "../request/principal.ts";
+import type { AnyRequester } from "../request/principal.ts";
 import type { Checkpoint, Isolation } from "./checkpoint.ts";
 import type { Entry } from "./entry.ts";
 import type { PolicyPeople } from "./policy-document.ts";
@@ -14,7 +14,7 @@ export interface ReceiptSummary {
   readonly request: string;
   readonly log: { readonly id: string; readonly key: string; readonly size: number; readonly root: Digest };
   readonly isolation: Isolation | null;
-  readonly requester: Requester | null;
+  readonly requester: AnyRequester | null;
   readonly tool: string | null;
   readonly effect: string | null;
   readonly targets: readonly Target[];
@@ -76,7 +76,7 @@ export interface VerifiedDecision {
   readonly faulty: boolean;
 }
 
-export function summarise(parts: {
+interface SummaryParts {
   readonly request: string;
   readonly key: string;
   readonly checkpoint: Checkpoint;
@@ -84,7 +84,13 @@ export function summarise(parts: {
   readonly entries: readonly Entry[];
   readonly decisions: readonly VerifiedDecision[];
   readonly phase: string;
-}): ReceiptSummary {
+  /** Entries that say what was erased of the request's documents. */
+  readonly erasures: readonly Entry<"blob.erased">[];
+  /** Documents that the receipt does not hold. */
+  readonly missing: readonly { readonly tag: string; readonly digest: Digest }[];
+}
+
+export function summarise(parts: SummaryParts): ReceiptSummary {
   const { entries, checkpoint } = parts;
   const of = <K extends Entry["kind"]>(kind: K): Entry<K> | undefined =>
     entries.find((entry) => entry.kind === kind) as Entry<K> | undefined;
@@ -118,7 +124,7 @@ export function summarise(parts: {
     decisions,
     quorum: asked === undefined ? [] : quorumOf(asked.data.requirement.clauses, parts.decisions),
     outcome: { phase: parts.phase, at: last.time, message: messageOf(last) },
-    limits: limitsOf(checkpoint, decisions),
+    limits: [...limitsOf(checkpoint, decisions), ...goneOf(parts)],
   };
 }
 
@@ -159,6 +165,19 @@ function quorumOf(
     }
     return { clause, by: [...by], met: by.size >= clause.count };
   });
+}
+
+/** Documents that the receipt can't hold, and whether the log says why. */
+function goneOf({ erasures, missing }: Pick<SummaryParts, "erasures" | "missing">): string[] {
+  const said = new Set(erasures.flatMap(({ data }) => data.documents ?? []));
+  const lost = missing.filter(({ digest }) => !said.has(digest));
+  return [
+    ...erasures.map(({ time, data }) => {
+      const by = data.by === undefined ? "" : ` by ${data.by}`;
+      return `documents of the request were erased on ${time}${by}: ${data.why}`;
+    }),
+    ...lost.map(({ tag }) => `a document (${tag}) is missing, and no entry here says that it was erased`),
+  ];
 }
 
 function messageOf(entry: Entry): string | null {

@@ -239,8 +239,8 @@ export function createFacts(input: PolicyInput): Facts {
   const variables = {
     tool: input.tool,
     effect: input.effect,
-    agent: input.agent,
-    principal: input.principal,
+    agent: input.agent ?? undefined,
+    principal: input.principal ?? undefined,
     gate: input.gate,
     environment: undefined as string | undefined,
     target: undefined as unknown,

@@ -3,7 +3,7 @@ import { digestJson, type Digest } from "../base/digest.ts";
 import { createFacts, type Facts } from "./cel.ts";
 import type { PolicyInput, Verdict } from "./policy.ts";
 import type { ApproveDocument } from "./resolve.ts";
-import { fitsRequest, matchedByError, readAll, readAny, type Reading, type Rule } from "./rule.ts";
+import { fitsRequest, matchedByError, readAny, readRule, type Reading, type Rule } from "./rule.ts";
 import { meets, type Clause, type Requirement, type RuleMatch, type VerdictKind } from "./verdict.ts";
 
 // From the rules that match to one verdict.
@@ -119,9 +119,10 @@ function collect(rules: readonly Rule[], input: PolicyInput, candidates: Iterabl
   const facts = (): Facts => (made ??= createFacts(input));
   for (const order of candidates) {
     const rule = rules[order]!;
-    if (!fitsRequest(rule, input)) continue;
+    const fits = fitsRequest(rule, input);
+    if (fits === false) continue;
     const isAllow = rule.verdict === "allow";
-    const reading: Reading = isAllow ? readAll(rule, input, facts) : readAny(rule, input, facts);
+    const reading: Reading = readRule(rule, fits, input, facts);
     let isMatch = reading === true;
     if (typeof reading === "object" && !isAllow) {
       (found.errors ??= new Map()).set(rule, matchedByError(rule, reading));

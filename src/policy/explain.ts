@@ -1,7 +1,7 @@
 import { createFacts, type Facts } from "./cel.ts";
 import { namesMatcher } from "./glob.ts";
 import type { Explanation, PolicyInput, Verdict } from "./policy.ts";
-import { fitsRequest, fitsTarget, readAll, readAny, type Reading, type Rule } from "./rule.ts";
+import { fitsRequest, fitsTarget, readRule, type Reading, type Rule } from "./rule.ts";
 
 type Candidate = Explanation["candidates"][number];
 
@@ -19,11 +19,12 @@ function explainRule(rule: Rule, input: PolicyInput, facts: Facts): Candidate {
     why: rule.isShadow ? `${why} (shadow: changes nothing)` : why,
     line: rule.line,
   });
-  if (!fitsRequest(rule, input)) return said("not_matched", whyNotRequest(rule, input));
-  const isAllow = rule.verdict === "allow";
-  const reading = isAllow ? readAll(rule, input, () => facts) : readAny(rule, input, () => facts);
+  const fits = fitsRequest(rule, input);
+  if (fits === false) return said("not_matched", whyNotRequest(rule, input));
+  const reading = readRule(rule, fits, input, () => facts);
   if (typeof reading === "object") {
-    return said("error", `${reading.message}, so ${isAllow ? "it does not match" : "it matches"}`);
+    const effect = rule.verdict === "allow" ? "it does not match" : "it matches";
+    return said("error", `${reading.message}, so ${effect}`);
   }
   if (reading === false)
     return said("not_matched", whyNotTarget(rule, input) ?? withValues(rule, reading, facts));
@@ -35,10 +36,11 @@ function whyNotRequest({ match }: Rule, input: PolicyInput): string {
   const fields = [
     ["agent", match.agent, input.agent],
     ["effect", match.effect, input.effect],
-    ["principal", match.principal, input.principal.id],
+    ["principal", match.principal, input.principal?.id ?? null],
   ] as const;
   for (const [name, patterns, value] of fields) {
-    if (patterns !== null && !namesMatcher(patterns)(value)) return isNot(name, value, patterns);
+    if (patterns !== null && value !== null && !namesMatcher(patterns)(value))
+      return isNot(name, value, patterns);
   }
   return "its match block does not fit";
 }

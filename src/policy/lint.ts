@@ -1,7 +1,7 @@
 import { nearest } from "../base/suggest.ts";
 import type { SourceError, YamlSource } from "../base/yaml.ts";
 import { globCovers, globMatcher, isGlob } from "./glob.ts";
-import { whyUnmeetable } from "./meetable.ts";
+import { curableByPasskeys, whyUnmeetable } from "./meetable.ts";
 import type { ToolFacts } from "./policy.ts";
 import type { ApproveDocument, MatchDocument, PolicyDocument, RuleDocument } from "./resolve.ts";
 import { demandsAsMuch } from "./evaluate.ts";
@@ -48,7 +48,7 @@ function lintDemands(
     match: MatchDocument | null,
   ): void => {
     const never = whyUnmeetable(document, demand);
-    if (never !== null) {
+    if (never !== null && !curableByPasskeys(document, demand)) {
       errors.push(source.error(path, never));
       return;
     }
@@ -58,13 +58,13 @@ function lintDemands(
     );
     const stuck = asking.flatMap(([agent, { owners }]) => {
       const why = whyUnmeetable(document, demand, owners);
-      return why === null ? [] : [{ agent, owners, why }];
-    });
-    for (const { agent, owners, why } of stuck) {
       const message = `for ${agent}, owned by ${owners.join(", ")}, it ${why}; owners can't approve`;
-      (stuck.length === asking.length ? errors : warnings).push(source.error(path, message));
-      if (stuck.length === asking.length) return;
-    }
+      return why === null ? [] : [{ message, curable: curableByPasskeys(document, demand, owners) }];
+    });
+    const hopeless = stuck.length === asking.length ? stuck.find(({ curable }) => !curable) : undefined;
+    if (hopeless !== undefined) errors.push(source.error(path, hopeless.message));
+    else if (never !== null) warnings.push(source.error(path, never));
+    else for (const { message } of stuck) warnings.push(source.error(path, message));
   };
   if (document.defaults.approve) check(["defaults", "approve"], document.defaults.approve, null);
   rules.forEach((rule, i) => {
@@ -72,7 +72,8 @@ function lintDemands(
   });
   if (document.policy_change) {
     const why = whyUnmeetable(document, document.policy_change);
-    if (why !== null) errors.push(source.error(["policy_change"], why));
+    const isCurable = curableByPasskeys(document, document.policy_change);
+    if (why !== null) (isCurable ? warnings : errors).push(source.error(["policy_change"], why));
   } else if (document.adopt === "signed") {
     warnings.push(source.error([], "no policy_change: nobody can adopt a change of this file"));
   }

@@ -122,6 +122,7 @@ const toPerson = (id: string, person: PolicyDocument["people"][string]): Person 
   disabled: person.disabled,
   os: person.os,
   ssh: person.ssh.map((key) => ({ fingerprint: key.fingerprint, userVerified: key.user_verified })),
+  oidc: person.oidc,
 });
 
 interface ConditionParts {
@@ -190,7 +191,7 @@ function lintTests(
       ],
     ] as const;
     for (const [key, what, name, all] of names) {
-      if (name === undefined || all.includes(name)) continue;
+      if (name === undefined || name === null || all.includes(name)) continue;
       const suggestion = nearest(name, all);
       errors.push(source.error(["tests", i, "call", key], `no ${what} "${name}"`, { suggestion }));
     }

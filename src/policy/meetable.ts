@@ -29,16 +29,31 @@ export function eligiblePeople(
   document: PolicyDocument,
   demand: Demand,
   except: readonly string[] = [],
+  proofOf: typeof strongestProof = strongestProof,
 ): string[] {
   const members = [...new Set(groupsOf(demand).flatMap((group) => document.groups[group] ?? []))];
   return members.filter((person) => {
-    const proof = strongestProof(document, person);
+    const proof = proofOf(document, person);
     if (proof === null) return false;
     // C6: where one person is asked, solo may decide on an own request, with a key file if need be.
     if (person === document.solo && demand.quorum === 1) return true;
     return meets(proof, demand.assurance) && !except.includes(person);
   });
 }
+
+/**
+ * True where passkeys could make up for what the keys of the file don't prove: a policy does not hold passkeys, the log
+ * does, so their absence from the file is worth a warning and no more.
+ */
+export const curableByPasskeys = (
+  document: PolicyDocument,
+  demand: Demand,
+  except: readonly string[] = [],
+): boolean => {
+  const withPasskey: typeof strongestProof = (_, person) =>
+    document.people[person]?.disabled === false ? "A3" : null;
+  return eligiblePeople(document, demand, except, withPasskey).length >= demand.quorum;
+};
 
 /** Why nobody could ever meet a demand; null where it can be met. */
 export function whyUnmeetable(
@@ -53,5 +68,7 @@ export function whyUnmeetable(
   const needs = `needs ${demand.quorum} of ${groups} with ${demand.assurance}, and ${who} can`;
   const members = new Set(groupsOf(demand).flatMap((group) => document.groups[group] ?? []));
   if (members.size < demand.quorum) return `${needs}: ${groups} has ${members.size}`;
-  return demand.assurance === "A3" ? `${needs}; A3 takes an ssh key with user_verified: true` : needs;
+  return demand.assurance === "A3"
+    ? `${needs}; A3 takes a passkey or an ssh key with user_verified: true`
+    : needs;
 }

@@ -22,6 +22,8 @@ export interface Person {
   /** `uid@host` accounts under which this person's agents call over stdio. */
   readonly os: readonly string[];
   readonly ssh: readonly SshKeyEntry[];
+  /** Who this person is at an identity provider; null: nobody there. */
+  readonly oidc: { readonly issuer: string; readonly subject: string } | null;
 }
 
 /** What people have to do to adopt another revision. */
@@ -71,8 +73,10 @@ export interface PolicyInput {
   readonly tool: string;
   readonly effect: Effect;
   readonly targets: readonly Target[];
-  readonly agent: AgentId;
-  readonly principal: { readonly kind: "person" | "service"; readonly id: string };
+  /** Null where the policy does not know the agent (C1): it satisfies no allow rule that names one, and every other. */
+  readonly agent: AgentId | null;
+  /** Null as for the agent. */
+  readonly principal: { readonly kind: "person" | "service"; readonly id: string } | null;
   /** Parsed arguments, without our justification, unmasked. */
   readonly args: JsonObject;
   /** Null in the first pass: rules that mention `preview` are then open. */

@@ -8,7 +8,7 @@ import type { Rule } from "./rule.ts";
 
 export interface RuleIndex {
   /** Orders of the rules whose tool, and mostly agent and environment, fit. Reused by the next call. */
-  candidates(tool: string, agent: string, targets: readonly Target[]): readonly number[];
+  candidates(tool: string, agent: string | null, targets: readonly Target[]): readonly number[];
   /** Orders of the rules whose tool fits, whatever else they say. */
   forTool(tool: string): readonly number[];
 }
@@ -106,9 +106,11 @@ export function createRuleIndex(rules: readonly Rule[]): RuleIndex {
     candidates(tool, agent, targets) {
       begin();
       // A rule that names an environment matches a call that has none, if it denies or holds: so no cell may be skipped.
-      const isVague = targets.length === 0 || targets.some((target) => target.environment === "");
+      // The same of a call whose agent nobody knows.
+      const isVague =
+        agent === null || targets.length === 0 || targets.some((target) => target.environment === "");
       const takeCells = (cells: Map<string, number[]> | undefined): void => {
-        if (cells === undefined) return;
+        if (cells === undefined || agent === null) return;
         take(cells.get(ANY));
         take(cells.get(agent));
       };

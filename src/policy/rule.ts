@@ -9,8 +9,8 @@ import type { RuleMatch, VerdictKind } from "./verdict.ts";
 // One rule, compiled, and what it says about one call.
 //
 //   R1. With several targets an allow rule matches only if every target does; deny and hold if any does.
-//   R2. What can't be known counts against the call: an error, a missing field or a call without a target makes a
-//       deny or hold rule match and an allow rule not.
+//   R2. What can't be known counts against the call: an error, a missing field, a call without a target or of an agent
+//       or principal whom the policy does not know makes a deny or hold rule match and an allow rule not.
 //   R3. In the first pass a condition that needs the preview is open unless it is decided whatever the preview says.
 
 /** A compiled rule. */
@@ -96,13 +96,42 @@ export function compileRule(
 const testOf = (patterns: readonly string[] | null): Test | null =>
   patterns === null ? null : namesMatcher(patterns);
 
-/** Whether everything but tool, targets and condition fits. */
-export function fitsRequest({ tests }: Rule, input: PolicyInput): boolean {
-  return (
-    (tests.agent === null || tests.agent(input.agent)) &&
-    (tests.effect === null || tests.effect(input.effect)) &&
-    (tests.principal === null || tests.principal(input.principal.id))
-  );
+const NO_AGENT: ConditionError = {
+  code: "unknown_agent",
+  message: "the policy does not know the agent",
+  offset: 0,
+};
+const NO_PRINCIPAL: ConditionError = {
+  code: "unknown_principal",
+  message: "the policy does not know the principal",
+  offset: 0,
+};
+
+/** Whether everything but tool, targets and condition fits; an error where it names a side that nobody knows (R2). */
+export function fitsRequest(
+  { tests }: Rule,
+  { agent, effect, principal }: PolicyInput,
+): boolean | ConditionError {
+  const isOutside =
+    (tests.agent !== null && agent !== null && !tests.agent(agent)) ||
+    (tests.effect !== null && !tests.effect(effect)) ||
+    (tests.principal !== null && principal !== null && !tests.principal(principal.id));
+  if (isOutside) return false;
+  if (tests.principal !== null && principal === null) return NO_PRINCIPAL;
+  return tests.agent !== null && agent === null ? NO_AGENT : true;
+}
+
+/** What a rule says whose match block fits the request so far, or can't be told to. */
+export function readRule(
+  rule: Rule,
+  fits: true | ConditionError,
+  input: PolicyInput,
+  facts: () => Facts,
+): Reading {
+  const isAllow = rule.verdict === "allow";
+  if (isAllow && fits !== true) return fits;
+  const reading = isAllow ? readAll(rule, input, facts) : readAny(rule, input, facts);
+  return fits === true || reading === false || reading === "open" ? reading : fits;
 }
 
 /** R1 for deny and hold, and for the masks of any rule. */

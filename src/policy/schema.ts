@@ -23,6 +23,8 @@ const fingerprint = z.string().regex(FINGERPRINT, {
   error: "expected SHA256: and 43 characters, as `ssh-keygen -lf key.pub` prints them",
 });
 
+const ISSUER = /^(https:\/\/[^\s/?#@]+|http:\/\/(localhost|127\.0\.0\.1|\[::1\])(:\d{1,5})?)(\/[^\s?#]*)?$/;
+
 const approve = z.strictObject({
   by: z
     .union([id, ids.min(1)])
@@ -51,7 +53,15 @@ const person = z.strictObject({
     .string()
     .regex(/^[A-Z0-9]+\/[A-Z0-9]+$/, { error: "expected TEAM/USER, such as T01/U0ANA" })
     .optional(),
-  oidc: z.strictObject({ issuer: z.url({ protocol: /^https$/ }), subject: words }).optional(),
+  oidc: z
+    .strictObject({
+      issuer: z.string().regex(ISSUER, { error: "expected https://, or http:// on this machine" }),
+      subject: words,
+    })
+    .optional()
+    .describe(
+      "Who this person is at the identity provider: its issuer and its subject, never an e-mail address.",
+    ),
   ssh: z
     .array(z.union([fingerprint, z.strictObject({ fingerprint, user_verified: z.boolean() })]))
     .optional()
@@ -124,8 +134,8 @@ export const testCall = z
     effect: z.enum(EFFECTS).optional().describe("Default: the tool's own, else write."),
     environment: z.string().optional().describe("Short for one target in that environment."),
     targets: z.array(testTarget).optional(),
-    agent: id.optional(),
-    principal: id.optional(),
+    agent: id.nullable().optional().describe("null: one that the policy does not know."),
+    principal: id.nullable().optional().describe("null: one that the policy does not know."),
     args: z.record(z.string(), z.json()).default({}),
     preview: z
       .strictObject({

@@ -45,7 +45,7 @@ export function testInput(
   tools: readonly ToolFacts[] | null = null,
 ): PolicyInput {
   const tool = tools?.find(({ name }) => name === call.tool);
-  const principal = call.principal ?? UNNAMED;
+  const principal = call.principal === undefined ? UNNAMED : call.principal;
   const { justification = null, reasoning = false, client = null } = call.claims ?? {};
   return {
     tool: call.tool,
@@ -55,8 +55,11 @@ export function testInput(
       (call.environment === undefined
         ? []
         : [{ kind: "resource", id: UNNAMED, environment: call.environment }]),
-    agent: call.agent ?? UNNAMED,
-    principal: { kind: policy.services.has(principal) ? "service" : "person", id: principal },
+    agent: call.agent === undefined ? UNNAMED : call.agent,
+    principal:
+      principal === null
+        ? null
+        : { kind: policy.services.has(principal) ? "service" : "person", id: principal },
     args: call.args as JsonObject,
     preview: call.preview ?? { counts: {}, facts: {}, warnings: [], fidelity: "exact", complete: true },
     claims: { justification, reasoning, client },

@@ -1,6 +1,6 @@
 import type { Digest } from "../base/digest.ts";
 import type { RequestId } from "../base/id.ts";
-import type { Requester } from "./principal.ts";
+import type { AnyRequester } from "./principal.ts";
 
 /** How much an action may change. `privilege` changes who may do what. */
 export type Effect = "read" | "write" | "destructive" | "privilege";
@@ -23,7 +23,7 @@ export interface BlobRef {
 /** An action someone wants done: what the gate knows before anything is previewed. */
 export interface ActionRequest {
   readonly id: RequestId;
-  readonly requester: Requester;
+  readonly requester: AnyRequester;
   readonly tool: string;
   readonly toolDefinition: Digest;
   readonly effect: Effect;

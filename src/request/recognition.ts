@@ -1,6 +1,7 @@
 import { createHmac } from "node:crypto";
 import { canonicalBytes, type JsonObject } from "../base/canonical-json.ts";
 import type { KeyHold } from "../log/entry.ts";
+import { unresolvedSides, type AnyRequester } from "./principal.ts";
 import type { Phase } from "./summary.ts";
 
 // Recognition: a re-sent call is answered from the request that exists, and nothing runs twice.
@@ -28,19 +29,25 @@ export interface RecognitionKeys {
 export function recognitionKeys(
   secret: Uint8Array,
   parts: {
-    readonly principal: string;
-    readonly agent: string;
+    readonly requester: AnyRequester;
     readonly tool: string;
     readonly arguments: JsonObject;
     readonly callId: string | null;
   },
 ): RecognitionKeys {
-  const scope = [parts.principal, parts.agent];
+  const scope = scopeOf(parts.requester);
   return {
     action: ACTION + keyed(secret, [...scope, parts.tool, parts.arguments]),
     call: parts.callId === null ? null : CALL + keyed(secret, [...scope, "call", parts.callId]),
   };
 }
+
+/** R1: a name that the policy does not know is never taken for one that it knows, or knew. */
+const scopeOf = (requester: AnyRequester): readonly string[] => {
+  const unknown = unresolvedSides(requester);
+  const known = [requester.principal.id, requester.agent];
+  return unknown.length === 0 ? known : [...known, `unresolved ${unknown.join(" ")}`];
+};
 
 /** Holds to write with `request.received`. */
 export const takenKeys = (keys: RecognitionKeys): readonly KeyHold[] => [

@@ -3,6 +3,7 @@ import { parseTimestamp } from "../base/clock.ts";
 import type { Entry, KeyHold } from "../log/entry.ts";
 import type { Reducer } from "../log/fold.ts";
 import type { RequestEntries } from "./entries.ts";
+import { requesterWords, unresolvedSides, type AnyRequester } from "./principal.ts";
 import type { Phase, RequestSummary } from "./summary.ts";
 
 // The requests of a home, folded from their entries. Open ones are kept whole; of closed ones the newest thousand
@@ -56,6 +57,10 @@ const CLOSED: ReadonlySet<Phase> = new Set<Phase>([
 export const isClosedPhase = (phase: Phase): boolean => CLOSED.has(phase);
 
 export const requesterKey = (principal: string, agent: string): string => `${principal} ${agent}`;
+
+/** Whom a call counts for. A name that no policy knows may be a new one each time, so it counts for the principal alone. */
+export const keyOfRequester = (requester: AnyRequester): string =>
+  requesterKey(requester.principal.id, unresolvedSides(requester).includes("agent") ? "" : requester.agent);
 
 export const requestsReducer: Reducer<RequestsState> = {
   init: () => ({ open: new Map(), recent: new Map(), endings: new Map(), openBy: new Map() }),
@@ -138,6 +143,7 @@ export function phaseAfter(phase: Phase, entry: Pick<Entry, "kind" | "data">): P
     case "execution.late":
     case "ask.delivered":
     case "log.opened":
+    case "log.key_rotated":
     case "blob.erased":
     case "throttled":
     case "policy.adopted":
@@ -154,8 +160,7 @@ export function summaryOf(record: RequestRecord, reasonCode: string | null = nul
     phase: record.phase,
     tool: record.received.tool,
     environments: [...new Set(record.received.targets.map((target) => target.environment))],
-    principal: record.received.requester.principal.id,
-    agent: record.received.requester.agent,
+    ...requesterWords(record.received.requester),
     summary: record.planned?.summary ?? null,
     code: record.code,
     reasonCode,
@@ -202,8 +207,7 @@ function forgetOldest(newest: Map<RequestId, unknown>): void {
 }
 
 function count(state: RequestsState, record: RequestRecord, by: 1 | -1): void {
-  const { principal, agent } = record.received.requester;
-  const key = requesterKey(principal.id, agent);
+  const key = keyOfRequester(record.received.requester);
   const now = (state.openBy.get(key) ?? 0) + by;
   if (now > 0) state.openBy.set(key, now);
   else state.openBy.delete(key);

@@ -1,21 +1,23 @@
 import type { RequestId } from "../base/id.ts";
 
 /** Where a request stands: the fold of its entries. */
-export type Phase =
-  | "received"
-  | "planned"
-  | "held"
-  | "granted"
-  | "claimed"
-  | "dispatched"
-  | "done"
-  | "failed"
-  | "unknown"
-  | "refused"
-  | "denied"
-  | "expired"
-  | "withdrawn"
-  | "stale";
+export const PHASES = [
+  "received",
+  "planned",
+  "held",
+  "granted",
+  "claimed",
+  "dispatched",
+  "done",
+  "failed",
+  "unknown",
+  "refused",
+  "denied",
+  "expired",
+  "withdrawn",
+  "stale",
+] as const;
+export type Phase = (typeof PHASES)[number];
 
 /** One line of a listing. Short, masked, kept in memory for the newest thousand. */
 export interface RequestSummary {

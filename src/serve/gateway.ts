@@ -1,3 +1,4 @@
+import { join } from "node:path";
 import type { Surroundings } from "../config/environment.ts";
 import type { Settings } from "../config/settings.ts";
 import { CountersignError } from "../errors.ts";
@@ -5,11 +6,12 @@ import { thisOwner } from "../execution/owner.ts";
 import type { RequestId } from "../base/id.ts";
 import type { Home } from "../gate/home.ts";
 import { startApi } from "../transport/http/api.ts";
-import { tokenSha256 } from "../base/token.ts";
 import { createBearer } from "../transport/http/bearer.ts";
 import { startMcpHttp } from "../transport/mcp/http.ts";
 import { announce, findRunning, withdrawAnnouncement } from "./running.ts";
-import { localToken, mcpClients } from "./tokens.ts";
+import { createLogVerifier } from "./log-verifier.ts";
+import { apiTokens, localToken, mcpClients } from "./tokens.ts";
+import { verifyInWorker } from "./verify-in-worker.ts";
 
 /** A gateway that listens: agents on one port, people on another, never on one (P1). */
 export interface Gateway {
@@ -26,6 +28,8 @@ export interface GatewayParts {
   readonly now: () => number;
   /** The text of what proves one request offline. */
   readonly receipt: (home: Home, request: RequestId) => Promise<string>;
+  /** Where the thread that verifies the log lies. */
+  readonly verifyWorker: URL;
 }
 
 /** How often a process that is not the steward looks whether it can become it. */
@@ -61,25 +65,39 @@ export async function startGateway(parts: GatewayParts): Promise<Gateway> {
     version,
     log: home.log,
   });
+  const verifier = createLogVerifier({
+    now: parts.now,
+    log: home.log,
+    run: async (signal) =>
+      verifyInWorker(
+        parts.verifyWorker,
+        { directory: join(dataDir, "log"), against: [await home.store.checkpoint()] },
+        signal,
+      ),
+  });
   const api = await startApi({
     home,
+    version,
+    verification: () => verifier.state(),
+    hosts: settings.api.hosts,
     receipt: (request) => parts.receipt(home, request),
     listener: listeners.api,
-    authenticate: createBearer([{ name: "local", tokenSha256: tokenSha256(apiToken) }]),
+    tokens: createBearer(apiTokens(settings, apiToken)),
     log: home.log,
   }).catch((error: unknown) => failed(error, mcp));
-  await announce(dataDir, { owner: thisOwner(parts.now()), mcp: mcp.url, api: api.url }).catch(
+  await announce(dataDir, { owner: thisOwner(parts.now()), mcp: mcp.url, api: api.url, version }).catch(
     (error: unknown) => failed(error, mcp, api),
   );
   // Only now: a gateway that could not listen ends without having run or expired anything.
   const stopSteward = keepSteward(home);
+  verifier.start();
   return {
     mcp: mcp.url,
     api: api.url,
     async close() {
       stopSteward();
       await withdrawAnnouncement(dataDir);
-      await Promise.all([mcp.close(), api.close()]);
+      await Promise.all([mcp.close(), api.close(), verifier.stop()]);
     },
   };
 }

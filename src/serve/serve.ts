@@ -27,6 +27,8 @@ export interface ServeParts {
   readonly initHome: (settings: Settings) => Promise<unknown>;
   /** The text of what proves one request offline. */
   readonly receipt: (home: Home, request: RequestId) => Promise<string>;
+  /** Where the thread that verifies the log lies. */
+  readonly verifyWorker: URL;
   /** How this program is started again: `["node", "/…/countersign.js"]`. */
   readonly self: readonly string[];
 }

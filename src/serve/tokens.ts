@@ -3,6 +3,7 @@ import { join } from "node:path";
 import type { Settings } from "../config/settings.ts";
 import type { PrincipalClaim } from "../request/principal.ts";
 import { newToken, tokenSha256, type TokenKind } from "../base/token.ts";
+import { SCOPES, type TokenActor } from "../transport/http/actor.ts";
 import { readTokenFile } from "../transport/http/bearer.ts";
 import type { McpClient } from "../transport/mcp/http.ts";
 
@@ -44,5 +45,26 @@ export function mcpClients(settings: Settings, localMcpToken: string, account: s
   return [
     ...configured,
     { name: "local", tokenSha256: digest, principal, agent: settings.stdio.agent, namesItsAgent: true },
+  ];
+}
+
+/** Everyone whose token opens the API: the configured ones, and whoever can read the local token. */
+export function apiTokens(
+  settings: Settings,
+  localApiToken: string,
+): readonly (TokenActor & { readonly tokenSha256: string })[] {
+  const configured = settings.api.tokens.map(({ name, tokenSha256: digest, scopes, acts, expiresAt }) => ({
+    ...{ kind: "token" as const, name, acts, expiresAt, tokenSha256: digest },
+    scopes: new Set(scopes),
+  }));
+  const digest = tokenSha256(localApiToken);
+  if (configured.some((token) => token.tokenSha256 === digest)) return configured;
+  return [
+    ...configured,
+    // Reads everything and hands in what people signed. It asks for nobody: a request is somebody's (C1).
+    {
+      ...{ kind: "token" as const, name: "local", acts: null, tokenSha256: digest },
+      scopes: new Set(SCOPES.filter((scope) => scope !== "requests:write")),
+    },
   ];
 }

@@ -14,12 +14,13 @@ export interface GroupPreconditions {
 /** `now` is the time, epoch milliseconds, that the group's entries will carry. */
 export function createGroupPreconditions(fold: FoldPort, now: number): GroupPreconditions {
   const newest = new Map<string, number>();
-  const holds = new Map<string, KeyHold & { readonly subject: string }>();
+  const holds = new Map<string, { readonly hold: KeyHold; readonly subject: string }>();
 
   const holder = (key: string): string | null => {
-    const hold = holds.get(key);
-    if (hold === undefined) return fold.holder(key, now);
-    return hold.until === null || hold.until > now ? hold.subject : null;
+    const held = holds.get(key);
+    if (held === undefined) return fold.holder(key, now);
+    const { hold, subject } = held;
+    return hold.until === null || hold.until > now ? subject : null;
   };
 
   return {
@@ -40,7 +41,8 @@ export function createGroupPreconditions(fold: FoldPort, now: number): GroupPrec
     accept(batch, firstSeq) {
       for (const [i, draft] of batch.entries.entries()) {
         newest.set(draft.subject, firstSeq + i);
-        for (const hold of draft.keys ?? []) holds.set(hold.key, { ...hold, subject: draft.subject });
+        if (draft.keys === undefined) continue;
+        for (const hold of draft.keys) holds.set(hold.key, { hold, subject: draft.subject });
       }
     },
   };

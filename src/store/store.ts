@@ -79,6 +79,8 @@ export interface Store {
   newestEntries(limit: number): Promise<readonly Entry[]>;
   /** Newest checkpoint: C2SP signed note over the head. */
   checkpoint(): Promise<string>;
+  /** Sequence numbers of the entries that replaced the log's key, ascending. */
+  rotations(): readonly number[];
   /** RFC 6962 §2.1.1 audit path of entry `seq` in the tree of `size`, lower-case hex. */
   inclusionProof(seq: number, size: number): Promise<readonly string[]>;
   /** RFC 6962 §2.1.2 proof that the tree of `newSize` extends that of `oldSize`, lower-case hex. */
@@ -94,6 +96,12 @@ export interface Store {
 /** Documents beside the log. `put` is durable when it resolves; an entry that names a blob is appended after. */
 export interface BlobStore {
   put(blobs: readonly NewBlob[]): Promise<readonly BlobRef[]>;
+  /**
+   * The first half of `put`: the documents are there for every process, and on their way to the disk. For whoever has
+   * entries to flush meanwhile; what follows from those entries waits for `durable` too (L1).
+   * @throws CountersignError `STORE_FULL` when nothing was kept
+   */
+  place(blobs: readonly NewBlob[]): Promise<PlacedBlobs>;
   /** @throws CountersignError `BLOB_MISSING`, `BLOB_CORRUPT` (the content was checked against the digest). */
   get(tag: DigestTag, ref: BlobRef, sealedFor?: RequestId): Promise<Uint8Array>;
   /** The salt, for receipts: whoever holds bytes and salt can recompute the digest. */
@@ -101,8 +109,16 @@ export interface BlobStore {
   /** Erases a request's key: its sealed blobs can never be read again. */
   eraseSealed(request: RequestId): Promise<void>;
   erase(ref: BlobRef): Promise<void>;
+  /** Erases record documents in one durable step; those that are gone already are no error. */
+  eraseRecords(refs: readonly BlobRef[]): Promise<void>;
   /** Requests that still have a key, and so sealed documents. */
   sealedRequests(): Promise<readonly RequestId[]>;
+}
+
+export interface PlacedBlobs {
+  readonly refs: readonly BlobRef[];
+  /** Rejects where the documents may be lost with the machine's power. Has to be waited for. */
+  readonly durable: Promise<void>;
 }
 
 export interface NewBlob {

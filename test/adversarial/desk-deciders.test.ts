@@ -39,7 +39,7 @@ async function adopt(
 ): Promise<void> {
   const people = names.map((name) => {
     const ssh = (keys.get(name) ?? []).map(({ fingerprint }) => `"${fingerprint}"`).join(", ");
-    return `  ${name}: { name: ${name}, ssh: [${ssh}], disabled: ${disabled.includes(name)} }`;
+    return `  ${name}: { name: ${name}, ssh: [${ssh}], oidc: { issuer: "https://idp.example.com", subject: ${name} }, disabled: ${disabled.includes(name)} }`;
   });
   await writeFile(
     world.settings.policyFile,

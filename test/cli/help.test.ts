@@ -32,10 +32,18 @@ const COMMANDS = [
   "log tail",
   "log verify",
   "log receipt",
+  "log explain",
+  "log witness",
+  "log rotate-key",
+  "log replay",
+  "log erase",
   "verify",
   "init",
   "start",
   "mcp",
+  "doctor",
+  "token",
+  "token new",
   "demo",
 ];
 

@@ -201,6 +201,7 @@ describe("which key", () => {
     disabled: false,
     os: [],
     ssh,
+    oidc: null,
   });
   const key = (fingerprint: string, more: Partial<LocalKey> = {}): LocalKey => ({
     fingerprint,

@@ -7,7 +7,12 @@ import type { Surroundings } from "../../src/config/environment.ts";
 import { programEnv, stateDirectory } from "../../src/config/environment.ts";
 import { demandHome, loadSettings, type SettingFlags } from "../../src/config/load-settings.ts";
 import { locateHome } from "../../src/config/locate-home.ts";
-import { DEFAULT_LIMITS, type Settings } from "../../src/config/settings.ts";
+import {
+  DEFAULT_LIMITS,
+  DEFAULT_PASSKEYS,
+  DEFAULT_SESSIONS,
+  type Settings,
+} from "../../src/config/settings.ts";
 import { CountersignError } from "../../src/errors.ts";
 
 const servicesSchema = z.record(
@@ -127,8 +132,13 @@ describe("what the file says", () => {
       listeners: { mcp: { host: "127.0.0.1", port: 7331 }, api: { host: "localhost", port: 7332 } },
       stdio: { agent: null, principal: null },
       clients: [],
+      api: { tokens: [], hosts: [] },
       holdMs: 40_000,
+      passkeys: DEFAULT_PASSKEYS,
+      sessions: DEFAULT_SESSIONS,
+      oidc: null,
       limits: DEFAULT_LIMITS,
+      retention: { recordsMs: 400 * 86_400_000 },
       logLevel: "info",
     });
   });
@@ -144,8 +154,17 @@ listeners: { mcp: "[::1]:9001", api: localhost:9002 }
 stdio: { agent: claude-desktop, principal: ana }
 clients:
   - { name: ci, token_sha256: ${"a".repeat(64)}, agent: ci-agent, principal: svc-ci }
+api:
+  tokens:
+    - { name: jenkins, token_sha256: ${"c".repeat(64)}, scopes: [requests:write], principal: ci, agent: bot, expires: "2027-01-31" }
+    - { name: wall, token_sha256: ${"d".repeat(64)}, scopes: [requests:read, log:read] }
+  hosts: [countersign.example.com, "10.0.0.5:7332"]
 hold: 1m30s
+passkeys: { cooling: none, invitation: 1h, deny_aaguids: [], rp_id: example.com, origins: [https://gate.example.com] }
+sessions: { idle: 10m, absolute: 1h }
+oidc: { issuer: https://idp.example.com, client_id: gate, client_secret_file: keys/oidc, require_groups: [ops] }
 limits: { held_per_minute: 5, blobs_per_day: 2MiB, preview_timeout: 10s }
+retention: { records: 1d }
 log_level: debug
 `,
       join(root, "h"),
@@ -160,13 +179,50 @@ log_level: debug
       listeners: { mcp: { host: "::1", port: 9001 }, api: { host: "localhost", port: 9002 } },
       stdio: { agent: "claude-desktop", principal: "ana" },
       clients: [{ name: "ci", tokenSha256: "a".repeat(64), agent: "ci-agent", principal: "svc-ci" }],
+      api: {
+        tokens: [
+          {
+            name: "jenkins",
+            tokenSha256: "c".repeat(64),
+            scopes: ["requests:write"],
+            acts: { principal: "ci", agent: "bot" },
+            expiresAt: Date.UTC(2027, 0, 31),
+          },
+          {
+            name: "wall",
+            tokenSha256: "d".repeat(64),
+            scopes: ["requests:read", "log:read"],
+            acts: null,
+            expiresAt: null,
+          },
+        ],
+        hosts: ["countersign.example.com", "10.0.0.5:7332"],
+      },
       holdMs: 90_000,
+      passkeys: {
+        coolingMs: 0,
+        invitationMs: 3_600_000,
+        denyAaguids: [],
+        rpId: "example.com",
+        origins: ["https://gate.example.com"],
+      },
+      sessions: { idleMs: 600_000, absoluteMs: 3_600_000 },
+      oidc: {
+        issuer: "https://idp.example.com",
+        clientId: "gate",
+        clientSecretFile: join(root, "h/keys/oidc"),
+        scopes: [],
+        maxAgeMs: 300_000,
+        groupsClaim: "groups",
+        requireGroups: ["ops"],
+      },
       limits: {
         ...DEFAULT_LIMITS,
         heldPerMinute: 5,
         blobBytesPerDay: 2 * 1024 * 1024,
         previewTimeoutMs: 10_000,
       },
+      retention: { recordsMs: 86_400_000 },
       logLevel: "debug",
     });
   });
@@ -184,6 +240,11 @@ log_level: debug
     expect((await load({ home, mcp: "127.0.0.1:0", api: "127.0.0.1:0" })).listeners.api.port).toBe(0);
   });
 
+  test("records are kept for ever where the file says so", async () => {
+    await writeConfig("version: 1\nretention: { records: forever }\n");
+    expect((await load({ home: root })).retention.recordsMs).toBeNull();
+  });
+
   test("isolation is said by the operator's file alone: no host can claim it by flag or environment", async () => {
     expect((await load({ home: root }, { COUNTERSIGN_ISOLATION: "service" })).isolation).toBe("none");
   });
@@ -192,11 +253,33 @@ log_level: debug
 describe("what is refused", () => {
   test.each<[string, string, readonly string[]]>([
     [
+      "a relying party whose pages nobody named",
+      "version: 1\npasskeys: { rp_id: gate.example.com }\n",
+      ["countersign.yaml:2:20 passkeys.rp_id: needs origins: the addresses of the pages behind it"],
+    ],
+    [
+      "pages that can't use the relying party",
+      "version: 1\npasskeys: { origins: [https://gate.example.com] }\n",
+      ["countersign.yaml:2:23 passkeys.origins[0]: is not of the relying party localhost"],
+    ],
+    [
+      "an identity provider without TLS on another machine",
+      "version: 1\noidc: { issuer: http://idp.example.com, client_id: x }\n",
+      ["countersign.yaml:2:17 oidc.issuer: expected https://, or http:// on this machine"],
+    ],
+    [
       "an unknown key, with what was meant",
       "version: 1\nlisteners:\n  mpc: 127.0.0.1:1\n",
       ["countersign.yaml:3:3 listeners.mpc: unknown key; did you mean mcp?"],
     ],
     ["a missing version", "policy: p.yaml\n", ["countersign.yaml:1:1 version: missing; expected 1"]],
+    [
+      "a retention that is none",
+      "version: 1\nretention: { records: 5m }\n",
+      [
+        "countersign.yaml:2:23 retention.records: expected a duration of at least 1d, such as 400d, or forever",
+      ],
+    ],
     [
       "several mistakes at once, in the order of the file",
       "version: 1\nhold: soon\nlog_level: loud\nlimits: { open_requests: 0 }\n",
@@ -217,6 +300,27 @@ describe("what is refused", () => {
       "one port for agents and people",
       "version: 1\nlisteners: { mcp: 127.0.0.1:7331, api: localhost:7331 }\n",
       ["countersign.yaml:2:40 listeners.api: agents and people must not share a port (P1)"],
+    ],
+    [
+      "a token of the API instead of its digest",
+      "version: 1\napi:\n  tokens:\n    - { name: a, token_sha256: csa_secret, scopes: [log:read] }\n",
+      [
+        "countersign.yaml:4:32 api.tokens[0].token_sha256: expected the token's SHA-256 as 64 lower-case hex digits, never the token itself",
+      ],
+    ],
+    [
+      "a token that asks for nobody (C1)",
+      `version: 1\napi:\n  tokens:\n    - { name: a, token_sha256: ${"b".repeat(64)}, scopes: [requests:write] }\n`,
+      [
+        "countersign.yaml:4:106 api.tokens[0].scopes: requests:write needs principal and agent: a request is somebody's (C1)",
+      ],
+    ],
+    [
+      "an agent's token on the people's listener (P1)",
+      `version: 1\nclients:\n  - { name: a, token_sha256: ${"b".repeat(64)}, agent: a, principal: p }\napi:\n  tokens:\n    - { name: a, token_sha256: ${"b".repeat(64)}, scopes: [log:read] }\n`,
+      [
+        "countersign.yaml:6:32 api.tokens[0].token_sha256: a client has this token already; what agents call with never opens the API (P1)",
+      ],
     ],
     [
       "one token for two clients",

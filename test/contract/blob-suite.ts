@@ -29,6 +29,22 @@ export function blobSuite(store: () => Store, openAnother: () => Promise<{ store
     }
   });
 
+  test("a document that was placed can be read at once, from any process, and is then made durable", async () => {
+    const request = requestAt(4);
+    const wanted = [
+      { tag: "view", bytes: bytes("seen"), type: "text/plain" },
+      { tag: "plan", bytes: bytes("sealed"), type: "text/plain", sealFor: request },
+    ] as const;
+    const { refs, durable } = await store().blobs.place(wanted);
+    const other = await openAnother();
+    for (const [i, { tag, bytes: expected }] of wanted.entries()) {
+      const read = await other.store.blobs.get(tag, refs[i] as never, i === 1 ? request : undefined);
+      expect(Buffer.from(read).equals(Buffer.from(expected))).toBe(true);
+    }
+    await durable;
+    expect(await store().blobs.sealedRequests()).toContain(request);
+  });
+
   test("equal documents have different digests, because each has its own salt", async () => {
     expect((await put("same")).digest).not.toBe((await put("same")).digest);
   });
@@ -59,6 +75,19 @@ export function blobSuite(store: () => Store, openAnother: () => Promise<{ store
     await store().blobs.erase(ref);
     await store().blobs.erase(ref);
     await expect(store().blobs.get("view", ref)).rejects.toSatisfy(missing);
+  });
+
+  test("record documents are erased together, those that were gone already included, and no others", async () => {
+    const [first, second, other] = [await put("a"), await put("b"), await put("c")];
+    await store().blobs.erase(first);
+    await store().blobs.eraseRecords([first, second]);
+    await store().blobs.eraseRecords([first, second]);
+    await store().blobs.eraseRecords([]);
+    const another = await openAnother();
+    for (const { blobs } of [store(), another.store]) {
+      for (const ref of [first, second]) await expect(blobs.get("view", ref)).rejects.toSatisfy(missing);
+      expect(Buffer.from(await blobs.get("view", other)).toString()).toBe("c");
+    }
   });
 
   test("sealed documents of a request read back, and are gone together once its key is erased", async () => {

@@ -91,6 +91,31 @@ test.each(MODES)("erasing, with any call %s: gone when it resolves, and it can b
   }
 });
 
+test.each(MODES)(
+  "erasing records, with any call %s: gone when it resolves, and it can be finished",
+  async (mode) => {
+    const records = documents.map(({ tag, bytes, type }) => ({ tag, bytes, type }));
+    const counted = faultyFiles();
+    await blobs(counted).eraseRecords(await blobs().put(records));
+    for (const at of counted.calls.keys()) {
+      const refs = await blobs().put(records);
+      const files = faultyFiles({ at, mode });
+      const isErased = await blobs(files)
+        .eraseRecords(refs)
+        .then(
+          () => true,
+          () => false,
+        );
+      files.bury();
+      if (!isErased) await blobs().eraseRecords(refs);
+      for (const [i, ref] of refs.entries()) {
+        const read = blobs().get(records[i]!.tag, ref);
+        await expect(read).rejects.toSatisfy((error) => isFault(error, "BLOB_MISSING"));
+      }
+    }
+  },
+);
+
 test("sealed documents stand nowhere in the clear, and their key never unwrapped", async () => {
   await blobs().put(documents);
   const everything = Buffer.concat(filesBelow(bed.dir).map((path) => readFileSync(path)));

@@ -3,6 +3,7 @@ import { join } from "node:path";
 import { beforeAll, describe, expect, test } from "vitest";
 import { DECISION_REFUSALS } from "../../src/consent/entries.ts";
 import { FAULTS } from "../../src/errors.ts";
+import { API_PROBLEMS } from "../../src/transport/http/problem.ts";
 import { REFUSALS } from "../../src/request/refusal.ts";
 
 // Whoever meets a code finds a heading of that name, and a heading that no code has is a lie about the product.
@@ -49,12 +50,17 @@ describe("docs/errors.md", () => {
     expect(headings("Why a request went stale")).toEqual(staleReasons.toSorted());
   });
 
+  test("has one heading for every problem of the API, and no other", () => {
+    expect(headings("Problems of the API")).toEqual(Object.keys(API_PROBLEMS).toSorted());
+  });
+
   test("has no other lists of codes", () => {
     expect([...sections.keys()]).toEqual([
       "Faults",
       "Refusals",
       "Decisions that don't count",
       "Why a request went stale",
+      "Problems of the API",
     ]);
   });
 });

@@ -35,6 +35,7 @@ describe("examples in the docs", () => {
     const parsed = parseConfig(config, "docs/operating.md", services);
     if (!parsed.ok) expect.fail(parsed.error.map(formatSourceError).join("\n"));
     expect(Object.keys(parsed.value.config).toSorted()).toEqual([
+      "api",
       "clients",
       "hold",
       "isolation",
@@ -42,6 +43,7 @@ describe("examples in the docs", () => {
       "listeners",
       "log_level",
       "policy",
+      "retention",
       "services",
       "stdio",
       "version",

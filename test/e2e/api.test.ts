@@ -2,6 +2,7 @@ import pino from "pino";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { questionDigest, type Question } from "../../src/consent/question.ts";
 import { SSHSIG_NAMESPACE, statementBytes, type Statement } from "../../src/consent/statement.ts";
+import { SCOPES } from "../../src/transport/http/actor.ts";
 import { startApi, type Api } from "../../src/transport/http/api.ts";
 import { newToken, tokenSha256 } from "../../src/base/token.ts";
 import { createBearer } from "../../src/transport/http/bearer.ts";
@@ -18,7 +19,13 @@ beforeAll(async () => {
   api = await startApi({
     home: asked.home,
     listener: { host: "localhost", port: 0 },
-    authenticate: createBearer([{ name: "local", tokenSha256: tokenSha256(token) }]),
+    tokens: createBearer([
+      {
+        ...{ kind: "token" as const, name: "local", acts: null, tokenSha256: tokenSha256(token) },
+        scopes: new Set(SCOPES),
+      },
+    ]),
+    version: "0.0.0",
     receipt: async (request) => JSON.stringify({ receipt: request }),
     log,
   });
@@ -241,7 +248,7 @@ describe("a decision", () => {
     for (const answer of answers) expect([answer.status, answer.json["state"]]).toEqual([200, "granted"]);
     const plain = await post(path, body);
     expect([plain.status, plain.json["code"]]).toEqual([409, "already_settled"]);
-    const changed = await post(path, { ...body, extra: 1 }, key);
+    const changed = await post(path, { ...body, proof: { kind: "sshsig", signature: "x" } }, key);
     expect([changed.status, changed.json["code"]]).toEqual([422, "key_reused"]);
     expect((await post(path, body, { "idempotency-key": "x".repeat(256) })).status).toBe(400);
     const decisions = (await asked.home.requests.history(ref)).filter(

@@ -20,6 +20,27 @@ test("a tool that knows that nothing changed failed", async () => {
   expect(await note("NO_EFFECT")).toMatchObject({ status: "failed", code: "refused_by_backend" });
 });
 
+test("documents that do not reach the disk keep the tool from being called (L1, X1)", async () => {
+  await start();
+  const { blobs } = world.home.store;
+  const { place } = blobs;
+  const disk = Object.assign(new Error("i/o error"), { code: "EIO" });
+  Object.assign(blobs, {
+    place: async (wanted: Parameters<typeof place>[0]) => {
+      const durable = Promise.reject(disk);
+      durable.catch(() => undefined);
+      return { ...(await place(wanted)), durable };
+    },
+  });
+  expect(await note("x")).toMatchObject({ status: "failed", code: "not_started" });
+  expect(world.notes.runs).toEqual([]);
+  // A question is not asked either, and no ticket leaves.
+  await expect(callTool(world.home, "write_note", { book: "ledger", text: "x" })).rejects.toBe(disk);
+  Object.assign(blobs, { place });
+  expect(await note("x")).toMatchObject({ status: "done" });
+  expect(world.notes.runs).toEqual(["log"]);
+});
+
 test("a lost reply is asked about, and never run again on a guess (X2)", async () => {
   await start();
   expect(await note("LOST_REPLY")).toMatchObject({ status: "done" });

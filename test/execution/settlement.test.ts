@@ -151,9 +151,9 @@ test("a settlement is bound to its request, its grant, its words and its signer"
   });
   const session = {
     kind: "session",
-    method: "passkey",
+    method: "oidc",
     signed_in_at: timestamp(Date.now() - 6 * 60_000),
-    subject: "x",
+    subject: `https://idp.test ${draft.approver}`,
     channel: "console",
   } as const;
   expect(await world.home.settle(draft, session)).toMatchObject(refused("assurance_too_low"));

@@ -1,6 +1,8 @@
 import { readFile, rm, writeFile } from "node:fs/promises";
 import { afterEach, expect, test } from "vitest";
+import { timestamp } from "../../src/base/clock.ts";
 import { ADOPTION_NAMESPACE, adoptionBytes } from "../../src/policy/adoption-statement.ts";
+import { createFakeClock } from "../support/fake-clock.ts";
 import { CALLER, callTool, decide, makeWorld, ticketOf, type World } from "../support/world.ts";
 
 let world: World;
@@ -139,4 +141,120 @@ test("a policy file that is gone changes nothing and is reported once", async ()
     .toMatchObject({ kind: "policy.proposed", data: { revision: null } });
   expect(world.home.adoption.current().revision).toBe(before);
   await expect(world.home.adoption.adopt([])).rejects.toMatchObject({ code: "POLICY_INVALID" });
+});
+
+test("people sign one after the other, and the last one adopts; the entry names them all (P6)", async () => {
+  await start();
+  await edit(looser);
+  const [ben, dee] = [await signed("ben"), await signed("dee")];
+  expect(await world.home.adoption.endorse(ben.statement, ben.proof)).toEqual({
+    state: "endorsed",
+    missing: 1,
+  });
+  expect(await world.home.adoption.proposal()).toMatchObject({
+    missing: 1,
+    endorsements: [{ person: "ben", assurance: "A2", counts: true }],
+  });
+  const before = world.home.store.head().size;
+  // Again, with the same or a newer statement: nothing changes, and the log does not grow.
+  const again = await signed("ben");
+  for (const one of [ben, again]) {
+    expect(await world.home.adoption.endorse(one.statement, one.proof)).toMatchObject({ missing: 1 });
+  }
+  expect(world.home.store.head().size).toBe(before);
+  const adopted = await world.home.adoption.endorse(dee.statement, dee.proof);
+  expect(adopted).toEqual({ state: "adopted", revision: world.home.adoption.current().revision });
+  const [entry] = await world.home.store.newestEntries(1);
+  if (entry?.kind !== "policy.adopted") throw new Error("not adopted");
+  expect(entry.data.statements.map(({ statement }) => statement.approver).toSorted()).toEqual(["ben", "dee"]);
+  expect(await world.home.adoption.proposal()).toMatchObject({
+    changed: false,
+    endorsements: [],
+    missing: 0,
+  });
+});
+
+test("the command line's statement joins those that were recorded, also after a restart", async () => {
+  await start();
+  await edit(looser);
+  const ben = await signed("ben");
+  await world.home.adoption.endorse(ben.statement, ben.proof);
+  const other = await world.open();
+  expect(await other.adoption.adopt([await signed("dee")])).toBe(ben.statement.to.policy);
+});
+
+test("a signature for a file that moved, or under a policy that moved, counts for nothing", async () => {
+  await start({ steward: true });
+  await edit(looser);
+  const ben = await signed("ben");
+  await world.home.adoption.endorse(ben.statement, ben.proof);
+  await edit((text) => text.replace("the vault needs two people", "the vault"));
+  expect(await world.home.adoption.proposal()).toMatchObject({ endorsements: [], missing: 2 });
+  const dee = await signed("dee");
+  expect(await world.home.adoption.endorse(dee.statement, dee.proof)).toMatchObject({ missing: 1 });
+  await expect(world.home.adoption.endorse(ben.statement, ben.proof)).rejects.toMatchObject({
+    code: "ADOPTION_REFUSED",
+  });
+  const chi = await signed("chi");
+  expect(await world.home.adoption.endorse(chi.statement, chi.proof)).toMatchObject({ state: "adopted" });
+  await expect(world.home.adoption.endorse(dee.statement, dee.proof)).resolves.toMatchObject({
+    state: "adopted",
+    revision: world.home.adoption.current().revision,
+  });
+});
+
+test("who is not asked, or signs for somebody else, endorses nothing", async () => {
+  await start({ head: "policy_change: { by: [security], quorum: 2, assurance: A2 }" });
+  await edit(looser);
+  const before = world.home.store.head().size;
+  const ben = await signed("ben");
+  await expect(world.home.adoption.endorse(ben.statement, ben.proof)).rejects.toMatchObject({
+    code: "ADOPTION_REFUSED",
+  });
+  const forged = { ...ben.statement, approver: "dee" };
+  await expect(world.home.adoption.endorse(forged, ben.proof)).rejects.toMatchObject({
+    code: "SIGNATURE_INVALID",
+  });
+  expect(world.home.store.head().size).toBe(before);
+});
+
+test("a session's word for a policy keeps the worth it had when it was given", async () => {
+  const clock = createFakeClock();
+  await start({ clock });
+  await edit(looser);
+  const session = (person: string) => ({
+    kind: "session" as const,
+    method: "oidc" as const,
+    signed_in_at: timestamp(clock.now()),
+    subject: `https://idp.test ${person}`,
+    channel: "console" as const,
+  });
+  const ben = session("ben");
+  await world.home.adoption.endorse(await world.home.adoption.draft("ben"), ben);
+  // An hour later it still is what it was; a session as old as that could not begin to sign.
+  clock.advance(3_600_000);
+  await expect(
+    world.home.adoption.endorse(await world.home.adoption.draft("dee"), {
+      ...session("dee"),
+      signed_in_at: ben.signed_in_at,
+    }),
+  ).rejects.toMatchObject({ code: "ADOPTION_REFUSED" });
+  expect(
+    await world.home.adoption.endorse(await world.home.adoption.draft("dee"), session("dee")),
+  ).toMatchObject({ state: "adopted" });
+});
+
+test("two who sign at the same moment adopt once", async () => {
+  await start();
+  const other = await world.open();
+  await edit(looser);
+  const [ben, dee] = [await signed("ben"), await signed("dee")];
+  const answers = await Promise.all([
+    world.home.adoption.endorse(ben.statement, ben.proof),
+    other.adoption.endorse(dee.statement, dee.proof),
+  ]);
+  expect(answers.map((answer) => answer.state).toSorted()).toEqual(["adopted", "endorsed"]);
+  await world.home.store.catchUp();
+  const entries = await world.home.store.newestEntries(10);
+  expect(entries.filter((entry) => entry.kind === "policy.adopted")).toHaveLength(2);
 });

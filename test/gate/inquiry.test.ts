@@ -129,9 +129,9 @@ test("a session's word is enough to ask, a disabled person's is not", async () =
   const ticket = await hold();
   const session = {
     kind: "session",
-    method: "passkey",
+    method: "oidc",
     signed_in_at: timestamp(Date.now() - 3_600_000),
-    subject: "credential",
+    subject: "https://idp.test ben",
     channel: "console",
   } as const;
   expect(await ask(ticket, "from the console?", "ben", session)).toMatchObject({ ok: true });

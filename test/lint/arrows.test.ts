@@ -140,7 +140,8 @@ describe("borders inside folders", () => {
   test("a tool imports src/tool.ts and src/base, and no other tool", async () => {
     const findings = await lint({
       "tools/echo/tool.ts": `import { defineTool } from "../../src/tool.ts";\nimport { digestJson } from "../../src/base/digest.ts";\nimport { plan } from "./preview.ts";\nexport const t = [defineTool, digestJson, plan];\n`,
-      "tools/echo/preview.ts": `export { other as plan } from "../other/tool.ts";\n`,
+      "tools/echo/preview.ts": `export { other as plan } from "../echo_other/tool.ts";\n`,
+      "tools/echo/source.ts": `export { shared } from "../git/git.ts";\n`,
       "tools/echo/store.ts": `export { x } from "../../src/store/store.ts";\n`,
       "tools/echo/home.ts": `export { x } from "../../src/compose.ts";\n`,
       "tools/echo/parts/git.ts": `export { x } from "../../../src/gate/thing.ts";\n`,

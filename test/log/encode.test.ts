@@ -1,13 +1,23 @@
 import fc from "fast-check";
 import { expect, test } from "vitest";
 import { timestamp } from "../../src/base/clock.ts";
-import { decodeEntry, encodeDraft, encodeEntry, peekLine, seqAt } from "../../src/log/encode.ts";
+import {
+  decodeEntry,
+  encodeDraft,
+  encodeEntry,
+  entryOf,
+  lineText,
+  peekLine,
+  roomFor,
+  seqAt,
+  writeLine,
+} from "../../src/log/encode.ts";
 import { MAX_ENTRY_BYTES, type EntryDraft } from "../../src/log/entry.ts";
 import { staleDraft } from "../support/drafts.ts";
 
 const TIME = Date.UTC(2026, 10, 21, 10);
 const lineOf = (draft: EntryDraft, seq = 7, more = 0): string =>
-  encodeEntry(encodeDraft(draft), { seq, time: timestamp(TIME), more }).text;
+  lineText(encodeEntry(encodeDraft(draft), { seq, time: timestamp(TIME), more }));
 
 test("members stand in one order, keys and more only where they are (E1, E2)", () => {
   const keys = [{ until: null, key: "call:1" }];
@@ -44,6 +54,14 @@ test("what is encoded decodes to itself, in one line, whatever it says", () => {
       });
       expect(peekLine(line.slice(0, 80))).toEqual({ seq, time: TIME });
       expect(seqAt(Buffer.from(`??${line}`), 2)).toBe(seq);
+      const encoded = encodeDraft(staleDraft(subject, message, keys));
+      const place = { seq, time: timestamp(TIME), more };
+      // What the fold is given live is what it reads in a replay, and what is written is the line.
+      expect(entryOf(encoded, place)).toEqual(JSON.parse(line));
+      const parts = encodeEntry(encoded, place);
+      const bytes = Buffer.alloc(roomFor(parts) + 1);
+      const end = writeLine(parts, bytes, 1);
+      expect(bytes.toString("utf8", 1, end)).toBe(`${line}\n`);
     }),
   );
 });

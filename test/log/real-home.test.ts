@@ -8,7 +8,7 @@ import type { OpenedHome } from "../../src/compose.ts";
 import { buildReceipt, formatReceipt, type Receipt } from "../../src/log/receipt.ts";
 import { verifyLog, verifyReceipt } from "../../src/log/verify.ts";
 import { loadPolicy } from "../../src/policy/load.ts";
-import { callTool, decide, makeWorld, ticketOf, type World } from "../support/world.ts";
+import { CALLER, callTool, decide, makeWorld, ticketOf, type World } from "../support/world.ts";
 
 // The verifier shares no code with the engine that decides and writes. What a real home logs has to satisfy it.
 
@@ -37,6 +37,8 @@ const keyOf = async (home: OpenedHome): Promise<string> => {
 async function live(home: OpenedHome): Promise<void> {
   await callTool(home, "write_note", { book: "log", text: "hello" }, { holdMs: 5_000 });
   await callTool(home, "read_note", { book: "log" }, { holdMs: 5_000 });
+  const unknown = { ...CALLER, agent: "ghost" };
+  await callTool(home, "read_note", { book: "log" }, { caller: unknown, holdMs: 5_000 });
   await callTool(home, "write_note", { book: "log", text: "forbidden" });
   await callTool(home, "no_such_tool", {});
   await callTool(home, "open_door", { door: "front", seconds: 60 }, { holdMs: 5_000 });

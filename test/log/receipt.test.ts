@@ -87,7 +87,7 @@ test("where the adoptions are known, only those lines are read besides the reque
       }
     },
   };
-  const built = await receiptOf(story, { store: counted, adoptions: [1] });
+  const built = await receiptOf(story, { store: counted, adoptions: [1], rotations: [] });
   expect(built).toEqual(receipt);
   expect(read.length).toBeLessThan(5);
 });

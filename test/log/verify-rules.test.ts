@@ -1,5 +1,6 @@
 import { expect, test } from "vitest";
 import { digestJson } from "../../src/base/digest.ts";
+import { codeOf, questionDigest } from "../../src/consent/question.ts";
 import { SSHSIG_NAMESPACE } from "../../src/consent/statement.ts";
 import type { FindingCode } from "../../src/log/finding.ts";
 import { verifyLog } from "../../src/log/verify.ts";
@@ -253,6 +254,35 @@ test("a grant spent after its time is found, with a few seconds' slack for clock
     { code: "grant_expired", rule: "G3" },
   ]);
   expect(await late(START + 6_000)).toEqual([]);
+});
+
+test("a change of somebody unknown, and a question asked for them, are found; an allowed read is not (C1)", async () => {
+  const nobody = {
+    principal: { kind: "unresolved" as const, id: "1000@laptop" },
+    agent: "claude-desktop",
+    chain: [],
+    owners: ["ana"],
+    unresolved: ["principal" as const],
+  };
+  const found = [{ code: "requester_unresolved", rule: "C1" }];
+  const changed = opened();
+  changed.received(one, { requester: nobody });
+  expect(await judge(changed)).toEqual(found);
+  const readOnly = opened();
+  readOnly.received(one, { requester: nobody, effect: "read" });
+  readOnly.planned(one, "allow");
+  expect(await judge(readOnly)).toEqual([]);
+  const asking = held();
+  const data = structuredClone(asking.asked);
+  const question = { ...data.question, requester: { ...data.question.requester, unresolved: ["agent"] } };
+  asking.story.log.lines.pop();
+  asking.story.log.append({
+    kind: "consent.asked",
+    subject: one,
+    policy: asking.story.revision,
+    data: { ...data, question, digest: questionDigest(question), code: codeOf(question) },
+  });
+  expect(await judge(asking.story)).toEqual(found);
 });
 
 test("claim, dispatch and outcome stand in this order (X1)", async () => {

@@ -150,17 +150,22 @@ test("refuses a demand that nobody could ever meet (C7)", () => {
   expect(hold("{ by: sre, quorum: 4 }")).toEqual([
     "rules[0]: needs 4 of sre with A2, and only ana, ben, chi can: sre has 3",
   ]);
+  // ana owns the only agent, so whatever passkeys there are, only ben and chi are left.
   expect(hold("{ by: sre, quorum: 3, assurance: A3 }")).toEqual([
-    "rules[0]: needs 3 of sre with A3, and only ana, ben can; A3 takes an ssh key with user_verified: true",
-  ]);
-  // ana owns the only agent, so in truth only ben is left.
-  expect(hold("{ by: sre, quorum: 2, assurance: A3 }")).toEqual([
-    "rules[0]: for coder, owned by ana, it needs 2 of sre with A3, and only ben can; " +
-      "A3 takes an ssh key with user_verified: true; owners can't approve",
+    "rules[0]: for coder, owned by ana, it needs 3 of sre with A3, and only ben can; " +
+      "A3 takes a passkey or an ssh key with user_verified: true; owners can't approve",
   ]);
   expect(() =>
     loadRules("- { id: a, verdict: hold, approve: { by: [sre, security], quorum: 2, assurance: A3 } }"),
   ).not.toThrow();
+});
+
+test("warns of a demand that the keys of the file don't prove: the log may hold passkeys (C7)", () => {
+  const policy = loadRules("- { id: a, verdict: hold, approve: { by: sre, quorum: 2, assurance: A3 } }");
+  expect(policy.warnings.map(({ message }) => message)).toEqual([
+    "for coder, owned by ana, it needs 2 of sre with A3, and only ben can; " +
+      "A3 takes a passkey or an ssh key with user_verified: true; owners can't approve",
+  ]);
 });
 
 test("a disabled person meets no demand and is in no group (C2)", () => {
@@ -283,6 +288,7 @@ test("hands over people, agents, services and what adoption needs", () => {
     disabled: false,
     os: [],
     ssh: [{ fingerprint: fingerprint("c"), userVerified: false }],
+    oidc: null,
   });
   expect(policy.agents.get("coder")?.owners).toEqual(["ana"]);
   expect([...policy.services]).toEqual(["ci"]);

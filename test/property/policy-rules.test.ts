@@ -152,6 +152,21 @@ test("a shadow rule changes nothing but what is reported of it", () => {
   );
 });
 
+test("somebody whom the policy does not know is never treated better than anybody it knows (C1)", () => {
+  fc.assert(
+    fc.property(rules, anyInput, (texts, input) => {
+      const policy = policyOf(withIds(texts));
+      const known = policy.evaluate(secondPass(input));
+      const unknown = policy.evaluate({ ...secondPass(input), agent: null, principal: null });
+      expect(RANK[unknown.verdict]).toBeGreaterThanOrEqual(RANK[known.verdict]);
+      if (unknown.verdict === known.verdict) {
+        expect(known.masks.filter((mask) => !unknown.masks.includes(mask))).toEqual([]);
+      }
+    }),
+    RUNS,
+  );
+});
+
 test("the index gives what a scan of all rules gives", () => {
   const many = fc.array(ruleText(), { minLength: 10, maxLength: 60 });
   fc.assert(

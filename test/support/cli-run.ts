@@ -64,6 +64,7 @@ export function cliParts(given: {
     clock: { now: () => T0, monotonic: () => 0 },
     interrupted: new AbortController().signal,
     servicesSchema: z.record(z.string(), z.record(z.string(), z.string())),
+    workspacesSchema: z.strictObject({}),
     openHome: home === undefined ? absent("home to open") : async () => home,
     initHome: absent("home to make"),
     serve: absent("gateway to serve"),
@@ -87,6 +88,8 @@ export function cliParts(given: {
       buildReceipt: absent("receipt to build"),
       verifyReceipt: absent("receipt to verify"),
     },
+    readRegistrations: async () => ok({}),
+    toolChecks: [],
     ...given.parts,
   };
 }

@@ -1,3 +1,4 @@
+import type { RequestEntries } from "../../src/request/entries.ts";
 import { createHash } from "node:crypto";
 import { canonicalBytes, type JsonObject } from "../../src/base/canonical-json.ts";
 import { digestBytes, digestJson, requestCode, type Digest } from "../../src/base/digest.ts";
@@ -65,7 +66,7 @@ export interface Story {
   readonly document: JsonObject;
   /** Appends `log.opened` and `policy.adopted`. */
   open(): void;
-  received(request: RequestId): void;
+  received(request: RequestId, change?: Partial<RequestEntries["request.received"]>): void;
   planned(request: RequestId, verdict: "allow" | "hold" | "deny"): void;
   asked(request: RequestId, change?: Partial<Question>): ConsentEntries["consent.asked"];
   decided(
@@ -160,7 +161,7 @@ export function createStory(
         },
       });
     },
-    received(request) {
+    received(request, change = {}) {
       const reasoning = log.putBlob("reasoning", json({ justification: "the release is due", chain: null }));
       reasonings.set(request, reasoning.digest);
       log.append({
@@ -180,6 +181,7 @@ export function createStory(
           transport: "stdio",
           client: { name: "claude", version: "1" },
           follows: null,
+          ...change,
         },
       });
     },

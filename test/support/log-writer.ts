@@ -3,8 +3,16 @@ import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { digestBytes, type Digest, type DigestTag } from "../../src/base/digest.ts";
 import type { LogId, RequestId } from "../../src/base/id.ts";
-import { createCheckpointSigner, type CheckpointSigner, type Isolation } from "../../src/log/checkpoint.ts";
+import {
+  createCheckpointSigner,
+  formatCheckpoint,
+  originOf,
+  type CheckpointSigner,
+  type Isolation,
+} from "../../src/log/checkpoint.ts";
 import type { Entry, EntryDraft } from "../../src/log/entry.ts";
+import { rotationText } from "../../src/log/key-chain.ts";
+import { signNote } from "../../src/log/note.ts";
 import { leafHash, rootOf, toHex, type TreeHash } from "../../src/log/merkle.ts";
 import { consistencyPlan, foldPlan, inclusionPlan, type SubtreeRef } from "../../src/log/merkle-proof.ts";
 import type { BlobRef } from "../../src/request/action-request.ts";
@@ -18,6 +26,8 @@ export interface WrittenLog {
   readonly signer: CheckpointSigner;
   readonly lines: string[];
   append(draft: EntryDraft): Entry;
+  /** Appends a replacement of the key; the new one signs from then on. Its private half, to go on with. */
+  rotate(key: string): Entry;
   root(size?: number): Digest;
   checkpoint(size?: number): string;
   putBlob(tag: DigestTag, bytes: Uint8Array, type?: string): BlobRef;
@@ -41,11 +51,10 @@ export function createWrittenLog(parts: {
   /** Salts are the digest of a counter, so that a log is the same each time it is written. */
   readonly saltSeed?: string;
 }): WrittenLog {
-  const signer = createCheckpointSigner({
-    key: parts.key,
-    logId: parts.logId,
-    isolation: parts.isolation ?? "service",
-  });
+  const isolation = parts.isolation ?? "service";
+  const signerOf = (key: string) => createCheckpointSigner({ key, logId: parts.logId, isolation });
+  let key = parts.key;
+  let signer = signerOf(key);
   const lines: string[] = [];
   const entries: Entry[] = [];
   const blobs = new Map<string, { salt: Buffer; bytes: Uint8Array }>();
@@ -59,7 +68,9 @@ export function createWrittenLog(parts: {
 
   return {
     logId: parts.logId,
-    signer,
+    get signer() {
+      return signer;
+    },
     lines,
     root,
     checkpoint,
@@ -73,6 +84,21 @@ export function createWrittenLog(parts: {
       lines.push(line);
       const entry = JSON.parse(line) as Entry;
       entries.push(entry);
+      return entry;
+    },
+    rotate(next) {
+      const to = signerOf(next);
+      const name = originOf(parts.logId);
+      const size = lines.length;
+      const text = formatCheckpoint({ origin: name, size, root: root(), isolation });
+      const note = signNote(rotationText(text, to.vkey), [
+        { name, privateKeyPem: key },
+        { name, privateKeyPem: next },
+      ]);
+      const data = { from: signer.vkey, to: to.vkey, note };
+      const entry = this.append({ kind: "log.key_rotated", subject: "log", policy: null, data });
+      key = next;
+      signer = to;
       return entry;
     },
     putBlob(tag, bytes, type = "application/json") {

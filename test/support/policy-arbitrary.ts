@@ -94,8 +94,12 @@ export const anyInput: fc.Arbitrary<PolicyInput> = fc.record({
   tool: fc.constantFrom(...TOOLS),
   effect: fc.constantFrom("read" as const, "write" as const),
   targets: fc.array(target, { maxLength: 3 }),
-  agent: fc.constantFrom(...AGENTS),
-  principal: fc.constantFrom({ kind: "person" as const, id: "ana" }, { kind: "service" as const, id: "ci" }),
+  agent: fc.constantFrom(...AGENTS, null),
+  principal: fc.constantFrom(
+    { kind: "person" as const, id: "ana" },
+    { kind: "service" as const, id: "ci" },
+    null,
+  ),
   args: fc.record(
     {
       ref: fc.constantFrom("main", "dev", "x"),

@@ -373,6 +373,10 @@ ${options.config ?? "limits: { previews_per_hour: 100000, held_per_minute: 10000
     async demandVerified() {
       const said = await run([...at, "log", "verify"]);
       if (said.code !== 0) throw new Error(`the log does not verify:\n${said.out}${said.err}`);
+      const replayed = await run([...at, "log", "replay", "--all", "--json"]);
+      const counted = JSON.parse(replayed.out || "{}") as { verdicts?: number; equal?: number };
+      if (replayed.code !== 0 || counted.equal !== counted.verdicts)
+        throw new Error(`not every verdict is derived again:\n${replayed.out}${replayed.err}`);
     },
     async close() {
       const ends = [...children].map((child) => once(child, "exit"));

@@ -1,3 +1,4 @@
+import type { CredentialDesk } from "../../src/consent/credential-desk.ts";
 import { execFileSync } from "node:child_process";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -67,7 +68,7 @@ export interface ScriptedHome extends Home {
 
 export function person(id: string, fingerprints: readonly string[] = [], more: Partial<Person> = {}): Person {
   const ssh = fingerprints.map((fingerprint) => ({ fingerprint, userVerified: false }));
-  return { id, name: id, disabled: false, os: [], ssh, ...more };
+  return { id, name: id, disabled: false, os: [], ssh, oidc: null, ...more };
 }
 
 export function scriptedPolicy(parts: {
@@ -140,6 +141,8 @@ export function createScriptedHome(parts: {
     changed: false,
     diff: [],
     needs: null,
+    endorsements: [],
+    missing: 0,
   };
 
   const append = (draft: Omit<Entry, "v" | "seq" | "time">): void => {
@@ -299,6 +302,7 @@ export function createScriptedHome(parts: {
       approver: who,
       issued_at: timestamp(now.ms),
     }),
+    endorse: () => misuse("endorse"),
     async adopt(statements) {
       for (const { statement, proof } of statements) {
         if (proof.kind !== "sshsig") throw new Error("a scripted home takes SSH signatures only");
@@ -328,6 +332,7 @@ export function createScriptedHome(parts: {
     },
     entriesOf: () => misuse("read entries by subject"),
     newestEntries: async (limit) => entries.slice(-limit).reverse(),
+    rotations: () => [],
     checkpoint: () => misuse("ask for a checkpoint"),
     inclusionProof: () => misuse("ask for an inclusion proof"),
     consistencyProof: async (oldSize, newSize) => consistencyProofOf(oldSize, leaves().slice(0, newSize)),
@@ -338,10 +343,12 @@ export function createScriptedHome(parts: {
     },
     blobs: {
       put: () => misuse("store blobs"),
+      place: () => misuse("store blobs"),
       get: () => misuse("read blobs"),
       salt: () => misuse("read salts"),
       eraseSealed: () => misuse("erase blobs"),
       erase: () => misuse("erase blobs"),
+      eraseRecords: () => misuse("erase blobs"),
       sealedRequests: () => misuse("list sealed requests"),
     },
     close: async () => undefined,
@@ -361,8 +368,11 @@ export function createScriptedHome(parts: {
     },
     desk,
     adoption,
+    credentials: new Proxy({} as CredentialDesk, { get: () => misuse("look at credentials") }),
     requests: {
       list: (limit) => [...requests.values()].reverse().slice(0, limit),
+      peek: (id) => requests.get(id) ?? null,
+      page: () => misuse("read pages"),
       async find(reference) {
         const found = [...requests.values()].filter(
           ({ id, code }) => id.startsWith(reference) || code === reference.toUpperCase(),
@@ -373,7 +383,21 @@ export function createScriptedHome(parts: {
       },
       history: async (request) => entries.filter(({ subject }) => subject === request),
     },
+    records: {
+      erasures: async () => [],
+      erased: async () => null,
+      read: () => misuse("read a record document"),
+      readAll: () => misuse("read record documents"),
+      erase: () => misuse("erase records"),
+    },
+    replay: {
+      ofRequest: () => misuse("replay a request"),
+      explain: () => misuse("explain a verdict"),
+      ofLog: () => misuse("replay the log"),
+    },
+    explain: () => misuse("explain a request"),
     startSteward: () => misuse("become the steward"),
+    rotateLogKey: () => misuse("rotate the log's key"),
     draftSettlement: async (request, { outcome, again = false, person: approver, message }) => ({
       typ: "countersign.settlement",
       v: 1,

@@ -7,7 +7,13 @@ import { systemClock, type Clock } from "../../src/base/clock.ts";
 import { ok } from "../../src/base/result.ts";
 import type { JsonObject } from "../../src/base/canonical-json.ts";
 import { openHome, type OpenedHome } from "../../src/compose.ts";
-import { DEFAULT_LIMITS, type Limits, type Settings } from "../../src/config/settings.ts";
+import {
+  DEFAULT_PASSKEYS,
+  type Limits,
+  type PasskeySettings,
+  type Settings,
+} from "../../src/config/settings.ts";
+import { settingsIn } from "./settings.ts";
 import { SSHSIG_NAMESPACE, statementBytes, type Statement } from "../../src/consent/statement.ts";
 import type { Reply } from "../../src/gate/reply.ts";
 import type { Caller } from "../../src/request/principal.ts";
@@ -36,7 +42,10 @@ export interface WorldOptions {
   readonly defaults?: string;
   readonly clock?: Clock;
   readonly limits?: Partial<Limits>;
+  readonly passkeys?: Partial<PasskeySettings>;
   readonly steward?: boolean;
+  /** How long record documents are kept; absent: for ever. */
+  readonly recordsMs?: number;
   /** People whose key is enrolled as one that verifies its user. */
   readonly userVerified?: readonly string[];
 }
@@ -54,7 +63,7 @@ export const policyText = (
 ): string => `version: 1
 ${head ?? "policy_change: { by: [security, sre], quorum: 2, assurance: A2 }"}
 people:
-${PEOPLE.map((id) => `  ${id}: { name: ${id}, ssh: [{ fingerprint: "${keys[id]?.fingerprint ?? ""}", user_verified: ${userVerified.includes(id)} }], os: ["${id}@test"] }`).join("\n")}
+${PEOPLE.map((id) => `  ${id}: { name: ${id}, ssh: [{ fingerprint: "${keys[id]?.fingerprint ?? ""}", user_verified: ${userVerified.includes(id)} }], os: ["${id}@test"], oidc: { issuer: "https://idp.test", subject: ${id} } }`).join("\n")}
 groups: { sre: [ana, ben, chi], security: [dee, eva] }
 agents: { claude: { owners: [ana] }, robot: { owners: [eva] } }
 services: { ci: {} }
@@ -101,20 +110,11 @@ export async function makeWorld(options: WorldOptions = {}): Promise<World> {
   const keys = Object.fromEntries(PEOPLE.map((id) => [id, createSshKeyPair(id)]));
   const home = join(root, "home");
   await mkdir(join(home, "data"), { recursive: true, mode: 0o700 });
-  const settings: Settings = {
-    home,
-    dataDir: join(home, "data"),
-    configFile: null,
-    policyFile: join(home, "policy.yaml"),
-    isolation: "none",
-    services: {},
-    listeners: { mcp: { host: "127.0.0.1", port: 0 }, api: { host: "127.0.0.1", port: 0 } },
-    stdio: { agent: null, principal: null },
-    clients: [],
-    holdMs: 1_000,
-    limits: { ...DEFAULT_LIMITS, ...options.limits },
-    logLevel: "silent",
-  };
+  const settings = settingsIn(home, {
+    passkeys: { ...DEFAULT_PASSKEYS, ...options.passkeys },
+    retention: { recordsMs: options.recordsMs ?? null },
+    ...(options.limits === undefined ? {} : { limits: options.limits }),
+  });
   await writeFile(settings.policyFile, policyText(keys, options));
   const opened = new Set<OpenedHome>();
   const open = async (

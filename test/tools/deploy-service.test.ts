@@ -12,7 +12,7 @@ import {
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { NoEffect, ToolRefusal, type ToolPreview } from "../../src/tool.ts";
-import { withLock } from "../../tools/deploy_service/lock.ts";
+import { withLock } from "../../tools/git/lock.ts";
 import { sweepDeployMirrors, serviceRegistration } from "../../tools/deploy_service/tool.ts";
 import { makeDeployWorld, type DeployWorld } from "../support/deploy-world.ts";
 

@@ -3,7 +3,7 @@ import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "nod
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, describe, expect, test } from "vitest";
-import { createGit, isSafeGitVersion } from "../../tools/deploy_service/git.ts";
+import { createGit, isSafeGitVersion } from "../../tools/git/git.ts";
 import { serviceRegistration } from "../../tools/deploy_service/registration.ts";
 
 const dir = mkdtempSync(join(tmpdir(), "cs-git-"));

@@ -1,7 +1,7 @@
 import { execFileSync } from "node:child_process";
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { isAllowedRef, isRefName, isRefPattern, parseRef } from "../../tools/deploy_service/ref.ts";
+import { isAllowedRef, isRefName, isRefPattern, parseRef } from "../../tools/git/ref.ts";
 
 const gitAccepts = (name: string): boolean => {
   try {

@@ -3,7 +3,7 @@ import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import fc from "fast-check";
 import { afterAll, expect, test } from "vitest";
-import { linkProblem } from "../../tools/deploy_service/symlinks.ts";
+import { linkProblem } from "../../tools/git/symlinks.ts";
 
 const base = realpathSync(mkdtempSync(join(tmpdir(), "cs-links-")));
 afterAll(() => rmSync(base, { recursive: true, force: true }));

@@ -130,6 +130,34 @@ def open_checkpoint(note, vkey):  # §4
     return origin, int(size), base64.b64decode(root, validate=True), extensions
 
 
+def follow_keys(vkey, rotations):  # §4: the keys of a log, each with the sizes that it may sign
+    chain = [[vkey, 0, None]]
+    for seq, data in rotations:
+        old, new = data["from"], data["to"]
+        need(old == chain[-1][0], "a rotation from a key that is not in force")
+        need(new.split("+")[0] == old.split("+")[0] and new not in [key for key, _, _ in chain], "the new key")
+        for key in (old, new):
+            _, size, _, extensions = open_checkpoint(data["note"], key)
+        need([e for e in extensions if e.startswith("key ")] == ["key " + new], "a rotation to another key")
+        need(size <= seq, "a rotation signed for more than stood before it")
+        chain[-1][2] = seq + 1
+        chain.append([new, seq + 1, None])
+    return chain
+
+
+def open_with(note, chain):  # §4
+    for key, first, last in chain[::-1]:
+        if "\u2014 %s " % key.split("+")[0] not in note:
+            continue
+        key_id = bytes.fromhex(key.split("+")[1])
+        signers = [base64.b64decode(l.split(" ")[2])[:4] for l in note.rsplit("\n\n", 1)[1].splitlines()]
+        if key_id in signers:
+            opened = open_checkpoint(note, key)
+            if first <= opened[1] and (last is None or opened[1] <= last):
+                return opened
+    raise SystemExit("FAIL: no key that was in force signed the checkpoint")
+
+
 HEAD = re.compile(
     r'\{"v":1,"seq":(\d+),"time":"([0-9T:.Z-]{24})","kind":"([a-z_.]+)","subject":"([^"\\]+)",'
     r'"policy":(?:null|"(sha256:[0-9a-f]{64})"),"'
@@ -255,8 +283,11 @@ def verify_receipt(path, vkey):
     with open(path, encoding="utf-8", newline="") as file:
         receipt = json.load(file)
     need(receipt["typ"] == "countersign.receipt" and receipt["v"] == 1, "not a receipt of version 1")
-    need(receipt["log"]["key"] == vkey, "the receipt is of another key")
-    origin, size, root, extensions = open_checkpoint(receipt["checkpoint"], vkey)
+    rotated = [(e["seq"], json.loads(e["line"])) for e in receipt["entries"] if '"log.key_rotated"' in e["line"]]
+    rotated = [(seq, entry["data"]) for seq, entry in rotated if entry["kind"] == "log.key_rotated"]
+    chain = follow_keys(receipt["log"]["key"], rotated)
+    need(vkey in [key for key, _, _ in chain], "the receipt is of another key")
+    origin, size, root, extensions = open_with(receipt["checkpoint"], chain)
     need(origin == "countersign.dev/log/" + receipt["log"]["id"], "the checkpoint is about another log")
     need("isolation %s" % receipt["isolation"] in extensions, "the isolation")
     entries, before = [], -1
@@ -269,7 +300,7 @@ def verify_receipt(path, vkey):
         before = item["seq"]
         entries.append(entry)
     need(entries[0]["seq"] == 0 and entries[0]["kind"] == "log.opened", "entry 0 is missing")
-    need(entries[0]["data"]["key"] == vkey, "entry 0 names another key")
+    need(entries[0]["data"]["key"] == receipt["log"]["key"], "entry 0 names another key")
     adopted = {e["data"]["revision"] for e in entries if e["kind"] == "policy.adopted"}
     policies = {}
     for policy in receipt["policies"]:
@@ -304,6 +335,7 @@ def judge(own, request, policies, witnessed):  # §9
         document = policies.get(entry["policy"])
         if kind == "request.received":
             step("new", "received")
+            need("unresolved" not in data["requester"] or data["effect"] == "read", "a change by somebody unknown")
         elif kind == "request.planned":
             step("received", "planned")
             planned = data
@@ -313,6 +345,7 @@ def judge(own, request, policies, witnessed):  # §9
             need(digest("question", jcs(q).encode()) == data["digest"], "the question's digest")
             need(code_of(data["digest"]) == data["code"] and q["request"] == request, "the question's code or request")
             need(digest("requirement", jcs(data["requirement"]).encode()) == q["requirement"], "the requirement")
+            need("unresolved" not in q["requester"], "people were asked for somebody unknown")
             need(q["plan"] == planned["plan"]["digest"] and q["view"] == planned["view"]["digest"], "plan or view")
         elif kind == "decision.recorded":
             need(state == "held" and document is not None, "a decision without a question or a policy")
@@ -382,14 +415,20 @@ def judge(own, request, policies, witnessed):  # §9
 
 
 def verify_log(directory, vkey):
-    with open(os.path.join(directory, "checkpoint"), encoding="utf-8", newline="") as file:
-        _, size, root, _ = open_checkpoint(file.read(), vkey)
-    leaves = []
+    leaves, rotated, first = [], [], None
     for segment in sorted(glob.glob(os.path.join(directory, "[0-9]*.jsonl"))):
         with open(segment, "rb") as file:
             for line in file.read().split(b"\n")[:-1]:
-                need(parse_entry(line.decode())["seq"] == len(leaves), "entry %d is not where it should be" % len(leaves))
+                entry = parse_entry(line.decode())
+                need(entry["seq"] == len(leaves), "entry %d is not where it should be" % len(leaves))
+                first = first or entry["data"]["key"]
+                if entry["kind"] == "log.key_rotated":
+                    rotated.append((len(leaves), entry["data"]))
                 leaves.append(leaf(line))
+    chain = follow_keys(first, rotated)
+    need(vkey in [key for key, _, _ in chain], "the log is of another key")
+    with open(os.path.join(directory, "checkpoint"), encoding="utf-8", newline="") as file:
+        _, size, root, _ = open_with(file.read(), chain)
     need(len(leaves) >= size, "the log is shorter than its checkpoint")
     need(tree_root(leaves[:size]) == root, "the log does not have the signed root")
     return "log: %d entries, %d signed" % (len(leaves), size)

@@ -1,8 +1,8 @@
 import { NoEffect, ToolRefusal, type Reconciled, type ToolContext } from "../../src/tool.ts";
 import { runHealth, type HealthPhase } from "./health.ts";
-import { LockBusy, withLock } from "./lock.ts";
-import { manifestSchema, sha256, type Manifest } from "./manifest.ts";
-import { openObjects } from "./objects.ts";
+import { LockBusy, withLock } from "../git/lock.ts";
+import { manifestSchema, sha256, type Manifest } from "../git/manifest.ts";
+import { openObjects } from "../git/objects.ts";
 import type { DeployOutput, DeployPlan, DeployUndo } from "./plan.ts";
 import { MANIFEST_FILE } from "./preview.ts";
 import {

@@ -1,6 +1,6 @@
 import { mkdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { runCommand } from "./command.ts";
+import { runCommand } from "../git/command.ts";
 import type { HealthCommand } from "./registration.ts";
 
 export type HealthPhase = "check" | "health" | "rollback";

@@ -1,5 +1,5 @@
-import { readTyped, type ObjectReader } from "./objects.ts";
-import type { Mirror } from "./mirror.ts";
+import { readTyped, type ObjectReader } from "../git/objects.ts";
+import type { Mirror } from "../git/mirror.ts";
 
 /** The commits between what is served and what is to be. */
 export interface CommitRange {

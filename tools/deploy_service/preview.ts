@@ -2,13 +2,13 @@ import { readlink } from "node:fs/promises";
 import { join } from "node:path";
 import type { ToolContext, ToolPreview } from "../../src/tool.ts";
 import { readRange } from "./history.ts";
-import { sealManifest, type Manifest } from "./manifest.ts";
-import { keepName } from "./mirror-room.ts";
-import { openObjects, readTyped, type ObjectReader } from "./objects.ts";
+import { sealManifest, type Manifest } from "../git/manifest.ts";
+import { keepName } from "../git/mirror-room.ts";
+import { openObjects, readTyped, type ObjectReader } from "../git/objects.ts";
 import { guardOf, releaseId, type DeployPlan } from "./plan.ts";
 import { lstatOrNull, openRoot, readCurrent, readRegular, releaseDir } from "./releases.ts";
 import { findService, openServiceMirror, readRef, type DeployParts } from "./service.ts";
-import { descend, readCommit, readTree } from "./tree.ts";
+import { descend, readCommit, readTree } from "../git/tree.ts";
 import { buildView } from "./view.ts";
 
 export const MANIFEST_FILE = "manifest.json";

@@ -15,8 +15,9 @@ import {
 import { basename, dirname, join, resolve } from "node:path";
 import { canonicalJson } from "../../src/base/canonical-json.ts";
 import { ToolRefusal } from "../../src/tool.ts";
-import { manifestSchema, sha256, type Manifest, type ManifestFile } from "./manifest.ts";
-import { createPool } from "./pool.ts";
+import { syncDirectory } from "../git/write-tree.ts";
+import { manifestSchema, sha256, type Manifest, type ManifestFile } from "../git/manifest.ts";
+import { createPool } from "../git/pool.ts";
 
 // The release root on disk:
 //
@@ -205,15 +206,6 @@ export async function sweepLeftovers(root: string): Promise<void> {
     if (/^\.(?:tmp|gone)-/.test(entry.name)) {
       await rm(join(root, "releases", entry.name), { recursive: true, force: true });
     }
-  }
-}
-
-export async function syncDirectory(path: string): Promise<void> {
-  const dir = await open(path, constants.O_RDONLY | constants.O_DIRECTORY);
-  try {
-    await dir.sync();
-  } finally {
-    await dir.close();
   }
 }
 

@@ -1,14 +1,15 @@
 import { join } from "node:path";
 import { ToolRefusal, type ToolContext } from "../../src/tool.ts";
 import type { Digest } from "../../src/base/digest.ts";
-import type { Git } from "./git.ts";
+import type { Git } from "../git/git.ts";
 import type { HealthParts } from "./health.ts";
-import { openMirror, type Mirror } from "./mirror.ts";
+import { openMirror, type Mirror } from "../git/mirror.ts";
 import { guardOf, type DeployPlan } from "./plan.ts";
-import { parseRef, type RefRequest } from "./ref.ts";
-import { protocolOf, registrationDigest, type ServiceRegistration } from "./registration.ts";
+import { parseRef, type RefRequest } from "../git/ref.ts";
+import { protocolOf } from "../git/repository.ts";
+import { registrationDigest, type ServiceRegistration } from "./registration.ts";
 import { openRoot, readCurrent } from "./releases.ts";
-import type { TreeLimits } from "./tree.ts";
+import type { TreeLimits } from "../git/tree.ts";
 
 /** Caps; what is above them is refused, never shortened. */
 export interface DeployLimits extends TreeLimits {

@@ -3,11 +3,11 @@ import { z } from "zod";
 import type { Json } from "../../src/base/canonical-json.ts";
 import { defineTool, type Tool } from "../../src/tool.ts";
 import { executeDeploy, reconcileDeploy, revokeDeploy } from "./execute.ts";
-import { createGit } from "./git.ts";
-import { pruneMirror } from "./mirror-room.ts";
+import { createGit } from "../git/git.ts";
+import { pruneMirror } from "../git/mirror-room.ts";
 import { outputSchema, planSchema, undoSchema } from "./plan.ts";
 import { previewDeploy } from "./preview.ts";
-import { MAX_REF_LENGTH, parseRef } from "./ref.ts";
+import { MAX_REF_LENGTH, parseRef } from "../git/ref.ts";
 import { SERVICE_NAME, type ServiceRegistration } from "./registration.ts";
 import {
   DEFAULT_DEPLOY_LIMITS,

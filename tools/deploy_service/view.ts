@@ -1,9 +1,9 @@
 import type { ToolView } from "../../src/preview/view.ts";
 import { describeCommits, type CommitRange } from "./history.ts";
-import type { Manifest, ManifestFile } from "./manifest.ts";
+import type { Manifest, ManifestFile } from "../git/manifest.ts";
 import { isSame, type CurrentRelease, type FoundFile } from "./releases.ts";
 import type { DeployPlan } from "./plan.ts";
-import { HIDDEN_CHARACTERS } from "./tree-path.ts";
+import { HIDDEN_CHARACTERS } from "../git/tree-path.ts";
 import { diffHunks } from "./unified-diff.ts";
 
 // What people are shown. Names, messages and file contents are the repository's and may be an attacker's; they stand

@@ -1,6 +1,6 @@
 import { neutralLine } from "../../base/text.ts";
 import { CountersignError } from "../../errors.ts";
-import { personHere } from "../account-person.ts";
+import { personHere } from "../person-here.ts";
 import { flagsOf } from "../context.ts";
 import { openQuestion } from "../find-request.ts";
 import type { AddCommand } from "../program.ts";

@@ -2,6 +2,7 @@ import type { Entry } from "../../log/entry.ts";
 import { flagsOf } from "../context.ts";
 import { localZone } from "../moment.ts";
 import type { AddCommand } from "../program.ts";
+import { pause } from "../pause.ts";
 import { renderEntry } from "../render-history.ts";
 import { parseCount } from "./requests.ts";
 
@@ -51,15 +52,3 @@ export const addLogTail: AddCommand = (parent, cli, run) => {
       ),
     );
 };
-
-const pause = (ms: number, signal: AbortSignal): Promise<void> =>
-  new Promise((resolve) => {
-    const done = (): void => {
-      clearTimeout(timer);
-      signal.removeEventListener("abort", done);
-      resolve();
-    };
-    const timer = setTimeout(done, ms);
-    signal.addEventListener("abort", done);
-    if (signal.aborted) done();
-  });

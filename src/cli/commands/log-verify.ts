@@ -1,10 +1,10 @@
-import { readFile } from "node:fs/promises";
+import { open } from "node:fs/promises";
 import { join } from "node:path";
 import { neutralLine } from "../../base/text.ts";
 import { flagsOf } from "../context.ts";
-import { usage } from "../failure.ts";
 import { printFindings } from "../print-findings.ts";
 import type { AddCommand } from "../program.ts";
+import { readCheckpoints } from "../read-checkpoints.ts";
 
 interface VerifyFlags {
   readonly key?: string;
@@ -17,7 +17,10 @@ export const addLogVerify: AddCommand = (parent, cli, run) => {
     .command("verify")
     .description("read the whole log again: every hash, signature, decision, and the order of things")
     .option("--key <key>", "the log's verifier key, from somewhere else than this machine")
-    .option("--against <file...>", "checkpoints that were kept elsewhere; the log has to extend each")
+    .option(
+      "--against <path...>",
+      "checkpoints that were kept elsewhere, or a witness's place; the log has to extend each",
+    )
     .option("--json", "print JSON")
     .addHelpText(
       "after",
@@ -26,14 +29,18 @@ Works on the files alone, also on a copy, and changes nothing.
 
 Example:
   $ countersign log verify
-  $ countersign log verify --against checkpoint-of-last-month`,
+  $ countersign log verify --against checkpoint-of-last-month
+  $ countersign log verify --against /mnt/backup/witness`,
     )
     .action(
       run(async (command) => {
         const flags = flagsOf<VerifyFlags>(command);
         const settings = await cli.settings(flagsOf(command), { exists: true });
-        const against = await Promise.all((flags.against ?? []).map(readNote));
-        const report = await cli.parts.logTools.verifyLog(join(settings.dataDir, "log"), {
+        const directory = join(settings.dataDir, "log");
+        const log = await logIdOf(directory);
+        const kept = await Promise.all((flags.against ?? []).map((path) => readCheckpoints(path, log)));
+        const against = kept.flat();
+        const report = await cli.parts.logTools.verifyLog(directory, {
           ...(flags.key === undefined ? {} : { key: flags.key }),
           against,
         });
@@ -48,6 +55,7 @@ Example:
         if (report.checkpoint !== null) {
           terminal.out(`signed: ${report.checkpoint.size} entries, root ${report.checkpoint.root}`);
         }
+        if (against.length > 0) terminal.out(`compared with ${against.length} kept elsewhere`);
         if (report.key !== null) terminal.out(`key:    ${neutralLine(report.key)}`);
         terminal.out(
           report.ok
@@ -59,10 +67,14 @@ Example:
     );
 };
 
-async function readNote(file: string): Promise<string> {
+/** The id that entry 0 names; null where there is none: the report says what is wrong with it. */
+async function logIdOf(directory: string): Promise<string | null> {
+  const file = await open(join(directory, "000001.jsonl"), "r").catch(() => null);
+  if (file === null) return null;
   try {
-    return await readFile(file, "utf8");
-  } catch {
-    throw usage(`${neutralLine(file)} cannot be read`, "name a file that holds a signed checkpoint");
+    const { bytesRead, buffer } = await file.read(Buffer.alloc(4_096), 0, 4_096, 0);
+    return /"log":"(log_[0-9A-Z]{26})"/.exec(buffer.toString("latin1", 0, bytesRead))?.[1] ?? null;
+  } finally {
+    await file.close();
   }
 }

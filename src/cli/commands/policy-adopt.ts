@@ -12,6 +12,7 @@ export const addPolicyAdopt: AddCommand = (parent, cli, run) => {
     )
     .option("--as <person>", "who you are, where keys of several people are on this machine")
     .option("--save <file>", "write your signed statement instead, for whoever adopts")
+    .option("--endorse", "record your signature in the log; whoever signs last adopts")
     .option("--with <file...>", "statements that others saved")
     .option("--yes", "do not ask on the terminal; needs --revision")
     .option("--revision <digest>", "the revision that --yes adopts")
@@ -23,6 +24,7 @@ that runs says who may adopt another one (policy_change).
 
 Example:
   $ countersign policy adopt
+  $ countersign policy adopt --endorse            (one of several)
   $ countersign policy adopt --save ben.json      (the second person)
   $ countersign policy adopt --with ben.json      (the first)`,
     )

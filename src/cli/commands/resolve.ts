@@ -2,9 +2,9 @@ import { neutralLine } from "../../base/text.ts";
 import { CountersignError } from "../../errors.ts";
 import type { Settled } from "../../gate/home.ts";
 import { settleInTerminal, signerHere } from "../sign-settlement.ts";
-import { personHere } from "../account-person.ts";
 import { flagsOf, type Cli } from "../context.ts";
 import { usage } from "../failure.ts";
+import { personHere } from "../person-here.ts";
 import type { AddCommand } from "../program.ts";
 
 interface ResolveFlags {

@@ -5,6 +5,7 @@ import { isFault } from "../../errors.ts";
 import type { Home } from "../../gate/home.ts";
 import type { RequestSummary } from "../../request/summary.ts";
 import { flagsOf, type Cli } from "../context.ts";
+import { erasureWords } from "../erasure-words.ts";
 import { openQuestion } from "../find-request.ts";
 import { localZone } from "../moment.ts";
 import type { AddCommand } from "../program.ts";
@@ -30,8 +31,9 @@ export const addShow: AddCommand = (parent, cli, run) => {
             return 0;
           }
           const history = await home.requests.history(found.summary.id);
-          if (json) cli.terminal.json({ ...found.summary, history });
-          else
+          const erasure = await home.records.erased(history);
+          if (json) cli.terminal.json({ ...found.summary, history, erasure });
+          else {
             cli.terminal.out(
               renderHistory(found.summary, history, {
                 paint: cli.terminal.paint,
@@ -39,6 +41,8 @@ export const addShow: AddCommand = (parent, cli, run) => {
                 zone: localZone(),
               }),
             );
+            if (erasure !== null) cli.terminal.out(`\nits documents were ${erasureWords(erasure)}`);
+          }
           return 0;
         }),
       ),

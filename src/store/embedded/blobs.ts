@@ -3,14 +3,15 @@ import { digestBytes, isDigest, newSalt, SALT_BYTES, type Digest } from "../../b
 import { isId, type RequestId } from "../../base/id.ts";
 import { CountersignError } from "../../errors.ts";
 import type { BlobRef } from "../../request/action-request.ts";
-import type { BlobStore, NewBlob } from "../store.ts";
-import { isNoRoom, makeDirectories, readWhole, writeWhole, type Files } from "./files.ts";
+import type { BlobStore, NewBlob, PlacedBlobs } from "../store.ts";
+import { isNoRoom, readWhole, writeWhole, type Files } from "./files.ts";
 import { createRequestKeys, seal, unseal } from "./seal.ts";
 
 // Documents beside the log, named by their salted digest.
 //
-//   B1. A document is durable, and so is its name, before `put` resolves; the entry that names it is appended after.
-//       What a crash leaves half written has no entry and is never read.
+//   B1. A document is durable, and so is its name, before `put` resolves, and before `durable` of `place` does.
+//       What a crash leaves half written is named by no entry, or by one that nothing followed from, and the digest
+//       gives it away.
 //   B2. What is read is checked against the digest, whatever the file system says.
 //   B3. Salts are random: equal documents get different digests, and nobody can confirm a guess from the log.
 //   B4. Names come from digests and ids that were checked for their form: no entry can point outside.
@@ -26,15 +27,18 @@ export function createBlobStore({ files, blobsDir, keysDir }: BlobParts): BlobSt
   const keys = createRequestKeys(files, keysDir);
   /** Directories whose names this process knows to be on disk: whoever made one may have died before its flush. */
   const named = new Set<string>();
-  const ensureDirectory = async (directory: string): Promise<void> => {
-    if (named.has(directory) && files.exists(directory)) return;
-    if (!(await makeDirectories(files, directory))) await files.flushDirectory(dirname(directory));
-    named.add(directory);
+  const sealedRoot = join(blobsDir, "sealed");
+  /** Makes a directory; it and those above it whose names have to be flushed. */
+  const openDirectory = (directory: string): readonly string[] => {
+    if (named.has(directory) && files.exists(directory)) return [];
+    const above = directory === blobsDir || directory === keysDir ? [] : openDirectory(dirname(directory));
+    files.makeDirectory(directory);
+    return [...above, directory];
   };
 
   const sealedDir = (request: RequestId): string => {
     if (!isId("req", request)) throw missing(`"${String(request)}" is no request id`);
-    return join(blobsDir, "sealed", request);
+    return join(sealedRoot, request);
   };
   const pathOf = (digest: Digest, request?: RequestId): string => {
     if (!isDigest(digest)) throw missing(`"${String(digest)}" is no digest`);
@@ -56,37 +60,91 @@ export function createBlobStore({ files, blobsDir, keysDir }: BlobParts): BlobSt
     return unseal(key, stored, ref.digest);
   };
 
-  const write = async (path: string, bytes: Uint8Array): Promise<void> => {
+  const write = (path: string, bytes: Uint8Array): void => {
     const fd = files.open(path, "wx");
     try {
       writeWhole(files, fd, bytes, 0);
+    } finally {
+      files.close(fd);
+    }
+  };
+  const flush = async (path: string): Promise<void> => {
+    const fd = files.open(path, "r+");
+    try {
       await files.flush(fd);
     } finally {
       files.close(fd);
     }
   };
+  /** The error that says what to do where there was no room; what was written of the documents is removed. */
+  const clean = (documents: readonly Document[], cause: unknown): unknown => {
+    if (!isNoRoom(cause)) return cause;
+    for (const { path } of documents) files.unlink(path);
+    return new CountersignError("STORE_FULL", "the disk has no room for these documents; none was kept", {
+      cause,
+    });
+  };
+
+  /** Writes everything, so that it can be read; what then has to be flushed, in two steps (B1). */
+  const writeAll = (
+    documents: readonly Document[],
+    requests: readonly RequestId[],
+  ): { readonly paths: readonly string[]; readonly directories: readonly string[]; settled(): void } => {
+    const directories = new Set(documents.map(({ path }) => dirname(path)));
+    if (requests.length > 0) directories.add(keys.directory);
+    const unnamed = new Set([...directories].flatMap(openDirectory));
+    const made = requests.map((request) => [request, keys.ensure(request)] as const);
+    const requestKeys = new Map(made.map(([request, { key }]) => [request, key]));
+    for (const document of documents) write(document.path, stored(document, requestKeys));
+    return {
+      paths: [...made.map(([, { path }]) => path), ...documents.map(({ path }) => path)],
+      directories: [...new Set([...directories, ...Array.from(unnamed, dirname)])],
+      settled() {
+        // Not the directories of requests: there is one for each, and it is used once or twice.
+        for (const directory of unnamed) if (dirname(directory) !== sealedRoot) named.add(directory);
+      },
+    };
+  };
+
+  const place = (blobs: readonly NewBlob[]): PlacedBlobs => {
+    const documents = blobs.map((blob) => toDocument(blob, pathOf));
+    const requests = [...new Set(blobs.flatMap(({ sealFor }) => sealFor ?? []))];
+    let written: ReturnType<typeof writeAll>;
+    try {
+      written = writeAll(documents, requests);
+    } catch (cause) {
+      throw clean(documents, cause);
+    }
+    // All documents and keys together, then all their names: what waits for the disk waits at the same time.
+    const settle = async (): Promise<void> => {
+      await together(written.paths, flush);
+      await together(written.directories, files.flushDirectory);
+      written.settled();
+    };
+    const durable = settle().catch((cause: unknown) => {
+      throw clean(documents, cause);
+    });
+    // Whoever placed them looks at it later; until then it is no unhandled rejection.
+    durable.catch(() => undefined);
+    return { refs: documents.map(({ ref }) => ref), durable };
+  };
+
+  const eraseRecords = async (refs: readonly BlobRef[]): Promise<void> => {
+    const paths = refs.map(({ digest }) => pathOf(digest));
+    for (const path of paths) files.unlink(path);
+    // Also where it was gone: whoever removed it may have died before its name was off the disk.
+    const directories = [...new Set(paths.map((path) => dirname(path)))].filter((one) => files.exists(one));
+    await Promise.all(directories.map((directory) => files.flushDirectory(directory)));
+  };
 
   return {
     async put(blobs) {
-      const documents = blobs.map((blob) => toDocument(blob, pathOf));
-      const directories = [...new Set(documents.map(({ path }) => dirname(path)))];
-      const requests = [...new Set(blobs.flatMap(({ sealFor }) => sealFor ?? []))];
-      try {
-        const requestKeys = new Map<RequestId, Buffer>();
-        await Promise.all([
-          ...requests.map(async (request) => requestKeys.set(request, await keys.ensure(request))),
-          ...directories.map(ensureDirectory),
-        ]);
-        await Promise.all(documents.map((document) => write(document.path, stored(document, requestKeys))));
-        await Promise.all(directories.map((directory) => files.flushDirectory(directory)));
-        return documents.map(({ ref }) => ref);
-      } catch (cause) {
-        if (!isNoRoom(cause)) throw cause;
-        for (const { path } of documents) files.unlink(path);
-        throw new CountersignError("STORE_FULL", "the disk has no room for these documents; none was kept", {
-          cause,
-        });
-      }
+      const { refs, durable } = place(blobs);
+      await durable;
+      return refs;
+    },
+    async place(blobs) {
+      return place(blobs);
     },
     async get(tag, ref, sealedFor) {
       const salted = readSalted(ref, sealedFor);
@@ -103,15 +161,26 @@ export function createBlobStore({ files, blobsDir, keysDir }: BlobParts): BlobSt
       // The key first: from here on the documents are noise, also if we do not get to remove them.
       await keys.erase(request);
       files.removeTree(directory);
-      named.delete(directory);
       const parent = dirname(directory);
       if (files.exists(parent)) await files.flushDirectory(parent);
     },
-    async erase(ref) {
-      const path = pathOf(ref.digest);
-      if (files.unlink(path)) await files.flushDirectory(dirname(path));
-    },
+    erase: (ref) => eraseRecords([ref]),
+    eraseRecords,
   };
+}
+
+/** So many files are open at once at most: a plan may have thousands. */
+const AT_ONCE = 32;
+
+/** Does it to all of them, several at a time; where one fails, the others have ended too. */
+async function together(paths: readonly string[], work: (path: string) => Promise<void>): Promise<void> {
+  let next = 0;
+  const lane = async (): Promise<void> => {
+    for (let path = paths[next++]; path !== undefined; path = paths[next++]) await work(path);
+  };
+  const lanes = await Promise.allSettled(Array.from({ length: Math.min(AT_ONCE, paths.length) }, lane));
+  const failed = lanes.find((result) => result.status === "rejected");
+  if (failed !== undefined) throw failed.reason;
 }
 
 interface Document {

@@ -2,13 +2,21 @@ import { setImmediate } from "node:timers/promises";
 import { timestamp } from "../../base/clock.ts";
 import { idTime, isId } from "../../base/id.ts";
 import { CountersignError, isFault } from "../../errors.ts";
-import { encodeDraft, encodeEntry, type EncodedDraft, type EncodedLine } from "../../log/encode.ts";
-import type { Entry } from "../../log/entry.ts";
+import {
+  encodeDraft,
+  encodeEntry,
+  entryOf,
+  type EncodedDraft,
+  type EncodedLine,
+  type EntryPlace,
+} from "../../log/encode.ts";
+import type { Entry, EntryDraft } from "../../log/entry.ts";
 import { createGroupPreconditions } from "../preconditions.ts";
 import type { AppendResult, Batch, Conflict, FoldPort, LogHead } from "../store.ts";
-import type { CheckpointFile, CheckpointSigner } from "./checkpoint-file.ts";
+import type { CheckpointFile } from "./checkpoint-file.ts";
 import { MAX_AHEAD_MS, type ClockGuard } from "./clock-guard.ts";
 import type { Journal } from "./journal.ts";
+import type { KeyRing } from "./key-ring.ts";
 import type { DirectoryLock } from "./lock.ts";
 import type { Cursor } from "./segments.ts";
 
@@ -42,7 +50,7 @@ export interface CommitterParts {
   readonly fold: FoldPort;
   readonly guard: ClockGuard;
   readonly checkpoint: CheckpointFile;
-  readonly signer: CheckpointSigner;
+  readonly ring: KeyRing;
   /** Told once, when a fault closes the committer (Q3). */
   readonly onFault: (fault: CountersignError) => void;
 }
@@ -53,15 +61,22 @@ interface Waiting {
   readonly resolve: (result: AppendResult) => void;
   readonly reject: (error: unknown) => void;
 }
-type Planned = Waiting & { readonly lines: readonly EncodedLine[] };
-type Refused = Waiting & ({ readonly conflict: Conflict } | { readonly error: unknown });
+interface Planned {
+  readonly waiting: Waiting;
+  readonly lines: readonly EncodedLine[];
+  readonly places: readonly EntryPlace[];
+}
+interface Refused {
+  readonly waiting: Waiting;
+  readonly answer: { readonly conflict: Conflict } | { readonly error: unknown };
+}
 
-/** A group stays well below what a page cache or a reader's memory would notice. */
-const GROUP_BYTES = 4 * 1024 * 1024;
+/** Characters: a group stays well below what a page cache or a reader's memory would notice. */
+const GROUP_SIZE = 4 * 1024 * 1024;
 
 /** The commit queue over an opened journal whose entries the fold has seen. */
 export function createCommitter(parts: CommitterParts): Committer {
-  const { journal, lock, fold, guard, checkpoint, signer, onFault } = parts;
+  const { journal, lock, fold, guard, checkpoint, ring, onFault } = parts;
   let queue: Waiting[] = [];
   let readers: { resolve: () => void; reject: (error: unknown) => void }[] = [];
   let turns: Promise<void> | null = null;
@@ -72,7 +87,10 @@ export function createCommitter(parts: CommitterParts): Committer {
 
   let cursor = journal.cursor;
   let head: LogHead = { size: cursor.size, root: journal.rootDigest(), newestTime: cursor.time };
-  const advance = (entries: readonly Entry[]): void => {
+  /** Head, fold and the key in force change in one go: no checkpoint may pair one's head with another's key. */
+  const advance = async (entries: readonly Entry[]): Promise<void> => {
+    const switchKey = await ring.prepare(entries);
+    switchKey();
     for (const entry of entries) fold.apply(entry);
     cursor = journal.cursor;
     head = { size: cursor.size, root: journal.rootDigest(), newestTime: cursor.time };
@@ -85,7 +103,7 @@ export function createCommitter(parts: CommitterParts): Committer {
     await journal.cutTorn();
     if (others.length > 0) {
       await journal.settleRead();
-      advance(others);
+      await advance(others);
     }
     return others;
   };
@@ -97,30 +115,33 @@ export function createCommitter(parts: CommitterParts): Committer {
     const preconditions = createGroupPreconditions(fold, now);
     const time = timestamp(now);
     let seq = journal.cursor.size;
-    let bytes = 0;
+    let size = 0;
     let taken = 0;
     for (const waiting of queue) {
-      if (bytes >= GROUP_BYTES) break;
+      if (size >= GROUP_SIZE) break;
       taken += 1;
       const conflict = preconditions.conflict(waiting.batch);
       if (conflict !== null) {
-        refused.push({ ...waiting, conflict });
+        refused.push({ waiting, answer: { conflict } });
         continue;
       }
       try {
         for (const { subject } of waiting.batch.entries) {
           if (fold.newest(subject) === null) refuseYoungId(subject, now);
         }
+        const rotation = waiting.batch.entries.find(isRotation);
+        if (rotation !== undefined) ring.check(rotation.data, seq);
         const last = waiting.drafts.length - 1;
-        const lines = waiting.drafts.map((draft, i) =>
-          encodeEntry(draft, { seq: seq + i, time, more: last - i }),
-        );
+        const places = waiting.drafts.map((_, i): EntryPlace => ({ seq: seq + i, time, more: last - i }));
+        const lines = waiting.drafts.map((draft, i) => encodeEntry(draft, places[i] as EntryPlace));
         preconditions.accept(waiting.batch, seq);
-        planned.push({ ...waiting, lines });
+        planned.push({ waiting, lines, places });
         seq += lines.length;
-        for (const line of lines) bytes += line.bytes;
+        for (const line of lines) size += line.head.length + line.data.length;
+        // The old key signs for the rotation's own entry and for nothing after it: the group ends here.
+        if (rotation !== undefined) break;
       } catch (error) {
-        refused.push({ ...waiting, error });
+        refused.push({ waiting, answer: { error } });
       }
     }
     queue = queue.slice(taken);
@@ -135,33 +156,36 @@ export function createCommitter(parts: CommitterParts): Committer {
     const own: Entry[] = [];
     let isWritten = false;
     try {
-      const lines = planned.flatMap((batch) => batch.lines);
+      const lines = planned.flatMap((each) => each.lines);
       if (lines.length > 0) {
         const { flushed } = journal.write(lines, now);
         isWritten = true;
-        // While the disk is busy. What the fold sees live is what it would see in a replay: the line, parsed.
-        const note = signer.signCheckpoint(journal.cursor.size, journal.rootDigest());
-        for (const line of lines) own.push(JSON.parse(line.text) as Entry);
+        // While the disk is busy.
+        const note = ring.signCheckpoint(journal.cursor.size, journal.rootDigest());
+        for (const { waiting, places } of planned) {
+          for (const [i, draft] of waiting.drafts.entries())
+            own.push(entryOf(draft, places[i] as EntryPlace));
+        }
         await flushed;
         checkpoint.write(note);
-        advance(own);
+        await advance(own);
       }
     } catch (error) {
       let told = asFault(error);
       // Nobody was told of these bytes and nobody else can have read them: the lock is still ours.
       if (!isWritten) await journal.cutTorn().catch((cause: unknown) => (told = asFault(cause)));
-      for (const batch of [...planned, ...refused]) batch.reject(told);
+      for (const { waiting } of [...planned, ...refused]) waiting.reject(told);
       throw told;
     }
     const answer = (): void => {
       let at = 0;
-      for (const batch of planned) {
-        batch.resolve({ ok: true, entries: own.slice(at, at + batch.lines.length) });
-        at += batch.lines.length;
+      for (const { waiting, lines } of planned) {
+        waiting.resolve({ ok: true, entries: own.slice(at, at + lines.length) });
+        at += lines.length;
       }
-      for (const batch of refused) {
-        if ("conflict" in batch) batch.resolve({ ok: false, conflict: batch.conflict });
-        else batch.reject(batch.error);
+      for (const { waiting, answer: told } of refused) {
+        if ("conflict" in told) waiting.resolve({ ok: false, conflict: told.conflict });
+        else waiting.reject(told.error);
       }
     };
     return { own, answer };
@@ -279,6 +303,9 @@ export function createCommitter(parts: CommitterParts): Committer {
     fault: () => fault,
   };
 }
+
+const isRotation = (draft: EntryDraft): draft is EntryDraft<"log.key_rotated"> =>
+  draft.kind === "log.key_rotated";
 
 /** Q4. An id from the future would hide its request from `entriesOf`. */
 function refuseYoungId(subject: string, now: number): void {

@@ -1,7 +1,7 @@
 import { timestamp } from "../../base/clock.ts";
 import type { LogId } from "../../base/id.ts";
 import { CountersignError } from "../../errors.ts";
-import { encodeDraft, encodeEntry } from "../../log/encode.ts";
+import { encodeDraft, encodeEntry, lineText } from "../../log/encode.ts";
 import type { EntryDraft } from "../../log/entry.ts";
 import { createBlankCheckpoint } from "./checkpoint-file.ts";
 import { writeWhole, type Files } from "./files.ts";
@@ -55,7 +55,7 @@ export async function createLog(parts: {
   const fd = files.open(path, !files.exists(path) ? "wx+" : "r+");
   try {
     files.truncate(fd, 0);
-    writeWhole(files, fd, Buffer.from(`${line.text}\n`), 0);
+    writeWhole(files, fd, Buffer.from(`${lineText(line)}\n`), 0);
     await files.flush(fd);
   } finally {
     files.close(fd);

@@ -1,5 +1,6 @@
 import { dirname, join } from "node:path";
 import type { Clock } from "../../base/clock.ts";
+import type { Digest } from "../../base/digest.ts";
 import { idTime, isId, newId, type RequestId } from "../../base/id.ts";
 import { CountersignError } from "../../errors.ts";
 import { decodeEntry } from "../../log/encode.ts";
@@ -12,12 +13,13 @@ import { createClockGuard, MAX_AHEAD_MS } from "./clock-guard.ts";
 import { createCommitter } from "./committer.ts";
 import { createLog, hasLog } from "./create-log.ts";
 import { makeDirectories, systemFiles, type Files } from "./files.ts";
-import { readLogKey, type LogKey } from "./keys.ts";
+import { createKeyRing } from "./key-ring.ts";
+import { createNextLogKey, readLogKey, type LogKey } from "./keys.ts";
 import { openDirectoryLock } from "./lock.ts";
 import { freeBytes, refuseReadableByOthers, refuseUnsafePlace } from "./place.ts";
 import { createProofs } from "./proofs.ts";
 import { createLogReader } from "./reader.ts";
-import { checkLogKey, restoreLog } from "./restore.ts";
+import { readOpened, restoreLog } from "./restore.ts";
 import { SEGMENT_BYTES } from "./segments.ts";
 import { createSnapshotFile, encodePending, type Snapshot } from "./snapshot.ts";
 import { createTileFiles } from "./tiles.ts";
@@ -51,6 +53,13 @@ export interface EmbeddedStoreParts {
 export interface EmbeddedStore extends Store {
   /** Writes `state.json`, so that the next start does not replay. A cache: losing it costs time only. */
   writeSnapshot(): Promise<void>;
+  /**
+   * Puts a new key in force: durable when it resolves; whatever signs from then on signs with it, in every process.
+   * @throws CountersignError `LOG_KEY_MISMATCH` where another process was first
+   */
+  rotateKey(
+    policy: Digest | null,
+  ): Promise<{ readonly from: string; readonly to: string; readonly seq: number }>;
   /** Bytes free on the disk of the log. */
   freeBytes(): Promise<number>;
 }
@@ -92,14 +101,21 @@ export async function openEmbeddedStore(parts: EmbeddedStoreParts): Promise<Embe
         hint: "put back the key that was made with this log",
       });
     }
-    checkLogKey(files, logDir, key);
-    const signer = parts.signer(key, parts.isolation);
-    const checkpoint = createCheckpointFile(files, logDir, key.name, signer);
+    const ring = createKeyRing({
+      ...{ files, keysDir, key, opened: readOpened(files, logDir, key), isolation: parts.isolation },
+      signerOf: (one) => parts.signer(one, parts.isolation),
+    });
+    const checkpoint = createCheckpointFile(files, logDir, key.name, ring);
     const reader = createLogReader(files, logDir);
     const release = parts.release ?? "";
-    const snapshot = createSnapshotFile(files, join(dir, "state.json"), key.derive("snapshot"), release);
+    const snapshot = createSnapshotFile(
+      files,
+      join(dir, "state.json"),
+      () => ring.key().derive("snapshot"),
+      release,
+    );
     const journal = await restoreLog({
-      ...{ files, logDir, checkpoint, signer, snapshot, fold, onTile: tiles.write },
+      ...{ files, logDir, checkpoint, ring, snapshot, fold, dataDir: dir, onTile: tiles.write },
       segmentBytes: parts.segmentBytes ?? SEGMENT_BYTES,
       rootAt: (opened, size) => createProofs(opened, tiles, reader).rootAt(size),
     });
@@ -107,7 +123,7 @@ export async function openEmbeddedStore(parts: EmbeddedStoreParts): Promise<Embe
     const proofs = createProofs(journal, tiles, reader);
     const guard = createClockGuard(clock);
     const committer = createCommitter({
-      ...{ journal, lock, fold, guard, checkpoint, signer },
+      ...{ journal, lock, fold, guard, checkpoint, ring },
       onFault: parts.onFault ?? (() => undefined),
     });
     const watch = watchLog(logDir, () => committer.catchUp(), guard.observe);
@@ -119,6 +135,7 @@ export async function openEmbeddedStore(parts: EmbeddedStoreParts): Promise<Embe
           ...{ v: 1, release, cursor: journal.cursor, root: toHex(journal.tree.root()) },
           lastLeaf: toHex(journal.lastLeaf),
           pending: encodePending(journal.tree.pending),
+          keys: ring.chain().map(({ key: { text }, from }) => ({ key: text, from })),
           // Text, because the fold may hand out its own objects.
           fold: JSON.parse(JSON.stringify(fold.snapshot())) as unknown,
         };
@@ -147,7 +164,30 @@ export async function openEmbeddedStore(parts: EmbeddedStoreParts): Promise<Embe
       },
       async checkpoint() {
         const { size, root } = committer.head();
-        return signer.signCheckpoint(size, root);
+        return ring.signCheckpoint(size, root);
+      },
+      rotations: () =>
+        ring
+          .chain()
+          .slice(1)
+          .map(({ from }) => from - 1),
+      async rotateKey(policy) {
+        const from = ring.key();
+        const next = await createNextLogKey(files, keysDir, from.logId);
+        const { size, root } = committer.head();
+        const note = ring.signRotation(next, size, root);
+        const result = await committer.append({
+          expect: [],
+          newKeys: [],
+          entries: [
+            {
+              ...{ kind: "log.key_rotated", subject: "log", policy },
+              data: { from: from.vkey, to: next.vkey, note },
+            },
+          ],
+        });
+        if (!result.ok) throw new CountersignError("LOG_KEY_MISMATCH", "another process is rotating the key");
+        return { from: from.vkey, to: next.vkey, seq: (result.entries[0] as Entry).seq };
       },
       inclusionProof: proofs.inclusion,
       consistencyProof: proofs.consistency,

@@ -1,7 +1,7 @@
 import { setImmediate } from "node:timers/promises";
 import type { Digest } from "../../base/digest.ts";
 import { CountersignError } from "../../errors.ts";
-import type { EncodedLine } from "../../log/encode.ts";
+import { roomFor, writeLine, type EncodedLine } from "../../log/encode.ts";
 import { leafHashInPlace, toHex, type TreeHash } from "../../log/merkle.ts";
 import type { CheckpointFile } from "./checkpoint-file.ts";
 import { isNoRoom, writeWhole, type Files } from "./files.ts";
@@ -168,20 +168,19 @@ export function openJournal(parts: JournalParts, state?: JournalState): Journal 
       await files.flush(fd);
     },
     write(lines, time) {
-      const total = lines.reduce((sum, line) => sum + line.bytes + 1, 0);
+      const room = lines.reduce((sum, line) => sum + roomFor(line), 1);
+      if (scratch.length < room) scratch = Buffer.allocUnsafeSlow(room);
+      // The byte before each line is where its leaf's prefix goes (M1); before all but the first it is a newline.
+      const ends: number[] = [];
+      let at = 1;
+      for (const line of lines) ends.push((at = writeLine(line, scratch, at)));
+      const total = at - 1;
       if (cursor.offset > 0 && cursor.offset + total > segmentBytes) {
         try {
           enterNext("wx+");
         } catch (error) {
           throw isNoRoom(error) ? full(error) : error;
         }
-      }
-      if (scratch.length < total + 1) scratch = Buffer.allocUnsafe(total * 2);
-      let at = 1;
-      for (const line of lines) {
-        at += scratch.write(line.text, at, "utf8");
-        scratch[at] = 0x0a;
-        at += 1;
       }
       try {
         writeWhole(files, fd, scratch.subarray(1, at), cursor.offset);
@@ -215,11 +214,11 @@ export function openJournal(parts: JournalParts, state?: JournalState): Journal 
       );
       // While the disk is busy: leaves, and thereby the root that the checkpoint signs.
       let start = 0;
-      for (const line of lines) {
+      for (const end of ends) {
         scratch[start] = 0;
-        lastLeaf = leafHashInPlace(scratch.subarray(start, start + 1 + line.bytes));
+        lastLeaf = leafHashInPlace(scratch.subarray(start, end - 1));
         tree.push(lastLeaf);
-        start += line.bytes + 1;
+        start = end - 1;
       }
       cursor = { segment: cursor.segment, offset: before + total, size: cursor.size + lines.length, time };
       return { flushed };

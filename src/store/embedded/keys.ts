@@ -12,6 +12,8 @@ import { refuseReadableByOthers } from "./place.ts";
 const ORIGIN = "countersign.dev/log/";
 const ED25519 = 0x01;
 const LOG_KEY_FILE = "log.key";
+/** The key that a rotation is about to put in force. */
+const NEXT_KEY_FILE = "log.key.next";
 const SEAL_KEY_FILE = "seal.key";
 // RFC 8410: what stands before the 32 bytes in a PKCS #8 private and an SPKI public Ed25519 key.
 const PKCS8_HEAD = Buffer.from("302e020100300506032b657004220420", "hex");
@@ -67,8 +69,52 @@ function encodeLogKey(key: LogKey, seed: Uint8Array): string {
  * Reads `log.key`; null if there is none.
  * @throws CountersignError `LOG_KEY_MISMATCH` for anything that is not a log's key, `HOME_INSECURE`.
  */
-export function readLogKey(files: Files, keysDir: string): LogKey | null {
-  const path = join(keysDir, LOG_KEY_FILE);
+export const readLogKey = (files: Files, keysDir: string): LogKey | null =>
+  readKeyFile(files, join(keysDir, LOG_KEY_FILE));
+
+/** Reads the key of a rotation that has not ended; null if there is none. Throws as `readLogKey` does. */
+export const readNextLogKey = (files: Files, keysDir: string): LogKey | null =>
+  readKeyFile(files, join(keysDir, NEXT_KEY_FILE));
+
+/** The key that the next rotation puts in force. One that an earlier attempt made and did not use is kept. */
+export async function createNextLogKey(files: Files, keysDir: string, logId: LogId): Promise<LogKey> {
+  if (readNextLogKey(files, keysDir) === null) {
+    const seed = randomBytes(32);
+    const made = encodeLogKey(logKeyFromSeed(logId, seed), seed);
+    await writeKeyFile(files, keysDir, NEXT_KEY_FILE, Buffer.from(made));
+  }
+  // Read again: another process may have made one meanwhile, and then that is the one.
+  const next = readNextLogKey(files, keysDir);
+  if (next?.logId === logId) return next;
+  throw new CountersignError("LOG_KEY_MISMATCH", `${NEXT_KEY_FILE} is another log's key`, {
+    hint: `remove ${join(keysDir, NEXT_KEY_FILE)} and rotate again`,
+  });
+}
+
+/**
+ * The private half of `vkey`. Where it is still the next key, its rotation was cut short after its entry was written: it
+ * takes the old one's place now. Called with the directory's lock held.
+ * @throws CountersignError `LOG_KEY_MISMATCH`
+ */
+export async function takeLogKey(files: Files, keysDir: string, vkey: string): Promise<LogKey> {
+  const key = readLogKey(files, keysDir);
+  if (key?.vkey === vkey) return key;
+  const next = readNextLogKey(files, keysDir);
+  if (next?.vkey !== vkey) {
+    throw new CountersignError(
+      "LOG_KEY_MISMATCH",
+      `the log names the key ${vkey}, not ${String(key?.vkey)}`,
+      {
+        hint: "put back the key that was in force; if the key was rotated, the log may be an older copy",
+      },
+    );
+  }
+  files.rename(join(keysDir, NEXT_KEY_FILE), join(keysDir, LOG_KEY_FILE));
+  await files.flushDirectory(keysDir);
+  return next;
+}
+
+function readKeyFile(files: Files, path: string): LogKey | null {
   const bytes = readWhole(files, path);
   if (bytes === null) return null;
   refuseReadableByOthers(files, path);

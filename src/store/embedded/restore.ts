@@ -3,12 +3,13 @@ import { decodeEntry } from "../../log/encode.ts";
 import { MAX_ENTRY_BYTES, type Entry } from "../../log/entry.ts";
 import { toHex } from "../../log/merkle.ts";
 import type { FoldPort } from "../store.ts";
-import type { CheckpointSigner } from "./checkpoint-file.ts";
 import type { Files } from "./files.ts";
+import type { KeyRing } from "./key-ring.ts";
 import { openJournal, type Journal, type JournalParts } from "./journal.ts";
 import type { LogKey } from "./keys.ts";
 import { corruptAt, countSegments, segmentPath } from "./segments.ts";
-import { fitSnapshot, type SnapshotFile } from "./snapshot.ts";
+import { fitSnapshot, type Snapshot, type SnapshotFile } from "./snapshot.ts";
+import { readNoted, refuseOlderThanNoted } from "./witnessed.ts";
 
 // Opening a log: from the snapshot where it fits, else from the first line; then what was written since; then the
 // checkpoint has to agree. Called with the directory's lock held.
@@ -16,16 +17,18 @@ import { fitSnapshot, type SnapshotFile } from "./snapshot.ts";
 export interface RestoreParts extends JournalParts {
   readonly fold: FoldPort;
   readonly snapshot: SnapshotFile;
-  readonly signer: CheckpointSigner;
+  readonly ring: KeyRing;
+  /** Holds what witnesses noted. */
+  readonly dataDir: string;
   /** Root, as hex, of the first `size` entries of the journal's tree. */
   readonly rootAt: (journal: Journal, size: number) => Promise<string>;
 }
 
 /**
- * Refuses keys and logs that do not belong together.
+ * What entry 0 says of the log; refuses the key of another one. Which key of this log is in force, its rotations say.
  * @throws CountersignError `LOG_KEY_MISMATCH`, `LOG_CORRUPT`
  */
-export function checkLogKey(files: Files, logDir: string, key: LogKey): void {
+export function readOpened(files: Files, logDir: string, key: LogKey): Entry<"log.opened">["data"] {
   const fd = files.open(segmentPath(logDir, 1), "r");
   let line: string;
   try {
@@ -40,7 +43,7 @@ export function checkLogKey(files: Files, logDir: string, key: LogKey): void {
   if (!first.ok) throw corruptAt(files, logDir, at, first.error);
   const opened = first.value as Entry<"log.opened">;
   if (opened.kind !== "log.opened") throw corruptAt(files, logDir, at, "the first entry is not log.opened");
-  if (opened.data.key !== key.vkey) {
+  if (opened.data.log !== key.logId || !String(opened.data.key).startsWith(`${key.name}+`)) {
     throw new CountersignError(
       "LOG_KEY_MISMATCH",
       `the log names the key ${String(opened.data.key)}, not ${key.vkey}`,
@@ -49,18 +52,26 @@ export function checkLogKey(files: Files, logDir: string, key: LogKey): void {
       },
     );
   }
+  return opened.data;
 }
 
 /** The journal, read to its end and durable; the fold has seen all of it. */
 export async function restoreLog(parts: RestoreParts): Promise<Journal> {
-  const { files, logDir, fold, checkpoint, signer } = parts;
+  const { files, logDir, fold, checkpoint, ring } = parts;
   countSegments(files, logDir);
-  const journal = (await fromSnapshot(parts)) ?? openJournal(parts);
+  const snapshot = await parts.snapshot.read();
+  const journal = (await fromSnapshot(parts, snapshot)) ?? openJournal(parts);
   try {
     const before = journal.cursor.size;
+    const rotations: Entry[] = [];
     await journal.readOn((batch) => {
-      for (const entry of batch.entries) fold.apply(entry);
+      for (const entry of batch.entries) {
+        fold.apply(entry);
+        if (entry.kind === "log.key_rotated") rotations.push(entry);
+      }
     });
+    // A rotation that was cut short after its entry ends here.
+    (await ring.prepare(rotations))();
     // Before anything is cut: a log that lost acknowledged entries is refused as it was found.
     const known = checkpoint.read();
     if (known.size > journal.cursor.size) {
@@ -69,11 +80,22 @@ export async function restoreLog(parts: RestoreParts): Promise<Journal> {
     if (known.root !== null && known.root !== `sha256:${await parts.rootAt(journal, known.size)}`) {
       throw rolledBack(`the first ${known.size} entries are not those that were signed`);
     }
+    // The snapshot is ours, and was taken of what was durable (N2): the log can't have been shorter.
+    if (snapshot !== null && snapshot.cursor.size > journal.cursor.size) {
+      throw rolledBack(
+        `the log has ${journal.cursor.size} entries; state.json was written with ${snapshot.cursor.size}`,
+        "restore the log from a copy that is at least as long; to accept it as it stands, remove state.json",
+      );
+    }
+    await refuseOlderThanNoted(readNoted(files, parts.dataDir, ring.openCheckpoint), {
+      size: journal.cursor.size,
+      rootAt: (size) => parts.rootAt(journal, size),
+    });
     await journal.cutTorn();
     if (journal.cursor.size > before) await journal.settleRead();
     const root = journal.rootDigest();
     if (!checkpoint.covers(journal.cursor.size, root))
-      checkpoint.write(signer.signCheckpoint(journal.cursor.size, root));
+      checkpoint.write(ring.signCheckpoint(journal.cursor.size, root));
     return journal;
   } catch (error) {
     journal.close();
@@ -81,9 +103,8 @@ export async function restoreLog(parts: RestoreParts): Promise<Journal> {
   }
 }
 
-async function fromSnapshot(parts: RestoreParts): Promise<Journal | null> {
+async function fromSnapshot(parts: RestoreParts, snapshot: Snapshot | null): Promise<Journal | null> {
   const { files, logDir, fold } = parts;
-  const snapshot = await parts.snapshot.read();
   if (snapshot === null) return null;
   const state = fitSnapshot(files, logDir, snapshot);
   if (state === null) return null;
@@ -94,6 +115,7 @@ async function fromSnapshot(parts: RestoreParts): Promise<Journal | null> {
     if (toHex(journal.tree.root()) !== snapshot.root) throw new RangeError("another root");
     fold.restore(snapshot.fold);
     if (fold.size !== state.cursor.size) throw new RangeError("another size");
+    parts.ring.restore(snapshot.keys);
     return journal;
   } catch {
     // Whatever does not fit here is left aside: the log holds all of it (N1).
@@ -103,7 +125,7 @@ async function fromSnapshot(parts: RestoreParts): Promise<Journal | null> {
   }
 }
 
-const rolledBack = (what: string): CountersignError =>
-  new CountersignError("LOG_ROLLED_BACK", what, {
-    hint: "restore the log from a copy that is at least as long; to see what is missing: countersign log verify",
-  });
+const rolledBack = (
+  what: string,
+  hint = "restore the log from a copy that is at least as long; to see what is missing: countersign log verify",
+): CountersignError => new CountersignError("LOG_ROLLED_BACK", what, { hint });

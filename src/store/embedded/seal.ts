@@ -2,8 +2,8 @@ import { createCipheriv, createDecipheriv, randomBytes } from "node:crypto";
 import { join } from "node:path";
 import { isId, type RequestId } from "../../base/id.ts";
 import { CountersignError } from "../../errors.ts";
-import { makeDirectories, readWhole, writeWhole, type Files } from "./files.ts";
-import { readSealKey, writeKeyFile } from "./keys.ts";
+import { readWhole, writeWhole, type Files } from "./files.ts";
+import { readSealKey } from "./keys.ts";
 
 // Encryption of sealed documents: AES-256-GCM under a random key per request, which lies on disk wrapped by seal.key.
 // Erasing the request's key makes all its documents unreadable at once, in backups of the documents too.
@@ -35,8 +35,13 @@ export function unseal(key: Uint8Array, sealed: Uint8Array, associated: string):
 }
 
 export interface RequestKeys {
-  /** The request's key, made if it has none. @throws CountersignError `BLOB_CORRUPT` if the stored one is not whole. */
-  ensure(request: RequestId): Promise<Buffer>;
+  /**
+   * The request's key, made if it has none. Nobody is answered before its file is flushed, at `path`, and then its name,
+   * in {@link directory}.
+   * @throws CountersignError `BLOB_CORRUPT` if the stored one is not whole.
+   */
+  ensure(request: RequestId): { readonly key: Buffer; readonly path: string };
+  readonly directory: string;
   /** Null after {@link erase}. */
   read(request: RequestId): Buffer | null;
   /** Overwrites and removes the key; done again after a crash, it finishes. */
@@ -48,7 +53,6 @@ export interface RequestKeys {
 /** Keys of requests, in `keys/requests/<request>.key`. */
 export function createRequestKeys(files: Files, keysDir: string): RequestKeys {
   const directory = join(keysDir, "requests");
-  let isNamed = false;
   const pathOf = (request: RequestId): string => join(directory, `${request}.key`);
   const read = (request: RequestId): Buffer | null => {
     const wrapped = readWhole(files, pathOf(request));
@@ -63,7 +67,21 @@ export function createRequestKeys(files: Files, keysDir: string): RequestKeys {
       },
     );
   };
+  /** Under its name whole or not at all; a name taken meanwhile is another process's key, and that one stays. */
+  const placeKey = (request: RequestId, path: string): void => {
+    const temporary = join(directory, `.${request}.${randomBytes(6).toString("hex")}`);
+    const fd = files.open(temporary, "wx");
+    try {
+      writeWhole(files, fd, seal(readSealKey(files, keysDir), randomBytes(32), request), 0);
+      files.link(temporary, path);
+    } finally {
+      files.close(fd);
+      files.unlink(temporary);
+    }
+  };
+
   return {
+    directory,
     read,
     list() {
       if (files.stat(directory) === null) return [];
@@ -72,20 +90,12 @@ export function createRequestKeys(files: Files, keysDir: string): RequestKeys {
         .map((name) => name.slice(0, -".key".length))
         .filter((name) => isId("req", name));
     },
-    async ensure(request) {
-      const existing = read(request);
-      if (existing !== null) return existing;
-      // Whoever made the directory may have died before its name was on disk.
-      if (!isNamed && !(await makeDirectories(files, directory))) await files.flushDirectory(keysDir);
-      isNamed = true;
-      await writeKeyFile(
-        files,
-        directory,
-        `${request}.key`,
-        seal(readSealKey(files, keysDir), randomBytes(32), request),
-      );
-      // Not the one just made: another process may have been first.
-      return read(request) ?? missing(request);
+    ensure(request) {
+      const path = pathOf(request);
+      // The key has its name before it is on disk: power that fails in between leaves a key that opens nothing, of a
+      // request that no entry names, and the steward erases it. One that somebody else made may still be there.
+      if (!files.exists(path)) placeKey(request, path);
+      return { key: read(request) ?? missing(request), path };
     },
     async erase(request) {
       const path = pathOf(request);

@@ -23,6 +23,8 @@ export interface Snapshot {
   readonly lastLeaf: string;
   /** Unfilled tiles per tile level, as base64 of their hashes. */
   readonly pending: readonly string[];
+  /** The keys that the log has had: verifier keys, each with the first size that it may sign. */
+  readonly keys: readonly { readonly key: string; readonly from: number }[];
   readonly fold: unknown;
 }
 
@@ -36,14 +38,14 @@ export interface SnapshotFile {
 const FRONT_BYTES = '{"mac":"'.length + 64 + '","snapshot":'.length;
 const frame = (mac: string, text: string): string => `{"mac":"${mac}","snapshot":${text}}\n`;
 
-/** The snapshot file of a store; `key` is derived from the log's. */
+/** The snapshot file of a store; `key` is derived from the log's key that is in force. */
 export function createSnapshotFile(
   files: Files,
   path: string,
-  key: Uint8Array,
+  key: () => Uint8Array,
   release: string,
 ): SnapshotFile {
-  const macOf = (text: string | Buffer): string => createHmac("sha256", key).update(text).digest("hex");
+  const macOf = (text: string | Buffer): string => createHmac("sha256", key()).update(text).digest("hex");
   const adapter = createDurableFile<Snapshot | null>({
     path,
     files,
@@ -58,7 +60,9 @@ export function createSnapshotFile(
       const found = bytes.subarray(0, FRONT_BYTES);
       if (found.length !== FRONT_BYTES || !timingSafeEqual(found, front)) return null;
       const snapshot = JSON.parse(text.toString("utf8")) as Snapshot;
-      return snapshot.v === 1 && snapshot.release === release ? snapshot : null;
+      return snapshot.v === 1 && snapshot.release === release && Array.isArray(snapshot.keys)
+        ? snapshot
+        : null;
     },
   });
   return {

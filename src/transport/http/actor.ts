@@ -1,20 +1,10 @@
-import type { PersonId } from "../../request/principal.ts";
+import { SCOPES, type Scope } from "../../config/api-scopes.ts";
+import type { Caller, PersonId } from "../../request/principal.ts";
 
 // Who speaks to the people's listener: a program with a token, or a person with a session. Neither approves by being
 // one of them: a decision counts by its proof (P1), and a session's word is worth A2 for five minutes, then A1.
 
-/** What a token may do. A person's session may do all that a person may. */
-export const SCOPES = [
-  "requests:read",
-  /** Make requests, answer inquiries about them, withdraw them: as the principal and agent of the token. */
-  "requests:write",
-  /** Hand in statements that people signed elsewhere. */
-  "statements:write",
-  "log:read",
-  "policy:read",
-  "people:read",
-] as const;
-export type Scope = (typeof SCOPES)[number];
+export { SCOPES, type Scope };
 
 export interface TokenActor {
   readonly kind: "token";
@@ -22,6 +12,8 @@ export interface TokenActor {
   readonly scopes: ReadonlySet<Scope>;
   /** As whom it makes requests; null where it makes none (C1). */
   readonly acts: { readonly principal: string; readonly agent: string } | null;
+  /** Epoch milliseconds at which its time is over; absent or null: never. */
+  readonly expiresAt?: number | null;
 }
 
 export interface SessionActor {
@@ -50,4 +42,28 @@ export interface Session {
 export interface Sessions {
   /** The session whose cookie this is, if it stands and its person is enabled. */
   find(cookieHeader: string | undefined): Session | null;
+}
+
+/** What handlers find on the context: who speaks, or nobody where a route is open to nobody in particular. */
+export interface ApiEnv {
+  readonly Variables: { actor: Actor | null };
+}
+
+/** The person of a session; null for a program. */
+export const personOf = (actor: Actor): PersonId | null =>
+  actor.kind === "session" ? actor.session.person : null;
+
+/** True where the actor may use what needs `scope`. */
+export const mayUse = (actor: Actor, scope: Scope): boolean =>
+  actor.kind === "session" || actor.scopes.has(scope);
+
+/** For counting and for operations; never a secret. */
+export const actorName = (actor: Actor): string =>
+  actor.kind === "session" ? `person ${actor.session.person}` : `token ${actor.name}`;
+
+/** As whom a program makes requests; null where it may not (C1). */
+export function callerOf(actor: Actor): Caller | null {
+  if (actor.kind !== "token" || actor.acts === null) return null;
+  const { principal, agent } = actor.acts;
+  return { principal: { kind: "named", id: principal }, agent, transport: "http", client: null };
 }

@@ -18,6 +18,8 @@ export interface ListenParts {
   readonly what: string;
   readonly setting: string;
   handle(request: IncomingMessage, response: ServerResponse): void;
+  /** How many connections may be open at once; default 512. */
+  readonly maxConnections?: number;
   /** Milliseconds to receive the headers, and the whole request. An answer may take as long as people do. */
   readonly timeouts?: { readonly headersMs: number; readonly requestMs: number };
 }
@@ -71,7 +73,7 @@ function create(parts: ListenParts): Server {
     },
     (request, response) => parts.handle(request, response),
   );
-  server.maxConnections = 512;
+  server.maxConnections = parts.maxConnections ?? 512;
   server.on("clientError", (_error, socket) => {
     if (socket.writable)
       socket.end("HTTP/1.1 400 Bad Request\r\nConnection: close\r\nContent-Length: 0\r\n\r\n");

@@ -1,4 +1,5 @@
 import { isFault, type FaultCode } from "../../errors.ts";
+import { REFUSALS, type RefusalCode } from "../../request/refusal.ts";
 import { DECISION_REFUSALS, type DecisionRefusalCode } from "../../consent/entries.ts";
 
 // Errors of the API as RFC 9457 problem documents. `code` is what programs look at; it is the same word everywhere.
@@ -9,24 +10,102 @@ export interface Problem {
   readonly status: number;
   readonly code: string;
   readonly detail?: string;
+  /** The next step. */
   readonly hint?: string;
+  /** Of `scope_missing`: the scope. */
+  readonly scope?: string;
+  /** Of a call that was turned away: the request it was recorded as. */
+  readonly request?: string;
+  /** Milliseconds after which the same may be tried again. */
+  readonly retry_after_ms?: number;
 }
 
-/** What the API itself refuses, before anyone is asked. */
+/** What the API itself refuses, before anyone is asked. docs/errors.md has one heading each. */
 export const API_PROBLEMS = {
-  bad_request: { status: 400, title: "the request is malformed" },
-  unauthenticated: { status: 401, title: "the API's own bearer token is needed" },
-  wrong_origin: { status: 403, title: "pages of other origins may not call this listener" },
-  not_found: { status: 404, title: "there is nothing here" },
-  other_question: { status: 409, title: "the statement is about another request" },
-  too_large: { status: 413, title: "the body is too large" },
-  wrong_media_type: { status: 415, title: "content-type must be application/json" },
-  wrong_host: { status: 421, title: "this listener does not answer to that name" },
-  key_reused: { status: 422, title: "the idempotency key was used for another body" },
-  invalid_statement: { status: 422, title: "the statement is malformed" },
-  invalid_signature: { status: 422, title: "the signature does not verify over the statement" },
-  internal: { status: 500, title: "the gateway could not answer; its log has the cause" },
-} as const;
+  bad_request: {
+    status: 400,
+    title: "the request is malformed",
+    hint: "compare it with GET /api/v1/openapi.json",
+  },
+  unauthenticated: {
+    status: 401,
+    title: "a token of the API or a session is needed",
+    hint: "send Authorization: Bearer with a token of the API; countersign token new makes one",
+  },
+  wrong_origin: {
+    status: 403,
+    title: "pages of other origins may not call this listener",
+    hint: "open the console at the gateway's own address",
+  },
+  csrf: {
+    status: 403,
+    title: "the session's CSRF token is needed",
+    hint: "send it as X-CSRF-Token; it stands in GET /api/v1/session",
+  },
+  scope_missing: {
+    status: 403,
+    title: "the token lacks a scope",
+    hint: "the operator adds it to api.tokens in countersign.yaml, and starts the gateway again",
+  },
+  needs_session: {
+    status: 403,
+    title: "only a person who signed in may do this",
+    hint: "sign in to the console",
+  },
+  needs_acting_token: {
+    status: 403,
+    title: "the token acts for nobody",
+    hint: "give it principal and agent in api.tokens of countersign.yaml",
+  },
+  wrong_person: {
+    status: 403,
+    title: "the statement names another person",
+    hint: "draft it for the person who signs",
+  },
+  not_found: { status: 404, title: "there is nothing here", hint: "the routes: GET /api/v1/openapi.json" },
+  other_question: {
+    status: 409,
+    title: "the statement is about another request",
+    hint: "draft it from the request that the path names",
+  },
+  too_large: { status: 413, title: "the body is too large", hint: "send less" },
+  wrong_media_type: {
+    status: 415,
+    title: "content-type must be application/json",
+    hint: "send Content-Type: application/json, uncompressed",
+  },
+  wrong_host: {
+    status: 421,
+    title: "this listener does not answer to that name",
+    hint: "use the address it names, or add the name to api.hosts in countersign.yaml",
+  },
+  key_reused: {
+    status: 422,
+    title: "the idempotency key was used for another body",
+    hint: "a new key for a new body",
+  },
+  invalid_statement: {
+    status: 422,
+    title: "the statement is malformed",
+    hint: "take it from the gateway's draft as it is",
+  },
+  invalid_signature: {
+    status: 422,
+    title: "the signature does not verify over the statement",
+    hint: "sign the exact bytes of the draft",
+  },
+  too_many: { status: 429, title: "too many requests", hint: "wait as Retry-After says" },
+  internal: {
+    status: 500,
+    title: "the gateway could not answer; its log has the cause",
+    hint: "the operator looks at the gateway's standard error",
+  },
+  not_served: {
+    status: 501,
+    title: "this gateway does not offer that",
+    hint: "start it with the part that does",
+  },
+} as const satisfies Record<string, { status: number; title: string; hint: string }>;
 export type ApiProblemCode = keyof typeof API_PROBLEMS;
 
 export const PROBLEM_TYPE = "application/problem+json";
@@ -34,6 +113,7 @@ export const PROBLEM_TYPE = "application/problem+json";
 export const problem = (code: ApiProblemCode, detail?: string): Problem => ({
   ...document(code, API_PROBLEMS[code].status, API_PROBLEMS[code].title),
   ...(detail === undefined ? {} : { detail }),
+  hint: API_PROBLEMS[code].hint,
 });
 
 /** Whose doing it is: who signs, against what stands already, or the statement itself. */
@@ -61,14 +141,19 @@ const DECISION_STATUS: Readonly<Record<DecisionRefusalCode, 403 | 409 | 422 | 50
 export const decisionProblem = (code: DecisionRefusalCode, detail: string): Problem => ({
   ...document(code, DECISION_STATUS[code], DECISION_REFUSALS[code]),
   detail,
+  hint: `docs/errors.md, ${code}`,
 });
 
 const FAULT_STATUS: Partial<Record<FaultCode, number>> = {
+  CURSOR_INVALID: 400,
   REQUEST_NOT_FOUND: 404,
   REQUEST_AMBIGUOUS: 409,
   DECISION_REFUSED: 422,
   SIGNATURE_INVALID: 422,
   ARGUMENTS_UNREPRESENTABLE: 422,
+  ADOPTION_REFUSED: 409,
+  POLICY_NOT_ADOPTED: 409,
+  POLICY_INVALID: 422,
   BLOB_MISSING: 410,
   STORE_CLOSED: 503,
   STORE_FULL: 503,
@@ -81,8 +166,12 @@ export function faultProblem(error: unknown): Problem | null {
   if (status === undefined) return null;
   const words = error.code.toLowerCase();
   // What broke inside is the operator's business; what the caller got wrong is the caller's.
-  if (status >= 500)
-    return document(words, status, "the gateway cannot write its log; its own log has the cause");
+  if (status >= 500) {
+    return {
+      ...document(words, status, "the gateway cannot write its log; its own log has the cause"),
+      hint: API_PROBLEMS.internal.hint,
+    };
+  }
   return {
     ...document(words, status, words.replaceAll("_", " ")),
     detail: error.message,
@@ -97,6 +186,57 @@ const document = (code: string, status: number, title: string): Problem => ({
   code,
 });
 
+/** A refusal of another part, in its own code and words. */
+export const refusedBecause = ({
+  code,
+  message,
+}: {
+  readonly code: string;
+  readonly message: string;
+}): Problem => {
+  if (code in DECISION_STATUS) return decisionProblem(code as DecisionRefusalCode, message);
+  if (code in REFUSALS) return refusedCall({ code: code as RefusalCode, message, request: null });
+  return {
+    ...document(code, 409, code.replaceAll("_", " ")),
+    detail: message,
+    hint: `docs/errors.md, ${code}`,
+  };
+};
+
+const CALL_STATUS: Partial<Record<RefusalCode, number>> = {
+  call_too_large: 413,
+  unknown_ticket: 404,
+  unknown_requester: 403,
+  rate_limited: 429,
+  disk_low: 503,
+  clock_behind: 503,
+  gate_closed: 503,
+};
+
+/** A call that ended before it was a request, in the words of the catalogue. */
+export const refusedCall = (parts: {
+  readonly code: RefusalCode;
+  readonly message: string;
+  /** As which the attempt was recorded, where it was. */
+  readonly request: string | null;
+  readonly retryAfterMs?: number | null;
+}): Problem => ({
+  ...document(parts.code, CALL_STATUS[parts.code] ?? 422, parts.code.replaceAll("_", " ")),
+  detail: parts.message,
+  hint: REFUSALS[parts.code].advice,
+  ...(parts.request === null ? {} : { request: parts.request }),
+  ...(typeof parts.retryAfterMs === "number" ? { retry_after_ms: parts.retryAfterMs } : {}),
+});
+
 /** A problem document as a response. */
 export const answerProblem = (what: Problem): Response =>
-  new Response(JSON.stringify(what), { status: what.status, headers: { "content-type": PROBLEM_TYPE } });
+  new Response(JSON.stringify(what), {
+    status: what.status,
+    headers: {
+      "content-type": PROBLEM_TYPE,
+      ...(what.retry_after_ms === undefined
+        ? {}
+        : { "retry-after": String(Math.ceil(what.retry_after_ms / 1_000)) }),
+      ...(what.status === 401 ? { "www-authenticate": 'Bearer realm="countersign-api"' } : {}),
+    },
+  });

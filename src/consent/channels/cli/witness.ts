@@ -1,7 +1,8 @@
+import { createHash } from "node:crypto";
 import { mkdir, open, readFile, rename, rm } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { isDigest, type Digest } from "../../../base/digest.ts";
-import type { LogId } from "../../../base/id.ts";
+import { isId, type LogId } from "../../../base/id.ts";
 import { err, ok, type Result } from "../../../base/result.ts";
 import { CountersignError } from "../../../errors.ts";
 
@@ -11,6 +12,7 @@ import { CountersignError } from "../../../errors.ts";
 //   W1. A head is remembered only after it was shown to extend the one remembered before.
 //   W2. A head that doesn't extend it is never signed, and never replaces the memory.
 //   W3. The memory lies in the person's own state directory, not in the home that it watches.
+//   W4. A home that shows another log than before is refused: whoever rewrites it whole may choose a new log too.
 //
 // What a crash leaves: the old memory or the new one, never a torn one (write aside, flush, rename). Two commands at once
 // may leave the older of two good heads, which only means more to check next time.
@@ -33,6 +35,7 @@ export interface WitnessedLog {
 export type VerifyConsistency = (older: SeenHead, newer: SeenHead, proof: readonly string[]) => boolean;
 
 export type WitnessRefusal =
+  | { readonly kind: "other_log"; readonly seen: LogId; readonly now: LogId; readonly memory: string }
   | { readonly kind: "shorter"; readonly seen: SeenHead; readonly now: SeenHead }
   | { readonly kind: "differs"; readonly seen: SeenHead; readonly now: SeenHead };
 
@@ -43,8 +46,11 @@ export interface Sighting {
 }
 
 export interface Witness {
-  /** Checks the log's head against the memory and remembers it (W1). A refusal changes nothing (W2). */
-  look(log: WitnessedLog): Promise<Result<Sighting, WitnessRefusal>>;
+  /**
+   * Checks the log's head against the memory and remembers it (W1). A refusal changes nothing (W2).
+   * @param home absolute path of the home; one that held another log before is refused (W4)
+   */
+  look(log: WitnessedLog, home?: string): Promise<Result<Sighting, WitnessRefusal>>;
 }
 
 /** @param parts.dir absolute path of the person's own memory, e.g. `~/.local/state/countersign/seen` */
@@ -53,7 +59,12 @@ export function createWitness(parts: {
   readonly verifyConsistency: VerifyConsistency;
 }): Witness {
   return {
-    async look(log) {
+    async look(log, home) {
+      const homeFile = home === undefined ? null : join(parts.dir, "homes", hashOf(home));
+      const before = homeFile === null ? null : await recallHome(homeFile);
+      if (homeFile !== null && before !== null && before !== log.logId) {
+        return err({ kind: "other_log", seen: before, now: log.logId, memory: homeFile });
+      }
       const file = join(parts.dir, log.logId);
       const seen = await recall(file);
       const now = log.head();
@@ -66,17 +77,25 @@ export function createWitness(parts: {
               parts.verifyConsistency(seen, now, await log.consistencyProof(seen.size, now.size));
         if (!extends_) return err({ kind: "differs", seen, now });
       }
-      if (seen === null || now.size > seen.size) await remember(file, now);
+      if (seen === null || now.size > seen.size) {
+        await write(file, `${TAG}\n${now.size}\n${now.root}\n`);
+      }
+      if (homeFile !== null && before === null) {
+        await write(homeFile, `${HOME_TAG}\n${log.logId}\n${String(home)}\n`);
+      }
       return ok({ head: now, since: seen });
     },
   };
 }
 
-async function recall(file: string): Promise<SeenHead | null> {
-  const text = await readFile(file, "utf8").catch((error: NodeJS.ErrnoException) => {
+const readIfThere = (file: string): Promise<string | null> =>
+  readFile(file, "utf8").catch((error: NodeJS.ErrnoException) => {
     if (error.code === "ENOENT") return null;
     throw error;
   });
+
+async function recall(file: string): Promise<SeenHead | null> {
+  const text = await readIfThere(file);
   if (text === null) return null;
   // Three lines: what this is, size, root. Anything else fails closed: a memory that can't be read is not "none".
   const [tag, size, root, rest] = text.split("\n");
@@ -89,13 +108,25 @@ async function recall(file: string): Promise<SeenHead | null> {
 }
 
 const TAG = "countersign.seen.v1";
+const HOME_TAG = "countersign.seen-home.v1";
+const hashOf = (home: string): string => createHash("sha256").update(home).digest("hex");
 
-async function remember(file: string, head: SeenHead): Promise<void> {
+async function recallHome(file: string): Promise<LogId | null> {
+  const text = await readIfThere(file);
+  if (text === null) return null;
+  const [tag, log = ""] = text.split("\n");
+  if (tag === HOME_TAG && isId("log", log)) return log;
+  throw new CountersignError("LOG_ROLLED_BACK", `the memory of this home at ${file} is damaged`, {
+    hint: "compare the log with a receipt or another person's memory, then remove that file yourself",
+  });
+}
+
+async function write(file: string, text: string): Promise<void> {
   await mkdir(dirname(file), { recursive: true, mode: 0o700 });
   const aside = `${file}.${process.pid}.new`;
   const handle = await open(aside, "w", 0o600);
   try {
-    await handle.writeFile(`${TAG}\n${head.size}\n${head.root}\n`);
+    await handle.writeFile(text);
     await handle.sync();
   } finally {
     await handle.close();

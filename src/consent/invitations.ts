@@ -1,0 +1,192 @@
+import { timestamp } from "../base/clock.ts";
+import type { EntryDraft } from "../log/entry.ts";
+import type { Policy } from "../policy/policy.ts";
+import { meets } from "../policy/verdict.ts";
+import type { PersonId } from "../request/principal.ts";
+import type { CredentialContext, CredentialDeskParts } from "./credential-context.ts";
+import type { CredentialDesk, InvitationAnswer } from "./credential-desk.ts";
+import {
+  checkStatement,
+  credentialRefused,
+  demandChangers,
+  demandOnSave,
+  demandPerson,
+  invitationInvalid,
+} from "./credential-rules.ts";
+import { personSubject, type Invitation, type SignedCredential } from "./credentials.ts";
+import {
+  formatInvitationCode,
+  invitationDigest,
+  newInvitationCode,
+  parseInvitationCode,
+  sameDigest,
+} from "./invitation-code.ts";
+import { membersOf } from "./people.ts";
+
+// E1, E2: who may enrol, by whose leave, and with which code.
+
+/** So many wrong secrets against one invitation end it. */
+const MOST_WRONG_TRIES = 5;
+
+export interface Invitations extends Pick<CredentialDesk, "invite" | "inviteOnSave" | "checkCode"> {
+  /** The invitation that a code redeems now; `wrong` where the secret is not its; null for none. */
+  forCode(code: string): Invitation | { readonly wrong: Invitation } | null;
+  /** The same, counting a wrong secret as a try. @throws CountersignError `INVITATION_INVALID` */
+  demand(code: string): Promise<Invitation>;
+}
+
+export function createInvitations(parts: CredentialDeskParts, context: CredentialContext): Invitations {
+  const { clock, state, settings } = parts;
+  const { attest, check, commit, expects, nonceKey, useNonce } = context;
+
+  const makeInvitation = (
+    policy: Policy,
+    person: PersonId,
+    mode: Invitation["mode"],
+    statements: readonly SignedCredential[],
+  ) => {
+    const code = newInvitationCode(person);
+    const expiresAt = clock.now() + settings.invitationMs;
+    const [first] = statements;
+    const entry: EntryDraft<"credential.invited"> = {
+      kind: "credential.invited",
+      subject: personSubject(person),
+      policy: policy.revision,
+      ...(first === undefined ? {} : { keys: useNonce(first.statement) }),
+      data: {
+        person,
+        code_digest: invitationDigest(parts.log, code),
+        expires_at: timestamp(expiresAt),
+        mode,
+        statements,
+      },
+    };
+    const answer: InvitationAnswer & { readonly state: "invited" } = {
+      state: "invited",
+      person,
+      code: formatInvitationCode(code),
+      expiresAt,
+    };
+    return { entry, answer };
+  };
+
+  /** The invitation that a code redeems now; `wrong` where the secret is not its. */
+  const forCode = (text: string): Invitation | { readonly wrong: Invitation } | null => {
+    const code = parseInvitationCode(text);
+    const invitation = code === null ? undefined : state.invitations.get(code.person);
+    if (code === null || invitation === undefined || invitation.used) return null;
+    if (clock.now() >= invitation.expiresAt) return null;
+    if (parts.tries.count(invitation.codeDigest) >= MOST_WRONG_TRIES) return null;
+    if (!sameDigest(invitationDigest(parts.log, code), invitation.codeDigest)) return { wrong: invitation };
+    const policy = parts.policy();
+    if (policy.people.get(invitation.person)?.disabled !== false) return null;
+    return stillVouched(policy, invitation) ? invitation : null;
+  };
+  const demand = async (text: string): Promise<Invitation> => {
+    const found = forCode(text);
+    if (found !== null && !("wrong" in found)) return found;
+    if (found !== null) await parts.tries.add(found.wrong.codeDigest);
+    throw invitationInvalid();
+  };
+
+  return {
+    forCode,
+    demand,
+    invite: ({ statement, proof }) =>
+      commit<InvitationAnswer>(() => {
+        const policy = parts.policy();
+        const { person } = statement;
+        if (statement.action !== "invite" || statement.credential !== null || statement.public_key !== null) {
+          throw credentialRefused(
+            "the statement is not an invitation",
+            "draft one: countersign people invite <person>",
+          );
+        }
+        demandPerson(policy, person);
+        check(statement);
+        const need = demandChangers(policy);
+        const eligible = membersOf(policy, need.by);
+        const vouches = (signed: SignedCredential): PersonId | null => {
+          const attested = attest(policy, signed);
+          const isSigned = signed.proof.kind !== "session";
+          const counts =
+            isSigned && eligible.has(attested.person) && meets(attested.assurance, need.assurance);
+          return counts ? attested.person : null;
+        };
+        const own = attest(policy, { statement, proof });
+        if (vouches({ statement, proof }) === null) {
+          throw credentialRefused(
+            `an invitation needs the signature of [${need.by.join(", ")}] with ${need.assurance} or better; this shows ${own.assurance}${proof.kind === "session" ? " without one" : ""}`,
+            "sign with a stronger key or passkey, or let another person do it",
+          );
+        }
+        const others = (state.endorsements.get(statement.nonce) ?? []).filter((signed) => {
+          try {
+            checkStatement(signed.statement, {
+              log: parts.log,
+              now: clock.now(),
+              isOurs: true,
+              isUsed: false,
+            });
+            return vouches(signed) !== null && signed.statement.approver !== own.person;
+          } catch {
+            // Whoever lost the right to vouch, or whose statement is too old by now, no longer does.
+            return false;
+          }
+        });
+        const ownSigned = { statement, proof: own.proof };
+        const signed = [...others, ownSigned];
+        const base = { expect: expects(personSubject(person)), newKeys: [nonceKey(statement.nonce)] };
+        const people = new Set(signed.map((one) => one.statement.approver));
+        if (people.size >= need.quorum) {
+          const { entry, answer } = makeInvitation(policy, person, "signed", signed);
+          return { batch: { ...base, entries: [entry] }, answer };
+        }
+        const stands = state.endorsements
+          .get(statement.nonce)
+          ?.some((one) => one.statement.approver === own.person);
+        if (stands === true) {
+          throw credentialRefused(
+            `"${own.person}" signed this already; ${need.quorum - people.size} more have to`,
+            "let another person of policy_change sign it",
+          );
+        }
+        return {
+          batch: {
+            ...base,
+            entries: [
+              {
+                kind: "credential.endorsed",
+                subject: personSubject(person),
+                policy: policy.revision,
+                data: ownSigned,
+              },
+            ],
+          },
+          answer: { state: "endorsed", have: people.size, need: need.quorum },
+        };
+      }),
+
+    inviteOnSave: (person) =>
+      commit(() => {
+        const policy = parts.policy();
+        demandOnSave(policy);
+        demandPerson(policy, person);
+        const { entry, answer } = makeInvitation(policy, person, "on_save", []);
+        return { batch: { expect: expects(personSubject(person)), newKeys: [], entries: [entry] }, answer };
+      }),
+
+    async checkCode(code) {
+      await parts.catchUp();
+      return (await demand(code)).person;
+    },
+  };
+}
+
+/** Those who vouched for an invitation have to be able to do so still, when it is redeemed (E2). */
+function stillVouched(policy: Policy, { mode, approvers }: Invitation): boolean {
+  if (mode === "on_save") return policy.adopt === "on_save";
+  if (policy.policyChange === null) return false;
+  const eligible = membersOf(policy, policy.policyChange.by);
+  return approvers.filter((person) => eligible.has(person)).length >= policy.policyChange.quorum;
+}

@@ -1,0 +1,64 @@
+// Calls the API in the name of whoever signed in.
+
+export interface Problem {
+  readonly status: number;
+  readonly code: string;
+  readonly title: string;
+  readonly detail?: string;
+  readonly hint?: string;
+}
+
+export type Answer<T> =
+  { readonly ok: true; readonly value: T } | { readonly ok: false; readonly problem: Problem };
+
+/** The CSRF token that the page was made with. */
+export const csrf = (): string => document.querySelector<HTMLMetaElement>('meta[name="csrf"]')?.content ?? "";
+
+/** One call; problems are values, a lost connection included. */
+export async function call<T>(
+  method: "GET" | "POST" | "DELETE",
+  path: string,
+  body?: unknown,
+  headers: Readonly<Record<string, string>> = {},
+): Promise<Answer<T>> {
+  let response: Response;
+  try {
+    response = await fetch(`/api/v1${path}`, {
+      method,
+      credentials: "same-origin",
+      redirect: "error",
+      headers: {
+        accept: "application/json",
+        ...(method === "GET" ? {} : { "x-csrf-token": csrf() }),
+        ...(body === undefined ? {} : { "content-type": "application/json" }),
+        ...headers,
+      },
+      ...(body === undefined ? {} : { body: JSON.stringify(body) }),
+    });
+  } catch {
+    return {
+      ok: false,
+      problem: {
+        status: 0,
+        code: "unreachable",
+        title: "The gateway did not answer",
+        hint: "nothing is known to have been recorded; look at the page again before you repeat it",
+      },
+    };
+  }
+  const document = (await response.json().catch(() => null)) as unknown;
+  if (response.ok) return { ok: true, value: document as T };
+  const told = (document ?? {}) as Partial<Problem>;
+  return {
+    ok: false,
+    problem: { code: "unknown", title: response.statusText, ...told, status: response.status },
+  };
+}
+
+/** A problem as a sentence for the person, with the next step. */
+export function problemWords({ title, detail, hint, status }: Problem): string {
+  if (status === 401) return "Your session has ended. Sign in again; nothing was recorded.";
+  const words = detail ?? title;
+  const sentence = `${words.charAt(0).toUpperCase()}${words.slice(1)}.`;
+  return hint === undefined ? sentence : `${sentence} Next: ${hint}.`;
+}

@@ -8,6 +8,7 @@ import type { Home } from "../gate/home.ts";
 import { startApi } from "../transport/http/api.ts";
 import { createBearer } from "../transport/http/bearer.ts";
 import { startMcpHttp } from "../transport/mcp/http.ts";
+import { inquiringOf, settlingOf } from "./desk-ports.ts";
 import { announce, findRunning, withdrawAnnouncement } from "./running.ts";
 import { consolePages } from "./console-pages.ts";
 import { createLogVerifier } from "./log-verifier.ts";
@@ -96,6 +97,8 @@ export async function startGateway(parts: GatewayParts): Promise<Gateway> {
     verification: () => verifier.state(),
     hosts: settings.api.hosts,
     receipt: (request) => parts.receipt(home, request),
+    inquiries: inquiringOf(home),
+    settling: settlingOf(home),
     listener: listeners.api,
     tokens: createBearer(apiTokens(settings, apiToken)),
     log: home.log,

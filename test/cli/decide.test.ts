@@ -292,6 +292,56 @@ describe.skipIf(missing !== null)(`deciding in the terminal ${missing ?? ""}`, (
     });
   });
 
+  describe("deny and resolve", () => {
+    test("a fixable deny says so under the signature", async () => {
+      const open = home.ask();
+      await run(["deny", open.code, "--fixable", "--reason", "without billing"]);
+      expect(home.accepted[0]?.statement).toMatchObject({
+        decision: "deny",
+        fixable: true,
+        reason: "without billing",
+      });
+      const other = home.ask();
+      await run(["deny", other.code]);
+      expect(home.accepted[1]?.statement).not.toHaveProperty("fixable");
+    });
+
+    test("resolve signs what is said, by the person whose key it is, and can ask for it again", async () => {
+      const open = home.ask();
+      home.end(open.request, "unknown");
+      const { stdout } = await run(["resolve", open.request, "--did-not-run", "--again", "--yes"]);
+      expect(home.settlements).toMatchObject([
+        { request: open.request, outcome: "failed", again: true, approver: "ben", message: "it did not run" },
+      ]);
+      expect(stdout).toContain("recorded and signed: it did not run, says ben");
+      expect(stdout).toContain("asks for it again");
+      expect(home.resolved).toEqual([]);
+    });
+
+    test("resolve --unsigned still works, and says what that is worth; --again does not go with it", async () => {
+      const open = home.ask();
+      home.end(open.request, "unknown");
+      const again = ["resolve", open.request, "--did-not-run", "--again", "--unsigned", "--yes"];
+      expect(await run(again)).toMatchObject({ exitCode: 2 });
+      expect(await run(["resolve", open.request, "--ran", "--again", "--yes"])).toMatchObject({
+        exitCode: 2,
+      });
+      const { stderr } = await run(["resolve", open.request, "--ran", "--unsigned", "--as", "ana", "--yes"]);
+      expect(stderr).toContain("unsigned: the record says that the gateway's own account did it");
+      expect(home.resolved).toEqual([[open.request, "done", "ana", "it ran"]]);
+      expect(home.settlements).toEqual([]);
+    });
+
+    test("who asked for it can't settle it, and is told who may (C1)", async () => {
+      const open = home.ask({ requester: { principal: { kind: "person", id: "ben" } } });
+      home.end(open.request, "unknown");
+      const { exitCode, stderr } = await run(["resolve", open.request, "--ran", "--yes"]);
+      expect(exitCode).toBe(1);
+      expect(stderr).toContain("self_approval");
+      expect(stderr).toContain("let somebody settle it who could decide on it");
+    });
+  });
+
   describe("signing elsewhere", () => {
     test("the statement goes out as the exact bytes, is signed by anybody's ssh-keygen, and comes back", async () => {
       const open = home.ask();

@@ -211,6 +211,40 @@ describe("what you are to the question", () => {
   });
 });
 
+test("what the agent answers is boxed after its reasoning, and can't pass for the gate's words (P3)", () => {
+  const home = createScriptedHome({ policy });
+  const at = new Date(T0).toISOString();
+  const open = {
+    ...home.ask({}),
+    inquiries: [
+      {
+        id: "inq_1",
+        person: "ben",
+        text: "why now?",
+        at,
+        answer: { text: "└────┘\n\u001b[2Kcode        ABCDEF", agent: "claude", at },
+      },
+    ],
+    escalations: [{ clause: 0, step: 0, to: ["security"], dueAt: T0 + 900_000, at: null }],
+    onCall: [{ group: "duty", person: "ben", until: T0 + 3_600_000 }],
+  };
+  const { text, flags } = renderQuestion(open, {
+    width: 80,
+    paint: createPaint(false),
+    now: T0,
+    zone: "Europe/Paris",
+    reader: null,
+  });
+  expect(flags).toContain("control");
+  expect(text).toContain("asked back  ben: why now?; the answer is below");
+  expect(text).toContain("escalates   security may answer too from 2026-11-21 11:15:00 UTC+01:00");
+  expect(text).toContain("on call     duty: ben, until 2026-11-21 12:00:00");
+  const box = text.slice(text.indexOf("agent's answer to ben (unverified)"));
+  expect(text.indexOf("agent's stated reasoning")).toBeLessThan(text.indexOf("agent's answer to ben"));
+  const [, ...body] = box.trimEnd().split("\n");
+  for (const line of body.slice(0, -1)) expect(line).toMatch(/^ {2}│ .*│$/);
+});
+
 test("a deadline that has passed is said to be over", () => {
   expect(render({}, { now: T0 + 31 * 60_000 })).toContain("(1m ago)");
 });

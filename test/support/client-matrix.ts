@@ -22,6 +22,8 @@ export interface MatrixTarget {
   held(): Promise<readonly string[]>;
   approve(ticket: string): Promise<void>;
   deny(ticket: string, words: string): Promise<void>;
+  /** A person asks the agent something, and decides nothing. */
+  ask(ticket: string, words: string): Promise<void>;
   /** How often the effect for these arguments took place. */
   effects(args: Record<string, unknown>): Promise<number>;
   close(): Promise<void>;
@@ -75,10 +77,11 @@ function cases(kind: ClientKind, target: () => MatrixTarget, next: () => Record<
     expect(client.protocolVersion).toBe(kind.era === "modern" ? "2026-07-28" : "2025-11-25");
   });
 
-  test("sees the gated tool and the two tools that act on a ticket, and nothing that approves (P1)", async () => {
+  test("sees the gated tool and the three tools that act on a ticket, and nothing that approves (P1)", async () => {
     const names = (await client.tools()).map((tool) => tool.name);
     expect(names).toContain(target().tool);
     expect(names).toContain("countersign_wait");
+    expect(names).toContain("countersign_answer");
     expect(names).toContain("countersign_withdraw");
     expect(names.filter((tool) => /approv|grant|decide|sign$|policy|adopt/.test(tool))).toEqual([]);
   });
@@ -109,6 +112,24 @@ function cases(kind: ClientKind, target: () => MatrixTarget, next: () => Record<
     });
     expect(result.text).toContain("> not during the release freeze");
     expect(await target().effects(args)).toBe(0);
+  });
+
+  test("is asked by a person before they decide, answers, and is approved", async () => {
+    const args = next();
+    const { ticket, answer } = await hold(args);
+    await target().ask(ticket, "why today?");
+    let asked = await answer;
+    while (asked.data["inquiries"] === undefined) asked = await waitFor(ticket);
+    expect(asked.data).toMatchObject({ status: "pending", inquiries: [{ text: "why today?" }] });
+    expect(asked.text).toContain("> why today?");
+    const [{ id }] = asked.data["inquiries"] as [{ id: string }];
+    const answered = await client.call("countersign_answer", { ticket, inquiry: id, answer: "it is due" });
+    expect(answered.data["status"]).toBe("pending");
+    expect(answered.data).not.toHaveProperty("inquiries");
+    const waiting = waitFor(ticket);
+    await target().approve(ticket);
+    expect((await finish(await waiting, waitFor)).data).toMatchObject({ status: "done", requestId: ticket });
+    expect(await target().effects(args)).toBe(1);
   });
 
   test("gets a ticket in place of an endless wait, and the result by it", async () => {

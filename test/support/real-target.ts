@@ -78,6 +78,9 @@ export async function openRealTarget({
     }),
     holdMs,
     ...people,
+    // At the gateway's machine, beside whatever process serves the home.
+    ask: async (ticket, words) =>
+      void (await run(process.execPath, [program, "--home", home, "ask", ticket, words, "--as", "demo"])),
     effects: async (args) =>
       existsSync(releases)
         ? readdirSync(releases, { withFileTypes: true }).filter(

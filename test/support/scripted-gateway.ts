@@ -35,6 +35,7 @@ async function startControl(dir: string): Promise<() => void> {
       if (verb === "held") answer = gate.held();
       else if (verb === "approve") await gate.approve(argument ?? "");
       else if (verb === "deny") gate.deny(argument ?? "", body);
+      else if (verb === "ask") answer = gate.ask(argument ?? "", body);
       else if (verb === "effects") answer = effects.get(argument ?? "") ?? 0;
       else if (verb === "calls") answer = gate.calls;
       else response.statusCode = 404;

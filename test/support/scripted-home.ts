@@ -208,6 +208,7 @@ export function createScriptedHome(parts: {
         approver: choice.person,
         solo: one.requirement.solo === choice.person,
         reason: choice.reason,
+        ...(choice.fixable === true ? { fixable: true as const } : {}),
         takes_back: choice.decision === "take_back" ? one.digest : null,
         log: choice.log,
         issued_at: timestamp(now.ms),

@@ -40,6 +40,7 @@ export const control = (dir: string) => {
     held: () => ask("held") as Promise<string[]>,
     approve: (ticket: string) => ask(`approve/${ticket}`),
     deny: (ticket: string, words: string) => ask(`deny/${ticket}`, words),
+    ask: (ticket: string, words: string) => ask(`ask/${ticket}`, words),
     effects: (key: string) => ask(`effects/${encodeURIComponent(key)}`) as Promise<number>,
     calls: () => ask("calls") as Promise<Call[]>,
   };
@@ -96,6 +97,7 @@ export async function openScriptedTarget({ holdMs, shim }: ScriptedTargetOptions
     held: async () => (await each((side) => side.held().catch(() => noTickets))).flat(),
     approve: async (ticket) => void (await (await ownerOf(ticket)).approve(ticket)),
     deny: async (ticket, words) => void (await (await ownerOf(ticket)).deny(ticket, words)),
+    ask: async (ticket, words) => void (await (await ownerOf(ticket)).ask(ticket, words)),
     effects: async (args) =>
       (await each((side) => side.effects(keyOf(args)).catch(() => 0))).reduce((a, b) => a + b, 0),
     calls: async () => (await each((side) => side.calls())).flat(),

@@ -51,6 +51,7 @@ export interface McpConnection {
 const INSTRUCTIONS =
   "Some tools here change infrastructure, and people may have to approve a call before it runs. A result with status " +
   `"pending" is neither an error nor done: do not call the tool again, call ${WAIT_TOOL} with its ticket. ` +
+  `Its inquiries, if it has any, are questions of people: answer them with ${ANSWER_TOOL}. ` +
   "Say in `justification`, in one or two sentences, why you act: the people who decide read it. A refusal says " +
   "whether the call may be corrected and repeated (denied_fixable, expired, stale) or not (denied_final).";
 

@@ -42,9 +42,12 @@ describe("examples in the docs", () => {
       "limits",
       "listeners",
       "log_level",
+      "oidc",
+      "passkeys",
       "policy",
       "retention",
       "services",
+      "sessions",
       "stdio",
       "version",
     ]);

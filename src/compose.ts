@@ -22,6 +22,7 @@ import { thisOwner } from "./execution/owner.ts";
 import { createWorkContexts, removeOldWork } from "./execution/work-context.ts";
 import { createRecovery } from "./execution/recover.ts";
 import { createAdoption, type AdoptionDesk } from "./gate/adoption.ts";
+import { createAgain } from "./gate/again.ts";
 import { createAttend } from "./gate/attend.ts";
 import { reasoningForView } from "./gate/evidence.ts";
 import { readView } from "./gate/read-view.ts";
@@ -39,6 +40,7 @@ import { createReplay } from "./gate/replay.ts";
 import { createRequestReader } from "./gate/request-reader.ts";
 import { createHomeFold, type HomeFold } from "./gate/state.ts";
 import { createStoryteller } from "./gate/story.ts";
+import { createSettlement } from "./gate/settle.ts";
 import { startSteward, type Steward } from "./gate/steward.ts";
 import { createWakeups } from "./gate/wakeups.ts";
 import { createCheckpointSigner } from "./log/checkpoint.ts";
@@ -77,6 +79,8 @@ export interface OpenedHome extends Home {
   readonly adoption: AdoptionDesk;
   readonly fold: HomeFold;
   readonly store: EmbeddedStore;
+  /** Does what a steward has to do now, without waiting for its timer; nothing where this process is none. */
+  stewardRound(): Promise<void>;
 }
 
 /**
@@ -271,7 +275,9 @@ export async function openHome(settings: Settings, options: OpenOptions): Promis
     hasSteward,
   };
   const attend = createAttend(gateParts);
-  const gate = createGate(gateParts, attend);
+  const { gate, again: askAgain } = createGate(gateParts, attend);
+  const again = createAgain(gateParts, askAgain, () => steward !== null);
+  const settlement = createSettlement({ ...gateParts, attest, again, catchUp });
 
   const records = createRecords({ state, store, maskText: (text) => mask.text(text) });
   const replay = createReplay({
@@ -314,6 +320,7 @@ export async function openHome(settings: Settings, options: OpenOptions): Promis
       append: store.append,
       view: (request) => readView(state, store, request),
       attest,
+      maskText: (text) => mask.text(text),
       clockIsBehind,
       isPastDeadline,
     }),
@@ -338,6 +345,7 @@ export async function openHome(settings: Settings, options: OpenOptions): Promis
           ...{ clock, state, store, log, clockIsBehind },
           recordsMs: settings.retention.recordsMs,
         }),
+        again,
         async checkFiles() {
           const seen = await adoption.checkFiles();
           if (seen !== "unchanged") log.info({ files: seen }, "policy or registrations changed on disk");
@@ -353,6 +361,11 @@ export async function openHome(settings: Settings, options: OpenOptions): Promis
       await running.tick();
       return true;
     },
+    async stewardRound() {
+      await steward?.running.tick();
+    },
+    draftSettlement: settlement.draft,
+    settle: settlement.settle,
     async resolveUnknown(request, outcome, person, message) {
       await catchUp();
       if (await recovery.resolve(request, outcome, person, message)) return;

@@ -2,6 +2,8 @@
 import { join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import { z } from "zod";
+import { checkServices } from "../tools/deploy_service/doctor.ts";
+import { checkWorkspaces } from "../tools/terraform/doctor.ts";
 import {
   createDeployService,
   SERVICE_NAME,
@@ -91,6 +93,20 @@ const builtinFacts = toolFacts([
   ...terraformTools(terraformOptions({}, around.cwd)),
 ]);
 
+/** The registrations as the operator's file has them now. */
+const readRegistrations: CliParts["readRegistrations"] = async ({ configFile }) => {
+  if (configFile === null) return { ok: true, value: { services: {} } };
+  const text = await readProposed(configFile);
+  if (!text.ok) return text;
+  const parsed = parseConfig(text.value, configFile, servicesSchema, workspacesSchema);
+  if (!parsed.ok) return { ok: false, error: parsed.error.map(formatSourceError) };
+  const services = (parsed.value.config.services ?? {}) as JsonObject;
+  const workspaces = (parsed.value.config.workspaces ?? {}) as JsonObject;
+  // Left out where there are none, so that what was adopted before there were any stays what it is.
+  const named = Object.keys(workspaces).length > 0 ? { workspaces } : {};
+  return { ok: true, value: canonicalCopy<JsonObject>({ services, ...named }) };
+};
+
 const open = (settings: Settings, create = false): Promise<OpenedHome> =>
   openHome(settings, {
     version: VERSION,
@@ -102,18 +118,7 @@ const open = (settings: Settings, create = false): Promise<OpenedHome> =>
       await sweepDeployMirrors({ ...deployOptions(registrations, dataDir), ...sweep });
       await sweepTerraform({ ...terraformOptions(registrations, dataDir), ...sweep });
     },
-    async readRegistrations({ configFile }) {
-      if (configFile === null) return { ok: true, value: { services: {} } };
-      const text = await readProposed(configFile);
-      if (!text.ok) return text;
-      const parsed = parseConfig(text.value, configFile, servicesSchema, workspacesSchema);
-      if (!parsed.ok) return { ok: false, error: parsed.error.map(formatSourceError) };
-      const services = (parsed.value.config.services ?? {}) as JsonObject;
-      const workspaces = (parsed.value.config.workspaces ?? {}) as JsonObject;
-      // Left out where there are none, so that what was adopted before there were any stays what it is.
-      const named = Object.keys(workspaces).length > 0 ? { workspaces } : {};
-      return { ok: true, value: canonicalCopy<JsonObject>({ services, ...named }) };
-    },
+    readRegistrations,
     onFault: () => process.exit(70),
   });
 
@@ -225,4 +230,7 @@ process.exitCode = await runCli(process.argv.slice(2), {
     readCall: (call, policy) => readTestCall(call, policy, builtinFacts),
   },
   logTools,
+  readRegistrations,
+  // One line a tool that can have something wrong with it.
+  toolChecks: [checkServices, checkWorkspaces],
 });

@@ -10,7 +10,7 @@ export type LeaseId = `lse_${string}`;
 export type LogId = `log_${string}`;
 export type BootId = `boot_${string}`;
 
-type Prefix = "req" | "grt" | "lse" | "log" | "boot";
+type Prefix = "req" | "grt" | "lse" | "log" | "boot" | "inq";
 
 /** Characters of an id that are random, five bits each. */
 const RANDOM_CHARACTERS = 16;

@@ -1,4 +1,5 @@
 import type { z } from "zod";
+import type { JsonObject } from "../base/canonical-json.ts";
 import type { Clock } from "../base/clock.ts";
 import type { Digest } from "../base/digest.ts";
 import type { LogId, RequestId } from "../base/id.ts";
@@ -9,6 +10,7 @@ import type { Surroundings } from "../config/environment.ts";
 import type { Settings } from "../config/settings.ts";
 import type { VerifyConsistency } from "../consent/channels/cli/witness.ts";
 import type { ReceiptSummary } from "../log/verify-summary.ts";
+import type { Check } from "../doctor/check.ts";
 import type { Home } from "../gate/home.ts";
 import type { Policy, PolicyInput } from "../policy/policy.ts";
 import type { Streams } from "./terminal.ts";
@@ -37,6 +39,10 @@ export interface CliParts {
   readonly verifyConsistency: VerifyConsistency;
   readonly policyTools: PolicyTools;
   readonly logTools: LogTools;
+  /** The registrations as the operator's file has them now; errors as lines with places. */
+  readRegistrations(settings: Settings): Promise<Result<JsonObject, readonly string[]>>;
+  /** What `countersign doctor` looks at for the built-in tools. */
+  readonly toolChecks: readonly Check[];
 }
 
 export interface NewHome {

@@ -1,6 +1,8 @@
 import { Command } from "commander";
 import { addDemo } from "./commands/demo.ts";
 import { addApprove } from "./commands/approve.ts";
+import { addAsk } from "./commands/ask.ts";
+import { addDoctor } from "./commands/doctor.ts";
 import { addDeny } from "./commands/deny.ts";
 import { addInit } from "./commands/init.ts";
 import { addLog } from "./commands/log.ts";
@@ -53,13 +55,22 @@ export function buildProgram(cli: Cli, exit: (code: number) => void): Command {
       getErrHasColors: () => false,
     });
   program.commandsGroup("Decide:");
-  for (const add of [addPending, addShow, addApprove, addDeny, addTakeBack, addRequests, addResolve]) {
+  for (const add of [
+    addPending,
+    addShow,
+    addApprove,
+    addDeny,
+    addAsk,
+    addTakeBack,
+    addRequests,
+    addResolve,
+  ]) {
     add(program, cli, run);
   }
   program.commandsGroup("Policy and proof:");
   for (const add of [addPolicy, addPeople, addLog, addVerify]) add(program, cli, run);
   program.commandsGroup("Set up and serve:");
-  for (const add of [addInit, addStart, addMcp, addToken, addDemo]) add(program, cli, run);
+  for (const add of [addInit, addStart, addMcp, addDoctor, addToken, addDemo]) add(program, cli, run);
   overrideExits(program);
   return program;
 }

@@ -21,11 +21,8 @@ export interface RenderOptions {
   readonly now: number;
   /** IANA time zone of the reader. */
   readonly zone: string;
-  /** Who reads, where that is known, with the groups of the running policy. */
-  readonly reader: {
-    readonly person: PersonId;
-    readonly groups: ReadonlyMap<string, readonly PersonId[]>;
-  } | null;
+  /** Who reads, where that is known. */
+  readonly reader: { readonly person: PersonId } | null;
 }
 
 export interface RenderedQuestion {
@@ -128,14 +125,16 @@ function renderPeople(card: Card, open: OpenQuestion, options: RenderOptions): v
   }
   for (const decision of open.decisions) {
     const words = { approve: "approved", deny: "denied", take_back: "took back" }[decision.decision];
-    const count = decision.counted ? "" : `, not counted: ${decision.whyNot ?? "unknown"}`;
+    const undone = decision.takenBack ? ", and took it back" : "";
+    const count = decision.counted ? undone : `, not counted: ${decision.whyNot ?? "unknown"}`;
     const reason = decision.reason === null ? "" : `: ${card.line(decision.reason)}`;
     const when = formatMoment(Date.parse(decision.at), options.zone);
     card.field("so far", `${card.line(decision.person)} ${words} at ${when}${count}${reason}`);
   }
+  renderWaiting(card, open, options);
   if (options.reader !== null) {
-    const { person, groups } = options.reader;
-    const standing = standingOf(person, open, groups);
+    const { person } = options.reader;
+    const standing = standingOf(person, open);
     card.field(
       "you",
       card.line(standingWords(person, standing)),
@@ -151,6 +150,32 @@ function renderPeople(card: Card, open: OpenQuestion, options: RenderOptions): v
   }
   if (open.view.isolation === "none") {
     card.field("isolation", "none: the gateway runs as an OS user that the agent may share", paint.dim);
+  }
+}
+
+/** Who is asked by the time, and what people have asked back. */
+function renderWaiting(card: Card, open: OpenQuestion, { zone, now, paint }: RenderOptions): void {
+  for (const { group, person, until } of open.onCall) {
+    const who = person === null ? "nobody" : card.line(person);
+    card.field("on call", `${card.line(group)}: ${who}, until ${formatMoment(until, zone)}`);
+  }
+  for (const { to, dueAt, at } of open.escalations) {
+    const who = to.map(card.line).join(", ");
+    if (at === null && dueAt >= open.deadline) continue;
+    const when =
+      at === null
+        ? `may answer too from ${formatMoment(dueAt, zone)} (${formatDistance(dueAt, now)})`
+        : `may answer too, since ${formatMoment(Date.parse(at), zone)}`;
+    card.field("escalates", `${who} ${when}`);
+  }
+  const { reminders } = open;
+  if (reminders !== null && reminders.last !== null) {
+    const people = reminders.last.people.map(card.line).join(", ");
+    card.field("reminded", `${people} at ${formatMoment(Date.parse(reminders.last.at), zone)}`);
+  }
+  for (const { person, text, answer } of open.inquiries) {
+    const state = answer === null ? "; not answered yet" : "; the answer is below";
+    card.field("asked back", `${card.line(person)}: ${card.line(text)}${state}`, paint.bold);
   }
 }
 
@@ -178,5 +203,12 @@ function renderReasoning(card: Card, open: OpenQuestion, width: number): readonl
   if (justification !== null) parts.push(card.theirs(justification));
   if (chain !== null) parts.push(card.theirs(prettyJson(chain), { maxIndent: 40 }));
   const body = parts.length === 0 ? "(none was given)" : parts.join("\n\n");
-  return box(REASONING_TITLE, body, width - 2).map((line) => `  ${line}`);
+  const boxes = [box(REASONING_TITLE, body, width - 2)];
+  for (const { person, answer } of open.inquiries) {
+    if (answer === null) continue;
+    boxes.push(
+      box(`agent's answer to ${card.line(person)} (unverified)`, card.theirs(answer.text), width - 2),
+    );
+  }
+  return boxes.flat().map((line) => `  ${line}`);
 }

@@ -27,6 +27,8 @@ export interface DecisionOptions {
   readonly key?: string | undefined;
   readonly as?: string | undefined;
   readonly reason?: string | undefined;
+  /** Of a deny: the agent may correct the call and ask again. */
+  readonly fixable?: boolean | undefined;
   readonly yes?: boolean | undefined;
   readonly code?: string | undefined;
   readonly wait?: boolean | undefined;
@@ -62,7 +64,7 @@ export async function decideInTerminal(
     paint: cli.terminal.paint,
     now: cli.parts.clock.now(),
     zone: localZone(),
-    reader: { person: signer.person, groups: home.adoption.current().groups },
+    reader: { person: signer.person },
   });
   cli.terminal.out(`${shown.text}\n`);
   const draft = await home.desk.draft(open.request, {
@@ -70,6 +72,7 @@ export async function decideInTerminal(
     person: signer.person,
     reason: options.reason ?? null,
     log,
+    fixable: options.fixable === true,
   });
   demandOwnDraft(draft, { decision, question: open.digest, approver: signer.person, log });
   if (options.printStatement !== undefined) {

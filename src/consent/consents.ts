@@ -18,12 +18,31 @@ export interface DecisionRecord {
   readonly counted: boolean;
   readonly whyNot: DecisionRefusalCode | null;
   readonly reason: string | null;
+  /** Positions of the clauses that the person could serve then; null: membership alone says so. */
+  readonly clauses: readonly number[] | null;
   /** Timestamp of the entry. */
   readonly at: string;
   /** An approval taken back is dead: the same statement never counts again. So is one by a passkey removed since. */
   takenBack: boolean;
   /** The passkey that signed; null for another proof. */
   readonly credential: string | null;
+}
+
+/** A step of a clause whose time has come: its groups may answer from then on. */
+export interface EscalatedStep {
+  readonly clause: number;
+  readonly step: number;
+  /** Timestamp of the entry. */
+  readonly at: string;
+}
+
+/** A person's question back to the agent, and what the agent said: a claim (P3). */
+export interface Inquiry {
+  readonly id: string;
+  readonly person: PersonId;
+  readonly text: string;
+  readonly at: string;
+  answer: { readonly text: string; readonly agent: string; readonly at: string } | null;
 }
 
 /** A question and its state until settled, and then until its request closes. */
@@ -36,6 +55,10 @@ export interface Consent {
   /** Epoch milliseconds. */
   readonly deadline: number;
   readonly decisions: DecisionRecord[];
+  readonly escalated: EscalatedStep[];
+  /** The newest reminder, and how many there were; null: none yet. */
+  reminded: { readonly count: number; readonly at: string; readonly people: readonly PersonId[] } | null;
+  readonly inquiries: Inquiry[];
   settled: ConsentEntries["consent.settled"] | null;
 }
 
@@ -71,6 +94,9 @@ export const consentsReducer: Reducer<ConsentsState> = {
         requirement,
         deadline: parseTimestamp(question.deadline),
         decisions: [],
+        escalated: [],
+        reminded: null,
+        inquiries: [],
         settled: null,
       });
       return;
@@ -78,6 +104,7 @@ export const consentsReducer: Reducer<ConsentsState> = {
     const consent = state.byRequest.get(entry.subject);
     if (consent === undefined) return;
     if (entry.kind === "decision.recorded") record(consent, entry);
+    else noteAround(consent, entry);
     if (entry.kind === "consent.settled") {
       consent.settled = entry.data;
       if (entry.data.outcome === "denied") remove(state, consent);
@@ -117,8 +144,25 @@ function disown(state: ConsentsState, credential: string): void {
   }
 }
 
+/** What happens around a question while it waits. */
+function noteAround(consent: Consent, entry: Entry): void {
+  if (entry.kind === "consent.escalated") {
+    for (const { clause, step } of entry.data.steps) consent.escalated.push({ clause, step, at: entry.time });
+  } else if (entry.kind === "consent.reminded") {
+    const count = (consent.reminded?.count ?? 0) + 1;
+    consent.reminded = { count, at: entry.time, people: entry.data.people };
+  } else if (entry.kind === "inquiry.made") {
+    const { inquiry: id, person, text } = entry.data;
+    consent.inquiries.push({ id, person, text, at: entry.time, answer: null });
+  } else if (entry.kind === "inquiry.answered") {
+    const inquiry = consent.inquiries.find(({ id }) => id === entry.data.inquiry);
+    if (inquiry !== undefined)
+      inquiry.answer = { text: entry.data.text, agent: entry.data.agent, at: entry.time };
+  }
+}
+
 function record(consent: Consent, entry: Entry<"decision.recorded">): void {
-  const { statement, statement_digest, person, assurance, counted, why_not } = entry.data;
+  const { statement, statement_digest, person, assurance, counted, why_not, clauses } = entry.data;
   if (statement.decision === "take_back" && counted) {
     for (const decision of consent.decisions) {
       if (decision.statementDigest === statement.takes_back && decision.person === person)
@@ -133,6 +177,7 @@ function record(consent: Consent, entry: Entry<"decision.recorded">): void {
     counted,
     whyNot: why_not,
     reason: statement.reason,
+    clauses: clauses ?? null,
     at: entry.time,
     takenBack: false,
     credential: entry.data.proof.kind === "webauthn" ? entry.data.proof.credential : null,

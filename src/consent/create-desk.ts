@@ -11,7 +11,9 @@ import type { CredentialsState } from "./credentials.ts";
 import { createDecide } from "./decide.ts";
 import type { Desk, PendingQuestion } from "./desk.ts";
 import { isInvolved } from "./people.ts";
-import { quorumOf } from "./quorum.ts";
+import { createInquire } from "./inquire.ts";
+import { peopleFor, quorumOf } from "./quorum.ts";
+import { waitingState } from "./waiting.ts";
 import { statementSummary } from "./summary.ts";
 
 /** What the desk needs of the home around it. */
@@ -30,6 +32,7 @@ export interface DeskParts {
   append(batch: Batch): Promise<AppendResult>;
   view(request: RequestId): Promise<View>;
   readonly attest: Attest;
+  maskText(text: string): string;
   /** True once the question's deadline has come by either clock. */
   isPastDeadline(consent: Consent): boolean;
   /** True while the wall clock is behind the log: no new grant (design §11, Clock). */
@@ -47,8 +50,12 @@ export function createDesk(parts: DeskParts): Desk {
     requirement: consent.requirement,
     summary: state.requests.open.get(consent.request)?.planned?.summary ?? "",
     deadline: consent.deadline,
-    quorum: quorumOf(parts.policy(), consent.requirement, consent.question.requester, consent.decisions),
+    quorum: quorumOf(parts.policy(), consent),
+    eligible: consent.requirement.clauses.map((_, clause) =>
+      peopleFor(parts.policy(), consent, clause, clock.now()),
+    ),
   });
+  const find = (reference: string): Consent => findConsent(state, reference);
 
   return {
     pending: () =>
@@ -57,24 +64,17 @@ export function createDesk(parts: DeskParts): Desk {
         .sort((a, b) => a.deadline - b.deadline)
         .map(pendingOf),
 
-    find: (reference) => pendingOf(findConsent(state.consents, reference)),
+    find: (reference) => pendingOf(find(reference)),
 
     async open(request) {
-      const consent = findConsent(state.consents, request);
+      const consent = find(request);
       const view = await parts.view(consent.request);
-      const decisions = consent.decisions.map(({ person, decision, counted, whyNot, reason, at }) => ({
-        person,
-        decision,
-        counted,
-        whyNot,
-        reason,
-        at,
-      }));
-      return { ...pendingOf(consent), view, decisions };
+      const phase = state.requests.open.get(consent.request)?.phase ?? "held";
+      return { ...pendingOf(consent), view, phase, ...waitingState(parts.policy(), consent, clock.now()) };
     },
 
-    async draft(request, { decision, person, reason, log }) {
-      const { digest, question, requirement, decisions } = findConsent(state.consents, request);
+    async draft(request, { decision, person, reason, log, fixable = false }) {
+      const { digest, question, requirement, decisions } = find(request);
       const standing = decisions.find(
         (d) => d.person === person && d.decision === "approve" && d.counted && !d.takenBack,
       );
@@ -87,6 +87,7 @@ export function createDesk(parts: DeskParts): Desk {
         approver: person,
         solo: requirement.solo === person && isInvolved(question.requester, person),
         reason,
+        ...(fixable && decision === "deny" ? { fixable: true as const } : {}),
         takes_back: decision === "take_back" ? (standing?.statementDigest ?? null) : null,
         log,
         issued_at: timestamp(clock.now()),
@@ -94,10 +95,11 @@ export function createDesk(parts: DeskParts): Desk {
     },
 
     decide: createDecide(parts),
+    inquire: createInquire(parts, find),
   };
 }
 
-function findConsent(consents: ConsentsState, reference: string): Consent {
+function findConsent({ consents, requests }: DeskParts["state"], reference: string): Consent {
   const byId = consents.byRequest.get(reference as RequestId);
   if (byId !== undefined) return byId;
   const [first, ...others] = consents.byCode.get(reference.toUpperCase()) ?? [];
@@ -108,7 +110,12 @@ function findConsent(consents: ConsentsState, reference: string): Consent {
   }
   const consent = first === undefined ? undefined : consents.byRequest.get(first);
   if (consent !== undefined) return consent;
-  throw new CountersignError("REQUEST_NOT_FOUND", `no open question "${reference}"`, {
+  const over =
+    requests.recent.get(reference as RequestId) ??
+    [...requests.recent.values()].findLast(({ code }) => code === reference.toUpperCase());
+  const message =
+    over === undefined ? `no open question "${reference}"` : `${over.id} is over: ${over.phase}`;
+  throw new CountersignError("REQUEST_NOT_FOUND", message, {
     hint: "see what waits: countersign pending; see everything: countersign requests",
   });
 }

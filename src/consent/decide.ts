@@ -11,7 +11,7 @@ import { DECISION_REFUSALS, type DecisionRefusalCode, type Proof } from "./entri
 import { mintGrant } from "./grant.ts";
 import { judge, type Attested } from "./judge.ts";
 import { isInvolved } from "./people.ts";
-import { quorumOf } from "./quorum.ts";
+import { clausesFor, movesInTime, quorumOf, type Asked } from "./quorum.ts";
 import { SSHSIG_NAMESPACE, statementBytes, statementDigest, type Statement } from "./statement.ts";
 
 // Takes a signed statement: verify, judge, append, answer.
@@ -74,7 +74,10 @@ async function prepare(
   const whyNot = judgement.result === "recorded" ? judgement.code : null;
   if (whyNot !== null && isNoted(consent, attested.value, whyNot)) return refusal(whyNot);
 
-  const fate = whyNot === null ? fateOf(policy, consent, attested.value) : "noted";
+  const clauses = movesInTime(policy, consent.requirement)
+    ? clausesFor(policy, consent, attested.value.person, now)
+    : null;
+  const fate = whyNot === null ? fateOf(policy, consent, attested.value, clauses) : "noted";
   if (fate === "granted" && parts.clockIsBehind()) return refusal("clock_behind");
   const entries: EntryDraft[] = [
     {
@@ -89,25 +92,28 @@ async function prepare(
         assurance: attested.value.assurance,
         counted: whyNot === null,
         why_not: whyNot,
+        ...(clauses === null ? {} : { clauses }),
         proof: attested.value.proof,
       },
     },
   ];
   if (fate !== "noted") {
-    const approvers = quorumOf(policy, consent.requirement, consent.question.requester, [
-      ...consent.decisions,
-      asRecord(attested.value),
-    ]).clauses.flatMap((clause) => clause.by);
+    const approvers = quorumOf(policy, withDecision(consent, attested.value, clauses)).clauses.flatMap(
+      (clause) => clause.by,
+    );
     entries.push({
       kind: "consent.settled",
       subject: consent.request,
       policy: policy.revision,
-      ...(fate === "denied" ? { keys: keysAfter(record.keys, "denied", true, now) } : {}),
+      ...(fate === "denied"
+        ? { keys: keysAfter(record.keys, "denied", statement.fixable !== true, now) }
+        : {}),
       data: {
         outcome: fate,
         by: fate === "denied" ? [attested.value.person] : [...new Set(approvers)].sort(),
         reason: fate === "denied" ? statement.reason : null,
         solo: statement.solo || restsOnSolo(consent),
+        ...(fate === "denied" && statement.fixable === true ? { fixable: true as const } : {}),
       },
     });
   }
@@ -154,15 +160,24 @@ function attest(
   return ok({ ...attestation.value, statement, statementDigest: statementDigest(statement) });
 }
 
-function fateOf(policy: Policy, consent: Consent, attested: Attested): Fate {
+function fateOf(
+  policy: Policy,
+  consent: Consent,
+  attested: Attested,
+  clauses: readonly number[] | null,
+): Fate {
   if (attested.statement.decision === "deny") return "denied";
   if (attested.statement.decision === "take_back") return "noted";
-  const { requirement, question, decisions } = consent;
-  const met = quorumOf(policy, requirement, question.requester, [...decisions, asRecord(attested)]).met;
-  return met ? "granted" : "noted";
+  return quorumOf(policy, withDecision(consent, attested, clauses)).met ? "granted" : "noted";
 }
 
-const asRecord = (attested: Attested): DecisionRecord => ({
+/** The question as it will stand with this decision. */
+const withDecision = (consent: Consent, attested: Attested, clauses: readonly number[] | null): Asked => ({
+  ...consent,
+  decisions: [...consent.decisions, asRecord(attested, clauses)],
+});
+
+const asRecord = (attested: Attested, clauses: readonly number[] | null): DecisionRecord => ({
   person: attested.person,
   decision: attested.statement.decision,
   statementDigest: attested.statementDigest,
@@ -170,6 +185,7 @@ const asRecord = (attested: Attested): DecisionRecord => ({
   counted: true,
   whyNot: null,
   reason: null,
+  clauses,
   at: "",
   takenBack: false,
   credential: attested.proof.kind === "webauthn" ? attested.proof.credential : null,
@@ -193,7 +209,7 @@ function answerOf(
   if (grant !== undefined) {
     return ok({ state: "granted", solo: attested.statement.solo, executeBy: grant.data.execute_by });
   }
-  const quorum = quorumOf(policy, consent.requirement, consent.question.requester, consent.decisions);
+  const quorum = quorumOf(policy, consent);
   if (whyNot !== null) return ok({ state: "not_counted", code: whyNot, quorum });
   return ok({ state: attested.statement.decision === "take_back" ? "taken_back" : "recorded", quorum });
 }

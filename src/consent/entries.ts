@@ -42,6 +42,14 @@ export interface SessionProof {
   readonly channel: "console" | "api";
 }
 
+/** No signature either: the command line at the gateway says which OS account it ran as. Good for questions only. */
+export interface AccountProof {
+  readonly kind: "account";
+  /** `uid@host`. */
+  readonly account: string;
+  readonly channel: "cli";
+}
+
 /** Entries whose subject is a request, from asking people to the grant. */
 export interface ConsentEntries {
   "consent.asked": {
@@ -59,6 +67,11 @@ export interface ConsentEntries {
     /** Whether it entered the quorum; if not, why. */
     readonly counted: boolean;
     readonly why_not: DecisionRefusalCode | null;
+    /**
+     * Positions of the clauses that the person could serve when they decided. Absent where membership alone says so:
+     * the requirement doesn't escalate and asks no group on call.
+     */
+    readonly clauses?: readonly number[];
     readonly proof: Proof;
   };
   "consent.settled": {
@@ -67,6 +80,8 @@ export interface ConsentEntries {
     /** The denying person's words. */
     readonly reason: string | null;
     readonly solo: boolean;
+    /** Of a deny: the agent may correct the call and ask again. Absent: the deny is final. */
+    readonly fixable?: true;
   };
   /** Groups that are asked besides from now on; what they may decide is in the requirement that was asked. */
   "consent.escalated": {
@@ -83,7 +98,7 @@ export interface ConsentEntries {
     readonly inquiry: string;
     readonly person: PersonId;
     readonly text: string;
-    readonly proof: Proof;
+    readonly proof: SessionProof | AccountProof;
   };
   /** What the agent says to it: a claim, unverified, shown boxed (P3). */
   "inquiry.answered": { readonly inquiry: string; readonly text: string; readonly agent: string };
@@ -152,6 +167,7 @@ export const DECISION_REFUSALS = {
   not_solo: "the statement says solo and the policy does not, or the reverse",
   clock_skew: "the statement is dated in the future",
   clock_behind: "the gateway's clock is behind its own log; nothing is granted until it is corrected",
+  too_many_inquiries: "this person has asked the agent as often as one may about one request",
   nothing_to_take_back: "no counted approval of this person stands",
 } as const;
 export type DecisionRefusalCode = keyof typeof DECISION_REFUSALS;

@@ -5,7 +5,7 @@ import type { Digest } from "../base/digest.ts";
 import type { Consent } from "./consents.ts";
 import type { DecisionRefusalCode, Proof } from "./entries.ts";
 import { isInvolved } from "./people.ts";
-import { isEligible } from "./quorum.ts";
+import { clausesFor } from "./quorum.ts";
 import type { Statement } from "./statement.ts";
 import { statementSummary } from "./summary.ts";
 
@@ -69,9 +69,7 @@ export function judge(
   if (involved && !solo) return recorded("self_approval");
   if (statement.decision === "take_back") return judgeTakeBack(consent, attested);
 
-  const eligibleFor = requirement.clauses.filter((clause) =>
-    isEligible(policy, requirement, question.requester, clause, person),
-  );
+  const eligibleFor = clausesFor(policy, consent, person, now);
   if (eligibleFor.length === 0) return recorded("not_eligible");
   if (consent.decisions.some((d) => d.takenBack && d.statementDigest === attested.statementDigest)) {
     return refused("taken_back");
@@ -93,7 +91,9 @@ export function judge(
   // Approving and taking back by turns would fill the log. A deny is always taken.
   if (consent.decisions.filter((d) => d.person === person).length >= MOST_CHANGES)
     return refused("duplicate");
-  return eligibleFor.some((clause) => meets(attested.assurance, clause.assurance))
+  return eligibleFor.some((clause) =>
+    meets(attested.assurance, requirement.clauses[clause]?.assurance ?? "A4"),
+  )
     ? { result: "counts" }
     : recorded("assurance_too_low");
 }

@@ -1,4 +1,5 @@
 import { err, ok, type Result } from "../base/result.ts";
+import { onCallAt, onCallBetween } from "../policy/on-call.ts";
 import type { Person, Policy } from "../policy/policy.ts";
 import type {
   AnyRequester,
@@ -119,7 +120,10 @@ export const isInvolved = (requester: AnyRequester, person: PersonId): boolean =
   requester.owners.includes(person) ||
   requester.chain.includes(person);
 
-/** Enabled members of any of the groups. A person named directly counts as a group of one. */
+/**
+ * Enabled members of any of the groups; of a group on call all who have turns. A person named directly counts as a
+ * group of one.
+ */
 export function membersOf(policy: Policy, groups: readonly string[]): ReadonlySet<PersonId> {
   const members = new Set<PersonId>();
   for (const group of groups) {
@@ -130,6 +134,42 @@ export function membersOf(policy: Policy, groups: readonly string[]): ReadonlySe
   }
   return members;
 }
+
+/** True where this person is an enabled member of any of the groups at `at`; of a group on call, the one whose turn it is. */
+export const isMemberAt = (
+  policy: Policy,
+  groups: readonly string[],
+  person: PersonId,
+  at: number,
+): boolean =>
+  groups.some((group) => {
+    const rotation = policy.onCall.get(group);
+    return rotation === undefined
+      ? membersOf(policy, [group]).has(person)
+      : onCallAt(rotation, at, isEnabledIn(policy)) === person;
+  });
+
+/** Everybody who is a member of any of the groups at some moment of a span. */
+export function membersBetween(
+  policy: Policy,
+  groups: readonly string[],
+  from: number,
+  until: number,
+): ReadonlySet<PersonId> {
+  const fixed = groups.filter((group) => !policy.onCall.has(group));
+  const members = new Set(membersOf(policy, fixed));
+  for (const group of groups) {
+    const rotation = policy.onCall.get(group);
+    if (rotation === undefined) continue;
+    for (const person of onCallBetween(rotation, from, until, isEnabledIn(policy))) members.add(person);
+  }
+  return members;
+}
+
+const isEnabledIn =
+  (policy: Policy) =>
+  (person: PersonId): boolean =>
+    policy.people.get(person)?.disabled === false;
 
 /** The person a key belongs to; disabled people have no keys. */
 export function personOfKey(

@@ -20,10 +20,9 @@ export type Standing =
 
 export function standingOf(
   person: PersonId,
-  open: Pick<PendingQuestion, "question" | "requirement" | "quorum"> & {
+  open: Pick<PendingQuestion, "question" | "requirement" | "quorum" | "eligible"> & {
     readonly decisions: readonly Pick<OpenQuestion["decisions"][number], "person" | "decision" | "counted">[];
   },
-  groups: ReadonlyMap<string, readonly PersonId[]>,
 ): Standing {
   const { requester } = open.question;
   const solo = open.requirement.solo === person;
@@ -40,8 +39,8 @@ export function standingOf(
   if (standing !== undefined && standing.decision !== "take_back") {
     return { kind: "decided", decision: standing.decision === "approve" ? "approved" : "denied" };
   }
-  const clauses = open.quorum.clauses.flatMap(({ clause, by }) =>
-    solo || clause.from.some((group) => (groups.get(group) ?? [group]).includes(person))
+  const clauses = open.quorum.clauses.flatMap(({ clause, by }, index) =>
+    solo || open.eligible[index]?.includes(person) === true
       ? [{ from: clause.from, nth: by.length + 1, count: clause.count }]
       : [],
   );
@@ -61,7 +60,7 @@ export function standingWords(person: PersonId, standing: Standing): string {
       return `${person}: you can't decide, ${as[standing.as]}`;
     }
     case "not_asked":
-      return `${person}: you are in none of the groups that are asked`;
+      return `${person}: you are not among those who are asked now`;
     case "decided":
       return `${person}: you have ${standing.decision} already`;
     case "approver": {

@@ -114,8 +114,7 @@ export function createConsole(parts: ConsoleParts): Hono {
       const summary: RequestSummary = await home.requests.find(c.req.param("ref") ?? "");
       if (summary.id !== c.req.param("ref")) return c.redirect(`/requests/${summary.id}`, 303);
       const dossier = await readDossier(home, summary);
-      const { groups } = home.adoption.current();
-      return <RequestPage frame={frame} viewer={viewer} dossier={dossier} groups={groups} now={now()} />;
+      return <RequestPage frame={frame} viewer={viewer} dossier={dossier} now={now()} />;
     }),
   );
 
@@ -244,7 +243,8 @@ const filled = (text: string | undefined): string | null => {
 };
 
 /** A path of ours to go on to: nothing that a browser could read as another origin. */
-const pathOf = (to: string | undefined): string => (to !== undefined && /^\/(?![/\\])[\x21-\x7e]*$/.test(to) ? to : "/");
+const pathOf = (to: string | undefined): string =>
+  to !== undefined && /^\/(?![/\\])[\x21-\x7e]*$/.test(to) ? to : "/";
 
 async function freeBytesAt(directory: string): Promise<number> {
   const { bavail, bsize } = await statfs(directory);

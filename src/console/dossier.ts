@@ -32,7 +32,10 @@ export interface Dossier {
   readonly isViewLost: boolean;
   /** While people can still decide. */
   readonly pending: PendingQuestion | null;
-  readonly decisions: readonly (Entry<"decision.recorded">["data"] & { readonly time: string; readonly seq: number })[];
+  readonly decisions: readonly (Entry<"decision.recorded">["data"] & {
+    readonly time: string;
+    readonly seq: number;
+  })[];
   readonly inquiries: readonly Inquiry[];
   /** Groups that were asked besides. */
   readonly escalatedTo: readonly string[];

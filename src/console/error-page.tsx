@@ -54,36 +54,48 @@ function words(status: ErrorStatus, home: string | undefined): readonly [title: 
     case 403:
       return [
         "That came from somewhere else",
-        <p>Another page or site asked for this in your name. If that was you, open the console by its own address.</p>,
+        <p>
+          Another page or site asked for this in your name. If that was you, open the console by its own
+          address.
+        </p>,
       ];
     case 404:
       return [
         "There is nothing here",
         <p>
-          The request may be old: look for it in the <a href="/log">log</a>, or see <a href="/">what waits now</a>.
+          The request may be old: look for it in the <a href="/log">log</a>, or see{" "}
+          <a href="/">what waits now</a>.
         </p>,
       ];
     case 421:
       return [
         "Not under this name",
         home === undefined ? (
-          <p>This gateway does not answer to the name in the address bar. Use the one that it printed when it started.</p>
+          <p>
+            This gateway does not answer to the name in the address bar. Use the one that it printed when it
+            started.
+          </p>
         ) : (
           <p>
-            This gateway answers to <a href={home}>{home}</a> only: passkeys belong to that name, and a page that borrowed
-            another one could act for you.
+            This gateway answers to <a href={home}>{home}</a> only: passkeys belong to that name, and a page
+            that borrowed another one could act for you.
           </p>
         ),
       ];
     case 500:
       return [
         "The gateway could not answer",
-        <p>Nothing was decided by this. Its operator finds the cause in its own log; trying again does no harm.</p>,
+        <p>
+          Nothing was decided by this. Its operator finds the cause in its own log; trying again does no harm.
+        </p>,
       ];
     case 503:
       return [
         "The gateway can’t write its log",
-        <p>Nothing runs and nothing is decided until an operator looks: disk space and the gateway’s own log first.</p>,
+        <p>
+          Nothing runs and nothing is decided until an operator looks: disk space and the gateway’s own log
+          first.
+        </p>,
       ];
   }
 }

@@ -35,7 +35,8 @@ export function explainCall(home: ConsoleHome, fields: ExplainFields): Explained
     if (!input.ok) return { ok: false, errors: input.error };
     return { ok: true, explanation: policy.explain(input.value) };
   } catch (error) {
-    if (error instanceof SyntaxError) return { ok: false, errors: [`arguments and counts are JSON: ${error.message}`] };
+    if (error instanceof SyntaxError)
+      return { ok: false, errors: [`arguments and counts are JSON: ${error.message}`] };
     if (isFault(error)) return { ok: false, errors: [error.message] };
     throw error;
   }
@@ -53,7 +54,9 @@ interface ExplainFormProps {
 export const ExplainForm: FC<ExplainFormProps> = ({ fields, explained, tools, environments, agents }) => (
   <section class="card" id="explain" aria-labelledby="explain-title">
     <h2 id="explain-title">Explain a call</h2>
-    <p class="fine">What the running policy would say of a call, and why. Nothing is asked, run or recorded.</p>
+    <p class="fine">
+      What the running policy would say of a call, and why. Nothing is asked, run or recorded.
+    </p>
     <form class="explain" method="get" action="/policy#explain">
       <label class="field">
         <span>Tool</span>

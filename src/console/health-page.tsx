@@ -76,8 +76,8 @@ export const HealthPage: FC<HealthPageProps> = (props) => {
         <h2 id="log-title">Decision log</h2>
         <VerifyState state={state} now={now} />
         <p class="fine">
-          <a href="/api/v1/log/checkpoint">Newest checkpoint</a>: keep a copy somewhere else; whoever has one sees any
-          change to what came before it.
+          <a href="/api/v1/log/checkpoint">Newest checkpoint</a>: keep a copy somewhere else; whoever has one
+          sees any change to what came before it.
         </p>
       </section>
     </Page>

@@ -4,7 +4,8 @@ const PATHS = {
   inbox: "M3 13h5l1.5 3h5L16 13h5M5.5 5h13L21 13v6H3v-6z",
   log: "M6 3h9l4 4v14H6zM9 9h7M9 13h7M9 17h4",
   policy: "M12 3l8 3v6c0 5-3.4 8-8 9-4.6-1-8-4-8-9V6zM9 12l2 2 4-4",
-  people: "M9 11a4 4 0 1 0 0-8 4 4 0 0 0 0 8zM2 21c0-4 3-6 7-6s7 2 7 6M16 3.5a4 4 0 0 1 0 7.3M18 15.5c2.500.8 4 2.700 4 5.5",
+  people:
+    "M9 11a4 4 0 1 0 0-8 4 4 0 0 0 0 8zM2 21c0-4 3-6 7-6s7 2 7 6M16 3.5a4 4 0 0 1 0 7.3M18 15.5c2.500.8 4 2.700 4 5.5",
   health: "M3 12h4l3-8 4 16 3-8h4",
   back: "M15 5l-7 7 7 7",
   check: "M5 12.5l4.5 4.5L19 7",
@@ -22,7 +23,14 @@ export type IconName = keyof typeof PATHS;
 /** A line drawing beside words that say the same: hidden from screen readers. */
 export const Icon: FC<{ name: IconName }> = ({ name }) => (
   <svg class="icon" viewBox="0 0 24 24" width="20" height="20" aria-hidden="true" focusable="false">
-    <path d={PATHS[name]} fill="none" stroke="currentColor" stroke-width="1.8" stroke-linecap="round" stroke-linejoin="round" />
+    <path
+      d={PATHS[name]}
+      fill="none"
+      stroke="currentColor"
+      stroke-width="1.8"
+      stroke-linecap="round"
+      stroke-linejoin="round"
+    />
   </svg>
 );
 

@@ -37,7 +37,9 @@ export async function inboxPage({ frame, inbox, list, page, now }: InboxPageProp
       <div class="page-head">
         <h1>Inbox</h1>
         <p class="lede" data-live="lede" id="lede">
-          {mine === 0 ? "Nothing waits for you." : `${counted(mine, "request waits", "requests wait")} for you.`}
+          {mine === 0
+            ? "Nothing waits for you."
+            : `${counted(mine, "request waits", "requests wait")} for you.`}
         </p>
       </div>
       <nav class="tabs" aria-label="Lists" data-live="tabs" id="tabs">
@@ -116,6 +118,11 @@ const RowLine: FC<{ row: Row; now: number }> = ({ row, now }) => (
         <span>
           <Line text={row.agent} /> for <Line text={row.principal} />
         </span>
+        {row.detail === null ? (
+          <span>
+            <Line text={row.tool} />
+          </span>
+        ) : null}
         {row.code === null ? null : <code class="code">{row.code}</code>}
         {row.reasonCode === null ? null : (
           <span>
@@ -125,7 +132,7 @@ const RowLine: FC<{ row: Row; now: number }> = ({ row, now }) => (
       </span>
       <span class="row-side">
         {row.deadline === null ? (
-          <Moment at={row.updatedAt} short />
+          <Moment at={row.updatedAt} form="short" />
         ) : (
           <>
             <span class="left">
@@ -159,8 +166,8 @@ const EmptyList: FC<{ name: ListName }> = ({ name }) => {
       return (
         <Empty icon="check" title="You are done">
           <p>
-            When an agent asks for something the policy holds for one of your groups, it appears here by itself.
-            Keep this page open, or come back when you get a link.
+            When an agent asks for something the policy holds for one of your groups, it appears here by
+            itself. Keep this page open, or come back when you get a link.
           </p>
           <p>
             Expected something? See <a href="/?list=waiting">what waits for others</a>, or{" "}

@@ -16,6 +16,7 @@ export interface Row {
   readonly phase: Phase;
   readonly title: string;
   readonly detail: string | null;
+  readonly tool: string;
   readonly effect: string | null;
   readonly environments: readonly string[];
   readonly agent: string;
@@ -64,11 +65,10 @@ export function createInboxReader(home: ConsoleHome): ReadInbox {
 
   return async (person) => {
     await home.store.catchUp();
-    const { groups } = home.adoption.current();
     const pending = home.desk.pending();
     const mine: PendingQuestion[] = [];
     const waiting: (PendingQuestion | RequestSummary)[] = [];
-    for (const question of pending) (isMine(question, person, groups) ? mine : waiting).push(question);
+    for (const question of pending) (isMine(question, person) ? mine : waiting).push(question);
     const settle: RequestSummary[] = [];
     const decided: RequestSummary[] = [];
     const asked = new Set(pending.map(({ request }) => request));
@@ -95,19 +95,14 @@ export function createInboxReader(home: ConsoleHome): ReadInbox {
 
 /** How many requests wait for this person, for the navigation. */
 export function countMine(home: ConsoleHome, person: PersonId): number {
-  const { groups } = home.adoption.current();
-  return home.desk.pending().filter((question) => isMine(question, person, groups)).length;
+  return home.desk.pending().filter((question) => isMine(question, person)).length;
 }
 
-function isMine(
-  question: PendingQuestion,
-  person: PersonId,
-  groups: ReadonlyMap<string, readonly PersonId[]>,
-): boolean {
+function isMine(question: PendingQuestion, person: PersonId): boolean {
   const decisions = question.quorum.clauses
     .flatMap((clause) => clause.by)
     .map((by) => ({ person: by, decision: "approve" as const, counted: true }));
-  const standing = standingOf(person, { ...question, decisions }, groups);
+  const standing = standingOf(person, { ...question, decisions });
   return standing.kind === "approver" && standing.clauses.some(({ nth, count }) => nth <= count);
 }
 
@@ -120,6 +115,7 @@ function rowOfQuestion(pending: PendingQuestion, view: View | null): Row {
     phase: "held",
     title: view?.effectLine ?? pending.summary,
     detail: view === null ? null : pending.summary,
+    tool: question.tool,
     effect: view?.effect ?? null,
     environments: [...new Set(question.targets.map((target) => target.environment))],
     agent: question.requester.agent,
@@ -137,7 +133,8 @@ const rowOfSummary = (summary: RequestSummary): Row => ({
   id: summary.id,
   phase: summary.phase,
   title: summary.summary ?? summary.tool,
-  detail: summary.summary === null ? null : summary.tool,
+  detail: null,
+  tool: summary.tool,
   effect: null,
   environments: summary.environments,
   agent: summary.agent,

@@ -61,9 +61,11 @@ export const Page: FC<PageProps> = ({ frame, title, at, follows, kind, children 
         </main>
         <footer class="foot">
           <span>countersign {frame.version}</span>
-          <span class="foot-log">
-            log <code>{frame.logId}</code>
-          </span>
+          {viewer === null ? null : (
+            <span>
+              log <code>{frame.logId}</code>
+            </span>
+          )}
           <button type="button" class="link js-only" data-open="shortcuts" hidden>
             Keyboard shortcuts
           </button>
@@ -133,7 +135,9 @@ const IsolationBanner: FC = () => (
       <b>isolation: none</b>
       <span>
         {" "}
-        This gateway runs as an account that agents may share: they could read its keys or edit its files.{" "}
+        <span class="isolation-why">
+          This gateway runs as an account that agents may share: they could read its keys or edit its files.
+        </span>{" "}
         <a href="/health#isolation">What that means</a>
       </span>
     </p>

@@ -35,7 +35,13 @@ export const LogPage: FC<LogPageProps> = ({ frame, query, found, state, now }) =
     <form class="filters" method="get" action="/log" role="search">
       <label class="field">
         <span>Search</span>
-        <input type="search" name="q" value={query.words ?? ""} placeholder="person, tool, code, words" data-search />
+        <input
+          type="search"
+          name="q"
+          value={query.words ?? ""}
+          placeholder="person, tool, code, words"
+          data-search
+        />
       </label>
       <label class="field">
         <span>Show</span>
@@ -101,19 +107,16 @@ const EntryLine: FC<{ entry: Entry }> = ({ entry }) => {
             <Lines text={text} />
           </p>
         )}
-        <p class="fine">
-          <Moment at={Date.parse(entry.time)} /> · <code>{entry.kind}</code>
-          {isId("req", entry.subject) ? (
-            <>
-              {" "}
-              ·{" "}
-              <a href={`/requests/${entry.subject}`}>
-                {entry.subject.slice(0, 4)}…{entry.subject.slice(-6)}
-              </a>
-            </>
-          ) : null}
-        </p>
       </div>
+      <p class="entry-side">
+        <Moment at={Date.parse(entry.time)} form="exact" />
+        <code>{entry.kind}</code>
+        {isId("req", entry.subject) ? (
+          <a href={`/requests/${entry.subject}`}>
+            <span class="sr">request </span>…{entry.subject.slice(-6)}
+          </a>
+        ) : null}
+      </p>
     </li>
   );
 };
@@ -147,8 +150,8 @@ export const VerifyState: FC<{ state: LogState; now: number }> = ({ state, now }
           </p>
         ))}
         <p class="fine">
-          {size} entries{signed === null ? "" : `, ${signed} under the newest signed checkpoint`}. The gateway checking
-          itself proves little: check it yourself with <code>countersign log verify</code>.
+          {size} entries{signed === null ? "" : `, ${signed} under the newest signed checkpoint`}. The gateway
+          checking itself proves little: check it yourself with <code>countersign log verify</code>.
         </p>
         <details class="digests">
           <summary>Root of the tree</summary>

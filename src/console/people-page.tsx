@@ -26,7 +26,8 @@ export const PeoplePage: FC<PeoplePageProps> = ({ frame, viewer, policy, credent
       <div class="page-head">
         <h1>People and passkeys</h1>
         <p class="lede">
-          People and groups come from the policy; a change of either, and of passkeys, is signed and stays in the log.
+          People and groups come from the policy; a change of either, and of passkeys, is signed and stays in
+          the log.
         </p>
       </div>
       <section class="card" id="me" aria-labelledby="me-title">
@@ -34,14 +35,19 @@ export const PeoplePage: FC<PeoplePageProps> = ({ frame, viewer, policy, credent
           You, {viewer.name} <span class="fine">{viewer.person}</span>
         </h2>
         <p>{groupsWords(policy, viewer.person)}</p>
+        <p class="phone-only">
+          <button type="button" class="quiet js-only" data-action="sign-out" hidden>
+            Sign out
+          </button>
+        </p>
         <div data-live="own-passkeys" id="own-passkeys">
           <h3>Your passkeys</h3>
           {credentials === null ? (
             <p class="none">This gateway keeps no passkeys.</p>
           ) : own.length === 0 ? (
             <p class="none">
-              You have none yet. With one you sign in here, and sign decisions that need A3. Add one below, or ask an
-              admin for an invitation.
+              You have none yet. With one you sign in here, and sign decisions that need A3. Add one below, or
+              ask an admin for an invitation.
             </p>
           ) : (
             <Passkeys list={own} now={now} isOwn />
@@ -80,13 +86,22 @@ export const PeoplePage: FC<PeoplePageProps> = ({ frame, viewer, policy, credent
                 <li>
                   <div>
                     <b>{session.method === "passkey" ? "Passkey" : "Identity provider"}</b>
-                    {session.id === viewer.session.id ? <span class="chip tone-good">this browser</span> : null}
+                    {session.id === viewer.session.id ? (
+                      <span class="chip tone-good">this browser</span>
+                    ) : null}
                     <p class="fine">
-                      since <Moment at={session.signedInAt} short />, ends <Distance at={session.expiresAt} now={now} />
+                      since <Moment at={session.signedInAt} form="short" />, ends{" "}
+                      <Distance at={session.expiresAt} now={now} />
                     </p>
                   </div>
                   {session.id === viewer.session.id ? null : (
-                    <button type="button" class="button small js-only" data-action="end-session" data-id={session.id} hidden>
+                    <button
+                      type="button"
+                      class="button small js-only"
+                      data-action="end-session"
+                      data-id={session.id}
+                      hidden
+                    >
                       End
                     </button>
                   )}
@@ -157,16 +172,28 @@ const PersonCard: FC<PersonCardProps> = ({ person, policy, credentials, now }) =
         </p>
       </div>
       {person.disabled || credentials === null ? null : (
-        <button type="button" class="button small js-only" data-action="invite" data-person={person.id} hidden>
+        <button
+          type="button"
+          class="button small js-only"
+          data-action="invite"
+          data-person={person.id}
+          hidden
+        >
           Invite<span class="sr"> {person.name}</span>
         </button>
       )}
     </div>
-    {credentials === null || credentials.length === 0 ? null : <Passkeys list={credentials} now={now} isOwn={false} />}
+    {credentials === null || credentials.length === 0 ? null : (
+      <Passkeys list={credentials} now={now} isOwn={false} />
+    )}
   </li>
 );
 
-const Passkeys: FC<{ list: readonly CredentialLine[]; now: number; isOwn: boolean }> = ({ list, now, isOwn }) => (
+const Passkeys: FC<{ list: readonly CredentialLine[]; now: number; isOwn: boolean }> = ({
+  list,
+  now,
+  isOwn,
+}) => (
   <ul class="keys-list">
     {list.map((credential) => (
       <li>
@@ -183,7 +210,7 @@ const Passkeys: FC<{ list: readonly CredentialLine[]; now: number; isOwn: boolea
             <span class="chip tone-good">A3</span>
           )}
           <p class="fine">
-            enrolled <Moment at={credential.enrolledAt} short />
+            enrolled <Moment at={credential.enrolledAt} form="short" />
             {credential.backedUp ? ", synced by its maker" : ", bound to its device"}
           </p>
         </div>

@@ -101,7 +101,13 @@ export const PolicyPage: FC<PolicyPageProps> = ({ frame, viewer, reading, tools,
           {history.map((entry) => (
             <li class="moment tone-good">
               <div class="moment-head">
-                <b>{{ first: "First policy", on_save: "Adopted on save", signed: "Adopted, signed" }[entry.data.mode]}</b>
+                <b>
+                  {
+                    { first: "First policy", on_save: "Adopted on save", signed: "Adopted, signed" }[
+                      entry.data.mode
+                    ]
+                  }
+                </b>
                 <a class="seq" href={`/log/${entry.seq}`}>
                   <span class="sr">entry </span>#{entry.seq}
                 </a>
@@ -142,7 +148,7 @@ const RuleCard: FC<{ one: RuleText }> = ({ one: { rule, text, line } }) => (
     )}
     {rule.approve === null ? null : <Asks approve={rule.approve} />}
     {text === null ? null : (
-      <details class="digests">
+      <details class="digests file-text" open>
         <summary>
           policy.yaml, line {line}
           <span class="sr"> of {rule.id}</span>
@@ -159,7 +165,9 @@ const Asks: FC<{ approve: ApproveDocument }> = ({ approve }) => (
   <p class="fine">
     Asks {approve.quorum} of {approve.by.join(" or ")} with {approve.assurance} or better, within{" "}
     {formatDuration(approve.within_ms)}
-    {approve.escalate.map(({ after_ms: after, to }) => `; after ${formatDuration(after)} also ${to.join(", ")}`)}
+    {approve.escalate.map(
+      ({ after_ms: after, to }) => `; after ${formatDuration(after)} also ${to.join(", ")}`,
+    )}
   </p>
 );
 
@@ -169,7 +177,11 @@ const Defaults: FC<{ approve: ApproveDocument | null }> = ({ approve }) => (
       <h3>Everything else</h3>
       <span class="chip tone-wait">hold</span>
     </div>
-    {approve === null ? <p>Nobody is named under defaults.approve: such calls are denied.</p> : <Asks approve={approve} />}
+    {approve === null ? (
+      <p>Nobody is named under defaults.approve: such calls are denied.</p>
+    ) : (
+      <Asks approve={approve} />
+    )}
   </div>
 );
 
@@ -212,7 +224,8 @@ const Proposed: FC<{ reading: PolicyReading; viewer: Viewer }> = ({ reading, vie
           ) : (
             <>
               <p>
-                Needs {proposal.needs.quorum} of {proposal.needs.by.join(" or ")} with {proposal.needs.assurance} or better.{" "}
+                Needs {proposal.needs.quorum} of {proposal.needs.by.join(" or ")} with{" "}
+                {proposal.needs.assurance} or better.{" "}
                 {signed.length === 0 ? "Nobody has signed yet." : `Signed by ${signed.join(", ")}.`}
               </p>
               {signed.includes(viewer.person) ? (

@@ -4,11 +4,7 @@ import type { Dossier } from "./dossier.ts";
 import type { Viewer } from "./reader.ts";
 
 /** Where the person who looks stands: as an approver beforehand; the desk decides. Null once nobody is asked. */
-export function standingIn(
-  dossier: Dossier,
-  viewer: Viewer,
-  groups: ReadonlyMap<string, readonly string[]>,
-): Standing | null {
+export function standingIn(dossier: Dossier, viewer: Viewer): Standing | null {
   const { pending } = dossier;
   if (pending === null) return null;
   const decisions = dossier.decisions.map(({ person, statement, counted }) => ({
@@ -16,7 +12,7 @@ export function standingIn(
     decision: statement.decision,
     counted,
   }));
-  return standingOf(viewer.person, { ...pending, decisions }, groups);
+  return standingOf(viewer.person, { ...pending, decisions });
 }
 
 /** The weakest proof with which this person's approval counts for something that is still missing. */

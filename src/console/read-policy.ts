@@ -69,7 +69,12 @@ async function readText(home: ConsoleHome, adopted: Entry<"policy.adopted">): Pr
 }
 
 async function signersOf(home: ConsoleHome, proposal: Proposal, since: number): Promise<readonly string[]> {
-  const { entries } = await readLog(home.store, { before: null, group: "policy", subject: null, words: null });
+  const { entries } = await readLog(home.store, {
+    before: null,
+    group: "policy",
+    subject: null,
+    words: null,
+  });
   const people = entries.flatMap((entry) =>
     entry.kind === "policy.endorsed" &&
     entry.seq > since &&

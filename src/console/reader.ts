@@ -5,7 +5,10 @@ import type { Session, Sessions } from "../transport/http/actor.ts";
 import type { Assets } from "./assets.ts";
 
 /** What pages read of a home. They write nothing: what a person does goes through the API. */
-export type ConsoleHome = Pick<Home, "adoption" | "desk" | "requests" | "settings" | "store" | "tools" | "log">;
+export type ConsoleHome = Pick<
+  Home,
+  "adoption" | "desk" | "requests" | "settings" | "store" | "tools" | "log"
+>;
 
 /** A passkey as the people page shows it. */
 export interface CredentialLine {

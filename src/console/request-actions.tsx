@@ -34,7 +34,10 @@ const Over: FC<{ dossier: Dossier }> = ({ dossier }) => {
   return (
     <section class="card over" aria-label="Settled">
       <p>
-        <b>This is settled.</b> {dossier.summary.phase === "held" ? "Its deadline has passed." : "Nobody can decide about it any more."}
+        <b>This is settled.</b>{" "}
+        {dossier.summary.phase === "held"
+          ? "Its deadline has passed."
+          : "Nobody can decide about it any more."}
       </p>
       <div class="bar">
         <button type="button" class="button deny" disabled>
@@ -77,13 +80,17 @@ const Decide: FC<ActionsProps & { standing: Approver }> = (props) => {
       </div>
       {mayApprove ? null : (
         <p class="fine" id="why-not">
-          {isWhole ? <WhyNot sign={sign} code={dossier.code ?? ""} /> : "Not everything could be seen, so this can only be denied."}
+          {isWhole ? (
+            <WhyNot sign={sign} code={dossier.code ?? ""} />
+          ) : (
+            "Not everything could be seen, so this can only be denied."
+          )}
         </p>
       )}
       <noscript>
         <p>
-          Reading works without JavaScript; deciding does not. In a terminal: <code>countersign approve {dossier.code}</code>{" "}
-          or <code>countersign deny {dossier.code}</code>
+          Reading works without JavaScript; deciding does not. In a terminal:{" "}
+          <code>countersign approve {dossier.code}</code> or <code>countersign deny {dossier.code}</code>
         </p>
       </noscript>
       {mayApprove ? <ApproveSheet {...props} sign={sign} /> : null}
@@ -102,10 +109,17 @@ const WhyNot: FC<{ sign: SignWith; code: string }> = ({ sign, code }) =>
     </>
   ) : null;
 
-const Sheet: FC<{ id: string; title: string; action: string; children?: Child }> = ({ id, title, action, children }) => (
+const Sheet: FC<{ id: string; title: string; action: string; children?: Child }> = ({
+  id,
+  title,
+  action,
+  children,
+}) => (
   <dialog id={id} class="sheet" aria-labelledby={`${id}-title`}>
     <form method="dialog" data-action={action}>
-      <h2 id={`${id}-title`}>{title}</h2>
+      <h2 id={`${id}-title`} tabindex={-1} autofocus>
+        {title}
+      </h2>
       {children}
       <p class="sheet-error" role="alert"></p>
     </form>
@@ -188,12 +202,18 @@ const DenySheet: FC<ActionsProps> = ({ dossier, effectLine }) => (
 const AskSheet: FC = () => (
   <Sheet id="ask" title="Ask the agent" action="ask">
     <p class="fine">
-      The agent gets your question with its pending call. Its answer appears here, marked as unverified; the deadline
-      stays.
+      The agent gets your question with its pending call. Its answer appears here, marked as unverified; the
+      deadline stays.
     </p>
     <label class="field">
       <span>Your question</span>
-      <textarea name="text" rows={3} maxlength={2000} required placeholder="Why now, and not in the window tonight?"></textarea>
+      <textarea
+        name="text"
+        rows={3}
+        maxlength={2000}
+        required
+        placeholder="Why now, and not in the window tonight?"
+      ></textarea>
     </label>
     <SheetButtons>
       <button class="button primary" value="ask" data-submit>
@@ -203,7 +223,12 @@ const AskSheet: FC = () => (
   </Sheet>
 );
 
-const Decided: FC<ActionsProps & { standing: Extract<Standing, { kind: "decided" }> }> = ({ dossier, effectLine, standing, viewer }) => (
+const Decided: FC<ActionsProps & { standing: Extract<Standing, { kind: "decided" }> }> = ({
+  dossier,
+  effectLine,
+  standing,
+  viewer,
+}) => (
   <section class="card decide" aria-label="Your decision">
     <p>
       <b>You have {standing.decision} this.</b>{" "}
@@ -219,7 +244,9 @@ const Decided: FC<ActionsProps & { standing: Extract<Standing, { kind: "decided"
     </div>
     <Sheet id="take-back" title="Take your approval back" action="take-back">
       <Head effectLine={effectLine} code={dossier.code} />
-      <p class="fine">The approval is dead afterwards. You can deny, or approve anew with another signature.</p>
+      <p class="fine">
+        The approval is dead afterwards. You can deny, or approve anew with another signature.
+      </p>
       <label class="field">
         <span>
           Why <span class="fine">(optional)</span>
@@ -241,8 +268,8 @@ const Settle: FC<ActionsProps> = ({ viewer }) => (
   <section class="card settle" aria-label="Settle the outcome">
     <h2>Did it run?</h2>
     <p>
-      The result was lost, and countersign does not guess. Look at the backend, then say what you saw: your word is
-      signed and stays in the log.
+      The result was lost, and countersign does not guess. Look at the backend, then say what you saw: your
+      word is signed and stays in the log.
     </p>
     <form data-action="settle" class="js-only" hidden>
       <fieldset class="choice">

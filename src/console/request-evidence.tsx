@@ -7,6 +7,8 @@ import { counted, DigestText, type Sheet } from "./text.tsx";
 /** More lines than this are folded; all of them are on the page. */
 const FOLD_LINES = 60;
 const FOLD_CHANGES = 40;
+/** Arguments and facts stand behind what changes: they are folded sooner. */
+const FEW_LINES = 12;
 
 /** What would change, whole: changes, documents, arguments, facts (C4). */
 export const Evidence: FC<{ view: View; sheet: Sheet }> = ({ view, sheet }) => {
@@ -22,20 +24,30 @@ export const Evidence: FC<{ view: View; sheet: Sheet }> = ({ view, sheet }) => {
       ) : null}
       <Fold
         id="arguments"
+        name="arguments"
         title={
           <>
-            Arguments of <code>{sheet.cell("/tool")}</code> <span class="fine">masked where the policy says so</span>
+            Arguments of <code>{sheet.cell("/tool")}</code>{" "}
+            <span class="fine">masked where the policy says so</span>
           </>
         }
         lines={sheet.lineCount("/arguments")}
-        isOpen={changes.length === 0 && documents.length === 0}
+        isOpen={
+          sheet.lineCount("/arguments") <= FEW_LINES || (changes.length === 0 && documents.length === 0)
+        }
       >
         <pre class="code-block" tabindex={0}>
           {sheet.lines("/arguments", () => undefined)}
         </pre>
       </Fold>
       {Object.keys(facts).length === 0 ? null : (
-        <Fold id="facts" title="Facts that the policy sees" lines={Object.keys(facts).length} isOpen={false}>
+        <Fold
+          id="facts"
+          name="facts"
+          title="Facts that the policy sees"
+          lines={Object.keys(facts).length}
+          isOpen={Object.keys(facts).length <= FEW_LINES}
+        >
           <dl class="plain-facts">
             {Object.keys(facts).map((name) => (
               <>
@@ -52,6 +64,8 @@ export const Evidence: FC<{ view: View; sheet: Sheet }> = ({ view, sheet }) => {
 
 interface FoldProps {
   readonly id: string;
+  /** What it is called where it is named elsewhere. */
+  readonly name: string;
   readonly title: Child;
   readonly lines: number;
   readonly isOpen: boolean;
@@ -60,8 +74,8 @@ interface FoldProps {
 }
 
 /** A native fold that says how much it holds; what was never opened is named before anyone signs. */
-const Fold: FC<FoldProps> = ({ id, title, lines, isOpen, tally, children }) => (
-  <details class="fold" id={`fold-${id}`} open={isOpen} data-evidence>
+const Fold: FC<FoldProps> = ({ id, name, title, lines, isOpen, tally, children }) => (
+  <details class="fold" id={`fold-${id}`} open={isOpen} data-evidence={name}>
     <summary>
       <span class="fold-title">{title}</span>
       <span class="fold-size">
@@ -82,6 +96,7 @@ const Document: FC<{ view: View; sheet: Sheet; index: number }> = ({ view, sheet
   return (
     <Fold
       id={`document-${index}`}
+      name={sheet.text(`${at}/title`)}
       title={
         <>
           <span class="kind">{sheet.cell(`${at}/kind`)}</span> {sheet.cell(`${at}/title`)}
@@ -118,6 +133,7 @@ const Changes: FC<{ view: View; sheet: Sheet }> = ({ view, sheet }) => {
   return (
     <Fold
       id="changes"
+      name="changes"
       title={<b>{counted(changes.length, "change")}</b>}
       lines={changes.length}
       isOpen={changes.length <= FOLD_CHANGES}

@@ -13,9 +13,14 @@ export const Head: FC<{ dossier: Dossier; sheet: Sheet | null; now: number }> = 
   return (
     <header class="effect">
       <div class="effect-line">
-        <h1>{sheet === null ? <Line text={summary.summary ?? summary.tool} /> : sheet.cell("/effectLine")}</h1>
+        <h1>
+          {sheet === null ? <Line text={summary.summary ?? summary.tool} /> : sheet.cell("/effectLine")}
+        </h1>
         {dossier.code === null ? null : (
-          <span class="code-big" title="The same six characters stand in every channel and in the agent's transcript">
+          <span
+            class="code-big"
+            title="The same six characters stand in every channel and in the agent's transcript"
+          >
             <span class="sr">request code </span>
             {dossier.code}
           </span>
@@ -48,45 +53,54 @@ const RISK: Readonly<Record<string, readonly [band: string, words: string]>> = {
 
 const Facts: FC<{ view: View; sheet: Sheet }> = ({ view, sheet }) => {
   const [band, words] = RISK[view.effect] ?? ["high", "unknown effect"];
-  const counts = Object.entries(view.preview.counts);
+  // What is none says little in five seconds; it stands behind the rest.
+  const counts = Object.entries(view.preview.counts).sort(
+    ([, a], [, b]) => Number(a === 0) - Number(b === 0),
+  );
   return (
-    <dl class="facts">
-      <div class={`fact risk-${band}`}>
-        <dt>Risk</dt>
-        <dd>
-          {band}
-          {sheet.flags.size > 0 ? ", raised" : ""}
-          <span class="fine">
-            {words} ({sheet.cell("/effect")})
-          </span>
-        </dd>
-      </div>
-      <div class="fact fact-wide">
-        <dt>Can it be undone</dt>
-        <dd>{sheet.cell("/preview/reversible")}</dd>
-      </div>
-      {counts.map(([name, count]) => (
-        <div class={count === 0 ? "fact fact-zero" : "fact"}>
-          <dt>{name.replaceAll("_", " ")}</dt>
-          <dd class="number">{sheet.cell(`/preview/counts/${name}`)}</dd>
+    <>
+      {counts.length === 0 ? null : (
+        <dl class="counts">
+          {counts.map(([name, count]) => (
+            <div class={count === 0 ? "count-of count-zero" : "count-of"}>
+              <dt>{name.replaceAll("_", " ")}</dt>
+              <dd>{sheet.cell(`/preview/counts/${name}`)}</dd>
+            </div>
+          ))}
+        </dl>
+      )}
+      <dl class="facts">
+        <div class={`fact risk-${band}`}>
+          <dt>Risk</dt>
+          <dd>
+            {band}
+            {sheet.flags.size > 0 ? ", raised" : ""}
+            <span class="fine">
+              {words} ({sheet.cell("/effect")})
+            </span>
+          </dd>
         </div>
-      ))}
-      <div class="fact fact-wide">
-        <dt>Where</dt>
-        <dd>
-          <ul class="targets">
-            {view.targets.map((target, i) => (
-              <li>
-                {sheet.cell(`/targets/${i}/kind`)} <b>{sheet.cell(`/targets/${i}/id`)}</b>{" "}
-                <span class={`chip env${/^prod/i.test(target.environment) ? " env-prod" : ""}`}>
-                  {sheet.cell(`/targets/${i}/environment`)}
-                </span>
-              </li>
-            ))}
-          </ul>
-        </dd>
-      </div>
-    </dl>
+        <div class="fact">
+          <dt>Can it be undone</dt>
+          <dd>{sheet.cell("/preview/reversible")}</dd>
+        </div>
+        <div class="fact">
+          <dt>Where</dt>
+          <dd>
+            <ul class="targets">
+              {view.targets.map((target, i) => (
+                <li>
+                  {sheet.cell(`/targets/${i}/kind`)} <b>{sheet.cell(`/targets/${i}/id`)}</b>{" "}
+                  <span class={`chip env${/^prod/i.test(target.environment) ? " env-prod" : ""}`}>
+                    {sheet.cell(`/targets/${i}/environment`)}
+                  </span>
+                </li>
+              ))}
+            </ul>
+          </dd>
+        </div>
+      </dl>
+    </>
   );
 };
 
@@ -144,7 +158,7 @@ export const Status: FC<{ dossier: Dossier; now: number }> = ({ dossier }) => {
     <section class={`status tone-${tone}`} data-live="status" id="status" aria-label="Where it stands">
       <PhaseChip phase={summary.phase} />
       {dossier.shown === null ? environments.map((name) => <EnvironmentChip name={name} />) : null}
-      <Moment at={summary.updatedAt} short />
+      <Moment at={summary.updatedAt} form="short" />
       {denied === undefined ? null : (
         <p>
           Denied by <b>{denied.data.by.join(", ")}</b>
@@ -175,7 +189,8 @@ export const Status: FC<{ dossier: Dossier; now: number }> = ({ dossier }) => {
       )}
       {resolved === undefined ? null : (
         <p>
-          <Line text={resolved.data.person ?? "the gateway"} /> found out: <Lines text={resolved.data.message} />
+          <Line text={resolved.data.person ?? "the gateway"} /> found out:{" "}
+          <Lines text={resolved.data.message} />
         </p>
       )}
     </section>

@@ -24,14 +24,13 @@ export interface RequestPageProps {
   readonly frame: Frame;
   readonly viewer: Viewer;
   readonly dossier: Dossier;
-  readonly groups: ReadonlyMap<string, readonly string[]>;
   readonly now: number;
 }
 
-export const RequestPage: FC<RequestPageProps> = ({ frame, viewer, dossier, groups, now }) => {
+export const RequestPage: FC<RequestPageProps> = ({ frame, viewer, dossier, now }) => {
   const { summary, shown, question, pending, planned } = dossier;
   const sheet = shown === null ? null : createSheet(shown.view);
-  const standing = standingIn(dossier, viewer, groups);
+  const standing = standingIn(dossier, viewer);
   const title = sheet === null ? summary.tool : sheet.text("/effectLine");
   const effect = shown?.view.effect ?? dossier.received?.effect ?? "read";
   return (
@@ -50,10 +49,16 @@ export const RequestPage: FC<RequestPageProps> = ({ frame, viewer, dossier, grou
           <Head dossier={dossier} sheet={sheet} now={now} />
           <Status dossier={dossier} now={now} />
           <Requester dossier={dossier} standing={standing} person={viewer.person} />
-          {sheet === null || shown === null ? <NoView dossier={dossier} /> : <Evidence view={shown.view} sheet={sheet} />}
+          {sheet === null || shown === null ? (
+            <NoView dossier={dossier} />
+          ) : (
+            <Evidence view={shown.view} sheet={sheet} />
+          )}
           {question === null ? null : <FidelityNote question={question} />}
-          <Rules dossier={dossier} sheet={sheet} />
-          <Asked dossier={dossier} now={now} />
+          <div class="card pair">
+            <Rules dossier={dossier} sheet={sheet} />
+            <Asked dossier={dossier} now={now} />
+          </div>
           <Inquiries dossier={dossier} />
           {sheet === null ? null : (
             <Reasoning>
@@ -70,13 +75,6 @@ export const RequestPage: FC<RequestPageProps> = ({ frame, viewer, dossier, grou
               )}
             </Reasoning>
           )}
-        </div>
-        <div class="request-side">
-          <section class="card" data-live="quorum" id="quorum" aria-labelledby="quorum-title">
-            <h2 id="quorum-title">Who has to agree</h2>
-            <Quorum dossier={dossier} />
-          </section>
-          <Actions dossier={dossier} viewer={viewer} standing={standing} effectLine={title} flags={sheet?.flags ?? null} />
           <section class="card" data-live="timeline" id="timeline" aria-labelledby="timeline-title">
             <h2 id="timeline-title">What happened</h2>
             <Timeline history={dossier.history} />
@@ -90,6 +88,19 @@ export const RequestPage: FC<RequestPageProps> = ({ frame, viewer, dossier, grou
               Request <code>{summary.id}</code>
             </p>
           </section>
+        </div>
+        <div class="request-side">
+          <section class="card" data-live="quorum" id="quorum" aria-labelledby="quorum-title">
+            <h2 id="quorum-title">Who has to agree</h2>
+            <Quorum dossier={dossier} />
+          </section>
+          <Actions
+            dossier={dossier}
+            viewer={viewer}
+            standing={standing}
+            effectLine={title}
+            flags={sheet?.flags ?? null}
+          />
         </div>
       </article>
       {pending === null || shown === null || question === null || planned === null ? null : (
@@ -111,7 +122,9 @@ export const RequestPage: FC<RequestPageProps> = ({ frame, viewer, dossier, grou
 const Reasoning: FC<{ children?: Child }> = ({ children }) => (
   <section class="unverified" aria-labelledby="reasoning-title">
     <h2 id="reasoning-title">Agent’s stated reasoning (unverified)</h2>
-    <p class="fine">The agent wrote this. Nothing in it was checked, and no rule relies on it to allow anything.</p>
+    <p class="fine">
+      The agent wrote this. Nothing in it was checked, and no rule relies on it to allow anything.
+    </p>
     {children}
   </section>
 );
@@ -122,8 +135,8 @@ const NoView: FC<{ dossier: Dossier }> = ({ dossier }) => {
       <section class="note note-bad">
         <h2>The document is gone</h2>
         <p>
-          What people were shown was erased after its time, or is damaged. Its digest stays in the log; without the
-          document this can only be denied.
+          What people were shown was erased after its time, or is damaged. Its digest stays in the log;
+          without the document this can only be denied.
         </p>
       </section>
     );

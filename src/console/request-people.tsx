@@ -56,7 +56,9 @@ const StandingLine: FC<{ standing: Standing }> = ({ standing }) => {
             <>
               {i > 0 ? " and " : ""}
               {nth > count ? (
-                <>one more than the {count} asked of {from.join(" or ")}</>
+                <>
+                  one more than the {count} asked of {from.join(" or ")}
+                </>
               ) : (
                 <>
                   <b>
@@ -146,7 +148,7 @@ export const Inquiries: FC<{ dossier: Dossier }> = ({ dossier }) => (
           {dossier.inquiries.map((inquiry) => (
             <li>
               <p class="asks">
-                <b>{inquiry.person}</b> asked, <Moment at={Date.parse(inquiry.at)} short />
+                <b>{inquiry.person}</b> asked, <Moment at={Date.parse(inquiry.at)} form="short" />
               </p>
               <p>
                 <Lines text={inquiry.text} />
@@ -157,7 +159,8 @@ export const Inquiries: FC<{ dossier: Dossier }> = ({ dossier }) => (
                 inquiry.answers.map((answer) => (
                   <blockquote class="unverified">
                     <p class="unverified-label">
-                      Agent {answer.agent} answers (unverified), <Moment at={Date.parse(answer.at)} short />
+                      Agent {answer.agent} answers (unverified),{" "}
+                      <Moment at={Date.parse(answer.at)} form="short" />
                     </p>
                     <p>
                       <Lines text={answer.text} />
@@ -201,7 +204,11 @@ export const Quorum: FC<{ dossier: Dossier }> = ({ dossier }) => {
             </p>
             {missing === null ? null : (
               <>
-                <progress value={clause.count - missing} max={clause.count} aria-label={`${clause.count - missing} of ${clause.count} approvals`}></progress>
+                <progress
+                  value={clause.count - missing}
+                  max={clause.count}
+                  aria-label={`${clause.count - missing} of ${clause.count} approvals`}
+                ></progress>
                 <p class="fine">
                   {by.length === 0 ? "Nobody yet" : by.join(", ")}
                   {missing > 0 ? `, ${missing} missing` : ": met"}
@@ -226,15 +233,29 @@ export const Quorum: FC<{ dossier: Dossier }> = ({ dossier }) => {
         <ul class="decisions">
           {decisions.map(({ person, statement, counted, why_not: whyNot, assurance, time }) => (
             <li class={counted ? `said-${statement.decision}` : "said-nothing"}>
-              <Icon name={statement.decision === "approve" ? "check" : statement.decision === "deny" ? "cross" : "undo"} />
+              <Icon
+                name={
+                  statement.decision === "approve"
+                    ? "check"
+                    : statement.decision === "deny"
+                      ? "cross"
+                      : "undo"
+                }
+              />
               <div>
                 <b>{person}</b>{" "}
-                {{ approve: "approved", deny: "denied", take_back: "took the approval back" }[statement.decision]}{" "}
+                {
+                  { approve: "approved", deny: "denied", take_back: "took the approval back" }[
+                    statement.decision
+                  ]
+                }{" "}
                 <span class="fine">
-                  {assurance}, <Moment at={Date.parse(time)} short />
+                  {assurance}, <Moment at={Date.parse(time)} form="short" />
                 </span>
                 {counted ? null : (
-                  <p class="fine">Not counted: {whyNot === null ? "unknown" : (DECISION_REFUSALS[whyNot] ?? whyNot)}</p>
+                  <p class="fine">
+                    Not counted: {whyNot === null ? "unknown" : (DECISION_REFUSALS[whyNot] ?? whyNot)}
+                  </p>
                 )}
                 {statement.reason === null ? null : (
                   <p>

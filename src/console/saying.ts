@@ -14,12 +14,18 @@ export interface Saying {
 
 type Sayings = { readonly [K in EntryKind]?: (data: Entry<K>["data"]) => Saying };
 
-const say = (title: string, text: string | null = null, tone: Tone = "quiet"): Saying => ({ title, text, tone });
+const say = (title: string, text: string | null = null, tone: Tone = "quiet"): Saying => ({
+  title,
+  text,
+  tone,
+});
 const join = (...parts: readonly (string | null | undefined)[]): string | null => {
   const said = parts.filter((part): part is string => part != null && part !== "");
   return said.length === 0 ? null : said.join(" · ");
 };
-const signers = (statements: readonly { readonly statement: { readonly approver: string } }[]): string | null =>
+const signers = (
+  statements: readonly { readonly statement: { readonly approver: string } }[],
+): string | null =>
   statements.length === 0
     ? null
     : `signed by ${statements.map(({ statement }) => statement.approver).join(", ")}`;
@@ -28,30 +34,58 @@ const SAYINGS: Sayings = {
   "log.opened": (data) => say("The log was opened", data.log),
   "blob.erased": (data) => say("A document was erased", data.why),
   throttled: (data) =>
-    say(`${data.count} calls were turned away`, join(`${data.agent} for ${data.principal}`, data.limit), "bad"),
+    say(
+      `${data.count} calls were turned away`,
+      join(`${data.agent} for ${data.principal}`, data.limit),
+      "bad",
+    ),
   "ask.delivered": (data) => say("People were told", data.channel),
   "policy.adopted": (data) =>
-    say("A policy was adopted", join(data.revision.slice(0, 19), data.mode.replace("_", " "), signers(data.statements)), "good"),
+    say(
+      "A policy was adopted",
+      join(data.revision.slice(0, 19), data.mode.replace("_", " "), signers(data.statements)),
+      "good",
+    ),
   "policy.endorsed": (data) =>
-    say("A policy change was signed", join(data.statement.approver, data.statement.to.policy.slice(0, 19)), "wait"),
+    say(
+      "A policy change was signed",
+      join(data.statement.approver, data.statement.to.policy.slice(0, 19)),
+      "wait",
+    ),
   "policy.proposed": (data) =>
     data.errors.length > 0
       ? say("The policy file does not load", data.errors.join("; "), "bad")
       : say("The policy file differs from what runs", data.revision?.slice(0, 19) ?? null, "wait"),
   "request.received": (data) =>
-    say("Asked", `${data.requester.agent} for ${data.requester.principal.id} called ${data.tool} over ${data.transport}`),
+    say(
+      "Asked",
+      `${data.requester.agent} for ${data.requester.principal.id} called ${data.tool} over ${data.transport}`,
+    ),
   "request.planned": (data) => say(`Planned; the policy says ${data.verdict}`, data.summary),
   "request.refused": (data) => say(`Refused by the ${data.denied_by}`, join(data.code, data.message), "bad"),
   "request.withdrawn": (data) => say("Withdrawn by the caller", join(data.by, data.reason)),
   "request.expired": (data) =>
-    say(data.at === "consent" ? "Expired: nobody answered in time" : "Expired: the approval was not used in time"),
-  "request.stale": (data) => say("Stale: the world changed", join(data.why.replaceAll("_", " "), data.message)),
+    say(
+      data.at === "consent"
+        ? "Expired: nobody answered in time"
+        : "Expired: the approval was not used in time",
+    ),
+  "request.stale": (data) =>
+    say("Stale: the world changed", join(data.why.replaceAll("_", " "), data.message)),
   "consent.asked": (data) => say("People were asked", `code ${data.code}`, "wait"),
   "decision.recorded": (data) => {
     const said = { approve: "approved", deny: "denied", take_back: "took the approval back" };
     const { decision, reason, solo } = data.statement;
-    const proof = { sshsig: "SSH key", webauthn: "passkey", session: "session, the gateway says" }[data.proof.kind];
-    const tone: Tone = !data.counted ? "quiet" : decision === "approve" ? "good" : decision === "deny" ? "bad" : "quiet";
+    const proof = { sshsig: "SSH key", webauthn: "passkey", session: "session, the gateway says" }[
+      data.proof.kind
+    ];
+    const tone: Tone = !data.counted
+      ? "quiet"
+      : decision === "approve"
+        ? "good"
+        : decision === "deny"
+          ? "bad"
+          : "quiet";
     return say(
       `${data.person} ${said[decision]}${solo ? " (solo)" : ""}${data.counted ? "" : ", not counted"}`,
       join(
@@ -92,11 +126,21 @@ const SAYINGS: Sayings = {
     ),
   "execution.late": (data) => say("A late result came in; it changes nothing", data.message),
   "credential.endorsed": (data) =>
-    say("A passkey change was signed", join(data.statement.approver, `${data.statement.action} for ${data.statement.person}`), "wait"),
-  "credential.invited": (data) => say("Invited to enrol a passkey", join(data.person, signers(data.statements)), "wait"),
+    say(
+      "A passkey change was signed",
+      join(data.statement.approver, `${data.statement.action} for ${data.statement.person}`),
+      "wait",
+    ),
+  "credential.invited": (data) =>
+    say("Invited to enrol a passkey", join(data.person, signers(data.statements)), "wait"),
   "credential.enrolled": (data) =>
-    say("A passkey was enrolled", join(`${data.label} of ${data.person}`, `counts from ${data.counts_from}`), "good"),
-  "credential.removed": (data) => say("A passkey was removed", join(data.person, data.why, signers(data.statements)), "bad"),
+    say(
+      "A passkey was enrolled",
+      join(`${data.label} of ${data.person}`, `counts from ${data.counts_from}`),
+      "good",
+    ),
+  "credential.removed": (data) =>
+    say("A passkey was removed", join(data.person, data.why, signers(data.statements)), "bad"),
   "lease.opened": (data) => say("A lease began", join(data.tool, `until ${data.ends_at}`), "run"),
   "lease.ended": (data) => say("A lease ended", `after ${data.attempts} attempt(s)`, "good"),
 };

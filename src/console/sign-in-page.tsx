@@ -28,7 +28,8 @@ export const SignInPage: FC<{ frame: Frame; to: string; oidc: boolean }> = ({ fr
           <b>No passkey yet?</b> An admin gives you a code: <a href="/enrol">enrol with it</a>.
         </p>
         <p>
-          <b>First one here?</b> On the gateway’s own terminal: <code>countersign people invite &lt;you&gt;</code>
+          <b>First one here?</b> On the gateway’s own terminal:{" "}
+          <code>countersign people invite &lt;you&gt;</code>
         </p>
       </div>
     </section>
@@ -45,7 +46,14 @@ export const EnrolPage: FC<{ frame: Frame; code: string }> = ({ frame, code }) =
       <form data-action="enrol" class="js-only" hidden>
         <label class="field">
           <span>One-time code</span>
-          <input name="code" value={code} required autocomplete="one-time-code" autocapitalize="characters" spellcheck={false} />
+          <input
+            name="code"
+            value={code}
+            required
+            autocomplete="one-time-code"
+            autocapitalize="characters"
+            spellcheck={false}
+          />
         </label>
         <label class="field">
           <span>What to call this passkey</span>
@@ -61,8 +69,8 @@ export const EnrolPage: FC<{ frame: Frame; code: string }> = ({ frame, code }) =
       </noscript>
       <div class="door-help">
         <p>
-          A new passkey is announced to everybody, and for some time counts only where a sign-in would: somebody who took
-          over your session must not gain your signature.
+          A new passkey is announced to everybody, and for some time counts only where a sign-in would:
+          somebody who took over your session must not gain your signature.
         </p>
         <p>
           <a href="/sign-in">I have a passkey</a>

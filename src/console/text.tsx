@@ -7,13 +7,23 @@ import { cellsOf, type Cell } from "./shown.ts";
 // Text that is not ours gets onto a page through this file alone: neutralised once (P3), escaped by JSX, isolated so
 // that its direction can't reach our own words, and never a link.
 
+/** Neutral text with our markers set off from it. What the element's text is stays the same, to the letter. */
+const marked = (neutral: string): Child => {
+  if (!neutral.includes("⟦")) return neutral;
+  // No marker can be forged: the brackets of the input come out as markers themselves.
+  return neutral
+    .split(/(⟦[^⟦⟧]*⟧)/)
+    .filter((piece) => piece !== "")
+    .map((piece) => (piece.startsWith("⟦") ? <mark class="marker">{piece}</mark> : piece));
+};
+
 /** One line of somebody else's text. */
-export const Line: FC<{ text: string }> = ({ text }) => <bdi>{neutralLine(text)}</bdi>;
+export const Line: FC<{ text: string }> = ({ text }) => <bdi>{marked(neutralLine(text))}</bdi>;
 
 /** Somebody else's text with its line breaks. */
 export const Lines: FC<{ text: string; code?: boolean }> = ({ text, code }) => (
   <bdi class={code === true ? "lines code" : "lines"}>
-    {neutralise(text, code === true ? { maxIndent: 40 } : {}).text}
+    {marked(neutralise(text, code === true ? { maxIndent: 40 } : {}).text)}
   </bdi>
 );
 
@@ -37,25 +47,34 @@ export function createSheet(view: View): Sheet {
     has: (at) => cells.has(at),
     text,
     lineCount: (at) => text(at).replace(/\n$/, "").split("\n").length,
-    cell: (at) => <bdi data-at={at}>{text(at)}</bdi>,
+    cell: (at) => <bdi data-at={at}>{marked(text(at))}</bdi>,
     lines: (at, classOf) => (
       <code data-at={at} class="code-lines">
         {text(at)
           .split(/(?<=\n)/)
           .map((line) => (
-            <span class={classOf(line)}>{line}</span>
+            <span class={classOf(line)}>{marked(line)}</span>
           ))}
       </code>
     ),
   };
 }
 
-/** A moment, absolute, in UTC; the page's script adds the reader's own zone. */
-export const Moment: FC<{ at: number; short?: boolean }> = ({ at, short }) => {
+const MONTHS = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
+
+/** How much of a moment is written: with its zone, to the second, or to the minute of this year. */
+export type MomentForm = "full" | "exact" | "short";
+
+/** A moment in UTC; the page's script puts it into the reader's own zone. */
+export const Moment: FC<{ at: number; form?: MomentForm }> = ({ at, form = "full" }) => {
   const iso = new Date(at).toISOString();
+  const words =
+    form === "short"
+      ? `${Number(iso.slice(8, 10))} ${MONTHS[Number(iso.slice(5, 7)) - 1] ?? ""}, ${iso.slice(11, 16)} UTC`
+      : `${iso.slice(0, 10)} ${iso.slice(11, 19)} UTC`;
   return (
-    <time datetime={iso} data-moment={short === true ? "short" : "full"}>
-      {iso.slice(0, 10)} {iso.slice(11, short === true ? 16 : 19)} UTC
+    <time datetime={iso} data-moment={form}>
+      {words}
     </time>
   );
 };

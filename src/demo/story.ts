@@ -140,7 +140,7 @@ async function decide(
       paint,
       now: parts.now(),
       zone: localZone(),
-      reader: { person: DEMO.person, groups: home.adoption.current().groups },
+      reader: { person: DEMO.person },
     });
     say("");
     for (const line of text.split("\n")) say(line);

@@ -30,7 +30,12 @@ export interface OpenLease {
 export interface ExecutionsState {
   readonly open: Map<RequestId, Execution>;
   readonly leases: Map<LeaseId, OpenLease>;
+  /** Requests that a person wants asked for again and that no request follows yet: when it was said, epoch ms. */
+  readonly again: Map<RequestId, number>;
 }
+
+/** Nobody wishes for so many at a time; what is older is forgotten. */
+const MOST_WISHES = 100;
 
 const ENDS: ReadonlySet<Entry["kind"]> = new Set([
   "request.expired",
@@ -40,7 +45,7 @@ const ENDS: ReadonlySet<Entry["kind"]> = new Set([
 ]);
 
 export const executionsReducer: Reducer<ExecutionsState> = {
-  init: () => ({ open: new Map(), leases: new Map() }),
+  init: () => ({ open: new Map(), leases: new Map(), again: new Map() }),
 
   apply(state, entry) {
     if (isId("lse", entry.subject)) {
@@ -58,6 +63,13 @@ export const executionsReducer: Reducer<ExecutionsState> = {
       state.open.set(entry.subject, granted(entry.subject, entry));
       return;
     }
+    if (entry.kind === "request.received" && entry.data.follows !== null)
+      state.again.delete(entry.data.follows);
+    if (entry.kind === "execution.resolved" && entry.data.signed?.statement.again === true) {
+      state.again.set(entry.subject, parseTimestamp(entry.time));
+      const [oldest] = state.again.size > MOST_WISHES ? state.again.keys() : [];
+      if (oldest !== undefined) state.again.delete(oldest);
+    }
     const execution = state.open.get(entry.subject);
     if (execution === undefined) return;
     if (entry.kind === "execution.claimed") {
@@ -72,8 +84,13 @@ export const executionsReducer: Reducer<ExecutionsState> = {
   },
 
   isOpen: (state, subject) => (isId("lse", subject) ? state.leases.has(subject) : undefined),
-  toJSON: (state) => ({ open: [...state.open.values()], leases: [...state.leases.values()] }),
-  fromJSON: (json: { open: Execution[]; leases: OpenLease[] }) => ({
+  toJSON: (state) => ({
+    open: [...state.open.values()],
+    leases: [...state.leases.values()],
+    again: [...state.again],
+  }),
+  fromJSON: (json: { open: Execution[]; leases: OpenLease[]; again: [RequestId, number][] }) => ({
+    again: new Map(json.again),
     open: new Map(json.open.map((execution) => [execution.request, execution])),
     leases: new Map(json.leases.map((lease) => [lease.id, lease])),
   }),

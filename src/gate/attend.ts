@@ -7,7 +7,7 @@ import { createExpire } from "./expire.ts";
 import { historyOf } from "./history.ts";
 import type { GateParts } from "./parts.ts";
 import type { Attachment, Reply } from "./reply.ts";
-import { pendingReply, refused, replyFromHistory } from "./resume.ts";
+import { openInquiries, pendingReply, refused, replyFromHistory } from "./resume.ts";
 
 // Stays with a request while its caller is attached: until it ends, the hold time is over, or the caller is gone.
 // A caller that goes away withdraws nothing; whether the action runs never depends on the life of a socket.
@@ -97,20 +97,14 @@ export function createAttend(parts: GateParts): Attend {
     const record = parts.state.requests.open.get(request);
     if (record === undefined) return null;
     const consent = parts.state.consents.byRequest.get(request);
-    const quorum =
-      consent === undefined
-        ? null
-        : quorumOf(
-            parts.regime.current().policy,
-            consent.requirement,
-            consent.question.requester,
-            consent.decisions,
-          );
+    const quorum = consent === undefined ? null : quorumOf(parts.regime.current().policy, consent);
     return pendingReply(record, consent, quorum);
   };
 
   const attend = async (request: RequestId, attachment: Attachment): Promise<Reply> => {
     const until = parts.clock.monotonic() + attachment.holdMs;
+    /** Questions the caller has not been told of: they end the wait, because only an agent that has the reply can answer. */
+    const knownBefore = new Set(inquiriesOf(request));
     let told = "";
     const tell = (message: string): void => {
       if (message !== told) attachment.progress?.(message);
@@ -128,7 +122,9 @@ export function createAttend(parts: GateParts): Attend {
         if (startable && !attachment.signal.aborted) start(request);
         const left = until - parts.clock.monotonic();
         const waiting = pending(request);
-        if ((left <= 0 || attachment.signal.aborted) && waiting !== null) return waiting;
+        const isAsked = inquiriesOf(request).some((id) => !knownBefore.has(id));
+        if (isAsked) tell("a person asks about the request; the answer is wanted before they decide");
+        if ((left <= 0 || isAsked || attachment.signal.aborted) && waiting !== null) return waiting;
         if (record.phase === "held" && waiting?.status === "pending") tell(waiting.waitingFor);
         await parts.wakeups.changed(
           request,
@@ -143,6 +139,12 @@ export function createAttend(parts: GateParts): Attend {
         outputs.delete(request);
       }
     }
+  };
+
+  const inquiriesOf = (request: RequestId): readonly string[] => {
+    const record = parts.state.requests.open.get(request);
+    if (record === undefined) return [];
+    return openInquiries(record, parts.state.consents.byRequest.get(request)).map(({ id }) => id);
   };
 
   const untilDeadline = (request: RequestId): number => {

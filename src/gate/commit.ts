@@ -60,7 +60,7 @@ export function createCommit(parts: GateParts, attend: Attend): Commit {
   const { clock, store } = parts;
 
   const received = (
-    { received, keys, regime }: Intake,
+    { received, keys, regime, follows }: Intake,
     stored: StoredEvidence,
   ): EntryDraft<"request.received"> => ({
     kind: "request.received",
@@ -78,7 +78,7 @@ export function createCommit(parts: GateParts, attend: Attend): Commit {
       reasoning: stored.reasoning,
       transport: received.caller.transport,
       client: clientOf(received.caller),
-      follows: null,
+      follows,
     },
   });
 
@@ -254,7 +254,12 @@ export function createCommit(parts: GateParts, attend: Attend): Commit {
     if ("unresolved" in requester) {
       return refuseWith(intake, stored, [plannedEntry], refusalOf(intake, verdict));
     }
-    const unmeetable = unmeetableClause(intake.regime.policy, requirement, requester);
+    const now = clock.now();
+    const within = now + requirement.withinMs;
+    const unmeetable = unmeetableClause(intake.regime.policy, requirement, requester, {
+      from: now,
+      until: preview.expiresAt === null ? within : Math.min(within, preview.expiresAt),
+    });
     if (unmeetable !== null) {
       return refuseWith(intake, stored, [plannedEntry], {
         code: "no_eligible_approver",
@@ -279,7 +284,7 @@ export function createCommit(parts: GateParts, attend: Attend): Commit {
       preview,
       requirement,
       requirementDigest,
-      now: clock.now(),
+      now,
     });
     const digest = questionDigest(question);
     // Whoever follows the log may send the ask as soon as this is an entry (L1).

@@ -9,8 +9,8 @@ export interface Deadlines {
   /** Starts the monotonic count for a deadline at `at`, epoch milliseconds. Once is enough. */
   watch(key: string, at: number): void;
   forget(key: string): void;
-  /** True once `at` has come by either clock. */
-  isPast(key: string, at: number): boolean;
+  /** True once the moment `earlierMs` before `at` has come by either clock. */
+  isPast(key: string, at: number, earlierMs?: number): boolean;
 }
 
 /** Keys: the deadline of a question, and the end of a grant. */
@@ -25,7 +25,9 @@ export function createDeadlines(clock: Clock): Deadlines {
       if (!due.has(key)) due.set(key, clock.monotonic() + (at - clock.now()));
     },
     forget: (key) => void due.delete(key),
-    isPast: (key, at) => clock.now() >= at || clock.monotonic() >= (due.get(key) ?? Number.POSITIVE_INFINITY),
+    isPast: (key, at, earlierMs = 0) =>
+      clock.now() >= at - earlierMs ||
+      clock.monotonic() >= (due.get(key) ?? Number.POSITIVE_INFINITY) - earlierMs,
   };
 }
 

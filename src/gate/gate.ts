@@ -3,6 +3,8 @@ import { CountersignError, isFault, type FaultCode } from "../errors.ts";
 import type { Caller } from "../request/principal.ts";
 import type { RefusalCode } from "../request/refusal.ts";
 import { keyOfRequester, requesterKey } from "../request/requests.ts";
+import { createAnswer } from "./answer.ts";
+import type { Repeat } from "./again.ts";
 import type { Attend } from "./attend.ts";
 import { createCommit, type Committed } from "./commit.ts";
 import { policyInput } from "./evidence.ts";
@@ -33,27 +35,34 @@ const FAULT_REPLIES: Partial<Record<FaultCode, { readonly code: RefusalCode; rea
   },
 };
 
-export function createGate(parts: GateParts, attend: Attend): Gate {
+/** The gate, and the door for what a person wants asked for again, which no transport is given. */
+export interface OpenedGate {
+  readonly gate: Gate;
+  again(call: Call, repeat: Repeat): Promise<Reply>;
+}
+
+export function createGate(parts: GateParts, attend: Attend): OpenedGate {
   const recognise = createRecognise(parts, attend);
   const commit = createCommit(parts, attend);
   const withdraw = createWithdraw(parts, attend);
+  const answer = createAnswer(parts, attend);
   /** Calls that are being previewed, by action: a second one waits and is then recognised. */
   const inFlight = new Map<string, Promise<unknown>>();
 
-  const take = async (call: Call, attachment: Attachment): Promise<Reply> => {
+  const take = async (call: Call, attachment: Attachment, repeat: Repeat | null = null): Promise<Reply> => {
     await parts.regime.refresh();
-    let intake = takeIn(parts, parts.regime.current(), call);
+    let intake = takeIn(parts, parts.regime.current(), call, repeat);
     while (intake.ok && inFlight.has(intake.value.keys.action)) {
       await inFlight.get(intake.value.keys.action);
       // Minutes may have passed: who asks, and over which registrations, is read again.
-      intake = takeIn(parts, parts.regime.current(), call);
+      intake = takeIn(parts, parts.regime.current(), call, repeat);
     }
     if (!intake.ok) return turnAway(call, intake.error);
 
     const taken = intake.value;
     const { action } = taken.keys;
     // No await between looking and taking the place: of many that waited, one goes on.
-    const work = settle(taken, call, attachment);
+    const work = settle(taken, call, attachment, repeat);
     const place = work.then(
       () => inFlight.delete(action),
       () => inFlight.delete(action),
@@ -68,7 +77,12 @@ export function createGate(parts: GateParts, attend: Attend): Gate {
   };
 
   /** The request this call is about: the one it repeats, or a new one. */
-  const settle = async (first: Intake, call: Call, attachment: Attachment): Promise<Committed> => {
+  const settle = async (
+    first: Intake,
+    call: Call,
+    attachment: Attachment,
+    repeat: Repeat | null,
+  ): Promise<Committed> => {
     const known = await recognise(first, attachment);
     if (known !== null) return known;
     const room = await roomFor(first.received);
@@ -79,7 +93,7 @@ export function createGate(parts: GateParts, attend: Attend): Gate {
       if (committed !== "again") return committed;
       await parts.regime.refresh();
       // Under another policy the requester may be nobody, and the tool may act on another registration (C1, P6).
-      const again = takeIn(parts, parts.regime.current(), call);
+      const again = takeIn(parts, parts.regime.current(), call, repeat);
       if (!again.ok) return { reply: () => turnAway(call, again.error, intake) };
       intake = again.value;
       const taken = await recognise(intake, attachment);
@@ -154,14 +168,19 @@ export function createGate(parts: GateParts, attend: Attend): Gate {
     }
   };
 
-  return {
+  const gate: Gate = {
     tools: () => Array.from(parts.regime.current().tools.values(), publish),
     call: (call, attachment) => guarded(() => take(call, attachment)),
     wait: (ticket: string, caller: Caller, attachment: Attachment) =>
       guarded(() => recognise.byTicket(ticket as RequestId, caller, attachment)),
+    answer: (ticket, caller, given) => guarded(() => answer(ticket as RequestId, caller, given)),
     withdraw: (ticket: string, caller: Caller, reason: string | null) =>
       guarded(() => withdraw(ticket as RequestId, caller, reason)),
   };
+  return { gate, again: (call, repeat) => guarded(() => take(call, NOBODY, repeat)) };
 }
+
+/** Nobody is attached to what a person wants asked for again; its requester finds it by calling again. */
+const NOBODY: Attachment = { holdMs: 0, signal: new AbortController().signal };
 
 const limited = (message: string): IntakeRefusal => ({ code: "rate_limited", message });

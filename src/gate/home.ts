@@ -2,19 +2,22 @@ import type { Logger } from "pino";
 import type { RequestId } from "../base/id.ts";
 import type { Digest } from "../base/digest.ts";
 import type { Settings } from "../config/settings.ts";
+import type { Result } from "../base/result.ts";
 import type { CredentialDesk } from "../consent/credential-desk.ts";
-import type { Desk } from "../consent/desk.ts";
+import type { DecisionRefusal, Desk } from "../consent/desk.ts";
 import type { Proof } from "../consent/entries.ts";
+import type { SettlementStatement } from "../execution/settlement.ts";
 import type { Entry } from "../log/entry.ts";
 import type { AdoptionStatement } from "../policy/entries.ts";
 import type { Policy } from "../policy/policy.ts";
+import type { PersonId } from "../request/principal.ts";
 import type { RequestSummary } from "../request/summary.ts";
 import type { Store } from "../store/store.ts";
 import type { Tool } from "../tool.ts";
 import type { Records } from "./records.ts";
 import type { Replay } from "./replay.ts";
 import type { Story } from "./story.ts";
-import type { Gate } from "./reply.ts";
+import type { Gate, Reply } from "./reply.ts";
 
 /** An opened home: what transports, console and command line are given. Made by compose.ts. */
 export interface Home {
@@ -36,7 +39,18 @@ export interface Home {
    * requests, recovers, writes snapshots. False where another process is it.
    */
   startSteward(): Promise<boolean>;
-  /** A person settles an unknown outcome: it ran, or it did not. */
+  /**
+   * The statement that `person` would sign about an unknown outcome. The words come back masked.
+   * @throws CountersignError `REQUEST_NOT_FOUND`, `DECISION_REFUSED`
+   */
+  draftSettlement(request: RequestId, choice: SettlementChoice): Promise<SettlementStatement>;
+  /**
+   * A person settles an unknown outcome under their proof, A2 or better: somebody who could decide on the request, or
+   * of `policy_change` where it needed nobody.
+   * @throws CountersignError `DECISION_REFUSED`, `SIGNATURE_INVALID`, `BLOB_MISSING` where it can't be asked for again
+   */
+  settle(statement: SettlementStatement, proof: Proof): Promise<Result<Settled, DecisionRefusal>>;
+  /** Settles an unknown outcome on the word of the gateway's own account, unsigned; the entry shows that nobody signed. */
   resolveUnknown(
     request: RequestId,
     outcome: "done" | "failed",
@@ -49,6 +63,21 @@ export interface Home {
    */
   rotateLogKey(): Promise<{ readonly from: string; readonly to: string; readonly seq: number }>;
   close(): Promise<void>;
+}
+
+/** What a person found who looked. */
+export interface SettlementChoice {
+  readonly outcome: "done" | "failed";
+  /** With `failed`: ask for it again, as a new request that goes the whole way. */
+  readonly again?: boolean;
+  readonly person: PersonId;
+  readonly message: string;
+}
+
+export interface Settled {
+  readonly outcome: "done" | "failed";
+  /** Where the new request stands. Null: none was wanted, or the steward of another process asks for it. */
+  readonly again: Reply | null;
 }
 
 export interface RequestReader {

@@ -7,6 +7,7 @@ import { readCall } from "../request/arguments.ts";
 import { recognitionKeys, type RecognitionKeys } from "../request/recognition.ts";
 import type { RefusalCode } from "../request/refusal.ts";
 import { registrationDigest, type Received } from "./evidence.ts";
+import { withChain, type Repeat } from "./again.ts";
 import type { GateParts } from "./parts.ts";
 import { justificationOf } from "./publish.ts";
 import type { Regime } from "./regime.ts";
@@ -30,9 +31,16 @@ export interface Intake {
   readonly keys: RecognitionKeys;
   /** Set where the policy does not know who asks: the call is a read then, and only an allow lets it go on (C1). */
   readonly unresolved: Unresolved | null;
+  /** The ended request that a person wants asked for again. */
+  readonly follows: RequestId | null;
 }
 
-export function takeIn(parts: GateParts, regime: Regime, call: Call): Result<Intake, IntakeRefusal> {
+export function takeIn(
+  parts: GateParts,
+  regime: Regime,
+  call: Call,
+  repeat: Repeat | null = null,
+): Result<Intake, IntakeRefusal> {
   const tool = regime.tools.get(call.tool);
   if (tool === undefined) {
     return err({ code: "unknown_tool", message: `no tool named "${call.tool.slice(0, 128)}"` });
@@ -54,10 +62,13 @@ export function takeIn(parts: GateParts, regime: Regime, call: Call): Result<Int
   const named = nameTargets(tool, parsed.input);
   if (!named.ok) return err({ code: named.error.code, message: named.error.message });
 
-  const requester = resolved.ok ? resolved.value : resolved.error.requester;
+  const resolvedTo = resolved.ok ? resolved.value : resolved.error.requester;
+  const requester =
+    repeat === null || "unresolved" in resolvedTo ? resolvedTo : withChain(resolvedTo, repeat.chain);
   const callId = call.callId === undefined || call.callId === "" ? null : call.callId.slice(0, 512);
   return ok({
     regime,
+    follows: repeat?.follows ?? null,
     received: {
       id: newId("req", parts.clock.now()) as RequestId,
       tool,

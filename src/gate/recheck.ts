@@ -74,14 +74,7 @@ function lostApproval(
   const execution = parts.state.executions.open.get(record.id);
   if (execution?.basis !== "consent") return null;
   const consent = parts.state.consents.byRequest.get(record.id);
-  const met =
-    consent !== undefined &&
-    quorumOf(
-      parts.regime.current().policy,
-      consent.requirement,
-      consent.question.requester,
-      consent.decisions,
-    ).met;
+  const met = consent !== undefined && quorumOf(parts.regime.current().policy, consent).met;
   return met
     ? null
     : { why: "approver_changed", message: "a person whose approval counted may no longer approve" };

@@ -51,6 +51,8 @@ export type Reply =
       readonly deadline: Timestamp | null;
       /** One line: `waiting for 1 of 2 approvals`. */
       readonly waitingFor: string;
+      /** What people ask the agent and it has not answered; in their own words. */
+      readonly inquiries: readonly { readonly id: string; readonly text: string }[];
       readonly retryAfterMs: number;
     }
   | {
@@ -91,6 +93,12 @@ export interface Gate {
   call(call: Call, attachment: Attachment): Promise<Reply>;
   /** Attaches again to a request by its ticket. Only its own principal and agent get an answer. */
   wait(ticket: string, caller: Caller, attachment: Attachment): Promise<Reply>;
+  /** Answers a person's question about an own request: once, and as a claim. The reply is where the request stands. */
+  answer(
+    ticket: string,
+    caller: Caller,
+    answer: { readonly inquiry: string; readonly text: string },
+  ): Promise<Reply>;
   /** The caller takes its request back; refused once it was claimed. */
   withdraw(ticket: string, caller: Caller, reason: string | null): Promise<Reply>;
 }

@@ -27,12 +27,22 @@ export function pendingReply(
     code: record.code,
     because: record.planned?.because ?? [],
     deadline: consent === undefined ? null : timestamp(consent.deadline),
-    waitingFor: waitingFor(record, quorum),
+    waitingFor: waitingFor(record, consent, quorum),
+    inquiries: openInquiries(record, consent),
     retryAfterMs: RETRY_AFTER_MS,
   };
 }
 
-export function waitingFor(record: RequestRecord, quorum: Quorum | null): string {
+/** What people have asked and the agent has not answered, while it can still matter. */
+export const openInquiries = (
+  record: RequestRecord,
+  consent: Consent | undefined,
+): readonly { readonly id: string; readonly text: string }[] =>
+  record.phase !== "held" || consent === undefined
+    ? []
+    : consent.inquiries.filter(({ answer }) => answer === null).map(({ id, text }) => ({ id, text }));
+
+function waitingFor(record: RequestRecord, consent: Consent | undefined, quorum: Quorum | null): string {
   switch (record.phase) {
     case "granted":
     case "claimed":
@@ -42,7 +52,13 @@ export function waitingFor(record: RequestRecord, quorum: Quorum | null): string
       if (quorum === null) return "waiting for people";
       const needed = quorum.clauses.reduce((sum, { clause }) => sum + clause.count, 0);
       const given = quorum.clauses.reduce((sum, { clause, missing }) => sum + clause.count - missing, 0);
-      return `waiting for people: ${given} of ${needed} approvals`;
+      const notes = [
+        ...(consent?.decisions.some(({ takenBack }) => takenBack) === true
+          ? ["an approval was taken back"]
+          : []),
+        ...(consent !== undefined && consent.escalated.length > 0 ? ["more people are asked"] : []),
+      ];
+      return [`waiting for people: ${given} of ${needed} approvals`, ...notes].join("; ");
     }
   }
 }
@@ -90,9 +106,12 @@ export async function replyFromHistory(
         if (entry.data.outcome === "granted") break;
         return refused({
           request: id,
-          code: "denied_by_person",
+          code: entry.data.fixable === true ? "correction_wanted" : "denied_by_person",
           deniedBy: "person",
-          message: "a person denied the request",
+          message:
+            entry.data.fixable === true
+              ? "a person wants the call corrected before it may run"
+              : "a person denied the request",
           reason: entry.data.reason,
         });
       case "request.refused":

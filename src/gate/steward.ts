@@ -3,15 +3,17 @@ import type { LeaseKeeper } from "../execution/lease.ts";
 import type { Recovery } from "../execution/recover.ts";
 import { staleEntry } from "../execution/execution.ts";
 import type { EntryDraft } from "../log/entry.ts";
+import { AGAIN_WITHIN_MS, type Again } from "./again.ts";
 import type { Attend } from "./attend.ts";
 import { consentKey, grantKey } from "./deadlines.ts";
 import { createExpire } from "./expire.ts";
+import { createNudge } from "./nudge.ts";
 import type { GateParts } from "./parts.ts";
 import { whyStale } from "./recheck.ts";
 import { sealedErased } from "./records.ts";
 import type { Retention } from "./retention.ts";
 
-// The one process of a home that owns timers: it fires deadlines, runs what was granted while nobody was attached,
+// The one process of a home that owns timers: it fires deadlines, escalates and reminds, runs what was granted while nobody was attached,
 // recovers what a dead process left, ends leases, re-evaluates after an adoption, erases sealed bytes of ended
 // requests, writes snapshots. Without one nothing is lost: expiry is enforced at every use.
 
@@ -30,6 +32,7 @@ export interface StewardParts extends GateParts {
   readonly recovery: Recovery;
   readonly leases: LeaseKeeper;
   readonly attend: Attend;
+  readonly again: Again;
   /** Looks at the policy file; adopts or reports it (P6). */
   checkFiles(): Promise<void>;
   writeSnapshot(): Promise<void>;
@@ -48,6 +51,7 @@ export interface Steward {
 
 export function startSteward(parts: StewardParts): Steward {
   const expire = createExpire(parts);
+  const nudge = createNudge(parts);
   let regimeSeq = -1;
   let sweptAt = Number.NEGATIVE_INFINITY;
   let tidiedAt = Number.NEGATIVE_INFINITY;
@@ -118,11 +122,16 @@ export function startSteward(parts: StewardParts): Steward {
     if (entries.length > 0) await parts.store.append({ expect: [], newKeys: [], entries });
   };
 
+  /** Its arguments are needed once more. */
+  const isWanted = (id: RequestId): boolean =>
+    parts.clock.now() - (parts.state.executions.again.get(id) ?? 0) <= AGAIN_WITHIN_MS;
+
   /** Sealed bytes live until the request and its leases end; then their key is gone. */
   const eraseEnded = async (): Promise<void> => {
     const leased = new Set([...parts.state.executions.leases.values()].map((lease) => lease.opened.request));
     const ended = (await parts.sealedRequests())
-      .filter((id) => !parts.state.requests.open.has(id) && !leased.has(id) && isOld(id, parts.clock.now()))
+      .filter((id) => !parts.state.requests.open.has(id) && !leased.has(id) && !isWanted(id))
+      .filter((id) => isOld(id, parts.clock.now()))
       .slice(0, ERASED_AT_ONCE);
     if (ended.length === 0) return;
     for (const id of ended) await parts.store.blobs.eraseSealed(id);
@@ -197,10 +206,12 @@ export function startSteward(parts: StewardParts): Steward {
     await attempt("load the policy", () => parts.regime.refresh());
     await attempt("look at the files", () => parts.checkFiles());
     await attempt("expire", expireDue);
+    await attempt("escalate and remind", nudge);
     await attempt("re-evaluate", reevaluate);
     await attempt("run what was granted", runGranted);
     await attempt("end leases", () => orAfter(parts.leases.endDue(), BACKGROUND_WAIT_MS));
     await inBackground("recover", sweep);
+    await inBackground("ask again", () => parts.again.sweep());
     await attempt("tidy", tidy);
     await inBackground("erase old records", retain);
     await inBackground("tidy what tools left", tidyTools);

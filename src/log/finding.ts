@@ -41,6 +41,8 @@ export const FINDINGS = {
   wrong_signer: "the key belongs to another person than the decision says, or to nobody",
   assurance_overstated: "the proof shows less than the recorded assurance",
   self_approval: "a counted approval is by somebody who asked, or whose agent asked",
+  not_eligible: "a counted decision is by somebody who was not asked at that moment",
+  escalation_invalid: "an escalation is no step of the requirement that had come due",
   late_decision: "a decision was counted after the deadline",
   credential_unproved: "a passkey came to its person, or was used, without what that takes",
   witness_mismatch: "an approver saw another log than this one",

@@ -19,8 +19,10 @@ export interface PolicyPeople {
   } | null;
   /** Files that changed ran at once, so whoever could write them could invite. */
   readonly adoptsOnSave: boolean;
-  /** Members of any of the groups; a person may be named directly. */
+  /** Members of any of the groups, all with turns in a group on call; a person may be named directly. */
   isMember(person: string, groups: readonly string[]): boolean;
+  /** The same at one moment, epoch milliseconds: of a group on call only whose turn it is. */
+  isAsked(person: string, groups: readonly string[], at: number): boolean;
 }
 
 /** True where the document is the one of that revision. */
@@ -30,6 +32,21 @@ export const isRevision = (document: unknown, revision: Digest): boolean =>
 export function readPolicyPeople(document: JsonObject): PolicyPeople {
   const people = objectOf(document["people"]);
   const groups = objectOf(document["groups"]);
+  const rotations = objectOf(document["on_call"]);
+  const isDisabled = (person: string): boolean => objectOf(people[person])["disabled"] === true;
+  const isMember = (person: string, of: readonly string[]): boolean =>
+    !isDisabled(person) &&
+    of.some((group) => (group in groups ? listOf(groups[group]).includes(person) : group === person));
+  const onCall = (group: string, at: number): unknown => {
+    const { people: turns, every_ms: everyMs, starts } = objectOf(rotations[group]);
+    const list = listOf(turns);
+    const turn = Math.max(0, Math.floor((at - Date.parse(String(starts))) / Number(everyMs)));
+    for (let i = 0; i < list.length; i += 1) {
+      const person = list[(turn + i) % list.length];
+      if (!isDisabled(String(person))) return person;
+    }
+    return null;
+  };
   const change = objectOf(document["policy_change"]);
   const { quorum, assurance } = change;
   const isChange = typeof quorum === "number" && quorum >= 1 && typeof assurance === "string";
@@ -57,12 +74,11 @@ export function readPolicyPeople(document: JsonObject): PolicyPeople {
       const name = objectOf(people[person])["name"];
       return typeof name === "string" ? name : null;
     },
-    isMember(person, of) {
-      if (objectOf(people[person])["disabled"] === true) return false;
-      return of.some((group) =>
-        group in groups ? listOf(groups[group]).includes(person) : group === person,
-      );
-    },
+    isMember,
+    isAsked: (person, of, at) =>
+      of.some(
+        (group) => isMember(person, [group]) && (!(group in rotations) || onCall(group, at) === person),
+      ),
   };
 }
 

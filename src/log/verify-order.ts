@@ -15,6 +15,15 @@ import {
   type DecisionFacts,
   type Problem,
 } from "./verify-decision.ts";
+import {
+  checkEscalated,
+  checkInquiry,
+  checkServed,
+  groupsAsked,
+  newWaiting,
+  type Waiting,
+} from "./verify-waiting.ts";
+import { checkSettlement } from "./verify-settlement.ts";
 
 // Replays the entries of every request against the rules that may never break. Independent of the engine's own fold
 // on purpose: a verifier that shares the engine's code shares its mistakes.
@@ -57,10 +66,15 @@ interface OpenRequest {
     readonly person: string;
     readonly digest: Digest;
     readonly assurance: string;
+    /** Positions of the clauses that the person could serve then. */
+    readonly serves: readonly number[];
     /** The passkey that signed; null for another proof. */
     readonly credential: string | null;
     stands: boolean;
   }[];
+  readonly waiting: Waiting;
+  /** Whether the deny that was counted lets the agent correct the call; null: there was none. */
+  fixable: boolean | null;
   grant: { readonly id: string; readonly executeBy: number } | null;
 }
 
@@ -72,6 +86,9 @@ export const NEEDS_DATA: ReadonlySet<string> = new Set<EntryKind>([
   "request.planned",
   "consent.asked",
   "decision.recorded",
+  "consent.escalated",
+  "inquiry.made",
+  "inquiry.answered",
   "consent.settled",
   "grant.minted",
   "execution.claimed",
@@ -151,11 +168,13 @@ export function createOrderCheck(parts: {
     if (question !== asked.digest) problems.push(rests("the grant names another question"));
     if (plan !== asked.question.plan) problems.push(rests("the grant names another plan"));
     const people = step.policy === null ? null : parts.peopleOf(step.policy);
-    for (const clause of asked.requirement.clauses) {
+    for (const [index, clause] of asked.requirement.clauses.entries()) {
       const by = new Set<string>();
-      for (const { person, assurance, stands } of request.approvals) {
+      const groups = groupsAsked(asked, request.waiting, index);
+      for (const { person, assurance, serves, stands } of request.approvals) {
         if (!stands || !meets(assurance as typeof clause.assurance, clause.assurance)) continue;
-        if (people === null || people.isMember(person, clause.from)) by.add(person);
+        if (!serves.includes(index)) continue;
+        if (people === null || people.isMember(person, groups)) by.add(person);
       }
       if (by.size >= clause.count) continue;
       const wanted = `${clause.count} of ${clause.from.join(", ")} with ${clause.assurance}`;
@@ -192,9 +211,14 @@ export function createOrderCheck(parts: {
       rootAt: parts.rootAt,
       credentialOf: credentials.find,
     });
+    const people = step.policy === null ? null : parts.peopleOf(step.policy);
+    const { serves, wrong } = checkServed(request.asked, request.waiting, recorded, people, step.at);
     const digest = statementDigest(recorded.statement);
     const own = request.approvals.filter(({ person }) => person === recorded.person);
-    const extra: Problem[] = [];
+    const extra: Problem[] = [...wrong];
+    if (recorded.counted && recorded.statement.decision === "deny") {
+      request.fixable = recorded.statement.fixable === true;
+    }
     if (recorded.counted && recorded.statement.decision === "approve") {
       if (own.some((approval) => approval.digest === digest)) {
         extra.push({
@@ -208,6 +232,7 @@ export function createOrderCheck(parts: {
         person: recorded.person,
         digest,
         assurance: recorded.assurance,
+        serves,
         credential: recorded.proof.kind === "webauthn" ? recorded.proof.credential : null,
         stands: sound,
       });
@@ -279,9 +304,30 @@ export function createOrderCheck(parts: {
         }
         case "decision.recorded":
           return decide(step);
-        case "consent.settled": {
+        case "consent.escalated":
+        case "consent.reminded":
+        case "inquiry.made":
+        case "inquiry.answered": {
           const problems = expectPhase(step, known, ["held"]);
+          const { asked, waiting } = open(subject);
+          if (asked === null || step.kind === "consent.reminded") return { problems };
+          const wrong =
+            step.kind === "consent.escalated"
+              ? checkEscalated(asked, waiting, step.data, step.at)
+              : checkInquiry(
+                  asked,
+                  waiting,
+                  step.kind === "inquiry.made" ? { made: step.data } : { answered: step.data },
+                );
+          return { problems: [...problems, ...wrong] };
+        }
+        case "consent.settled": {
+          const problems = [...expectPhase(step, known, ["held"])];
           const request = open(subject);
+          if (request.fixable !== null && request.fixable !== (step.data.fixable === true)) {
+            const message = "the deny is final in one entry and fixable in the other";
+            problems.push({ code: "statement_mismatch", message });
+          }
           if (step.data.outcome === "denied") close(subject, "denied");
           else request.settled = true;
           return { problems };
@@ -323,9 +369,12 @@ export function createOrderCheck(parts: {
           return { problems };
         }
         case "execution.resolved": {
-          const problems = expectPhase(step, known, ["unknown"], "outcome_without_dispatch", "X1");
+          const misplaced = expectPhase(step, known, ["unknown"], "outcome_without_dispatch", "X1");
+          const { grant, asked } = open(subject);
+          const people = step.policy === null ? null : parts.peopleOf(step.policy);
+          const about = { request: subject, grant: grant?.id ?? null, asked, people };
           close(subject, step.data.outcome);
-          return { problems };
+          return { problems: [...misplaced, ...checkSettlement({ resolved: step.data, ...about })] };
         }
         case "execution.late":
           if (known === "done" || known === "failed") return NONE;
@@ -357,10 +406,6 @@ export function createOrderCheck(parts: {
         case "policy.adopted":
         case "policy.proposed":
         case "policy.endorsed":
-        case "consent.escalated":
-        case "consent.reminded":
-        case "inquiry.made":
-        case "inquiry.answered":
           return NONE;
         case "credential.endorsed":
         case "credential.invited":
@@ -382,5 +427,7 @@ const newRequest = (): OpenRequest => ({
   asked: null,
   settled: false,
   approvals: [],
+  waiting: newWaiting(),
+  fixable: null,
   grant: null,
 });

@@ -55,6 +55,8 @@ export interface DecisionSummary {
   readonly assurance: string;
   readonly solo: boolean;
   readonly reason: string | null;
+  /** Of a deny: the agent may correct the call and ask again. */
+  readonly fixable: boolean;
   /** Null where the signature does not verify. */
   readonly fingerprint: string | null;
   readonly keyType: string | null;
@@ -142,6 +144,7 @@ function describeDecision({ entry, facts, people, faulty }: VerifiedDecision): D
     assurance,
     solo: statement.solo,
     reason: statement.reason,
+    fixable: statement.fixable === true,
     ...facts,
     // A passkey's owner is in the entry that enrolled it, which verification has read; a session proves none.
     ownerProved:
@@ -159,13 +162,14 @@ function quorumOf(
   decisions: readonly VerifiedDecision[],
 ): ReceiptSummary["quorum"] {
   const takenBack = new Set(decisions.map(({ entry }) => entry.data.statement.takes_back));
-  return clauses.map((clause) => {
+  return clauses.map((clause, index) => {
     const by = new Set<string>();
     for (const { entry, people, faulty } of decisions) {
-      const { person, statement, statement_digest: digest, counted, assurance } = entry.data;
+      const { person, statement, statement_digest: digest, counted, assurance, clauses: served } = entry.data;
       if (faulty || !counted || statement.decision !== "approve" || takenBack.has(digest)) continue;
-      if (meets(assurance, clause.assurance) && people?.isMember(person, clause.from) !== false)
-        by.add(person);
+      // Who could serve it by the time says so in the entry, which was checked.
+      const serves = served?.includes(index) ?? people?.isMember(person, clause.from) !== false;
+      if (meets(assurance, clause.assurance) && serves) by.add(person);
     }
     return { clause, by: [...by], met: by.size >= clause.count };
   });

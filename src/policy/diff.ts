@@ -28,6 +28,7 @@ export function diffPolicies(
     ...diffApprove("defaults.approve", a.defaults.approve, b.defaults.approve),
     ...diffPeople(a, b),
     ...diffSets("group", mapValues(a.groups), mapValues(b.groups), { added: true, removed: false }),
+    ...diffOnCall(a, b),
     ...diffAgents(a, b),
     ...diffKeys("service", a.services, b.services, { added: true, removed: false }),
     ...diffSets(
@@ -170,7 +171,6 @@ function diffApprove(what: string, a: ApproveDocument | null, b: ApproveDocument
     // Without a default, what no rule speaks about is denied.
     return [{ text: `${what}: ${b === null ? "removed" : `added, ${demandText(b)}`}`, weaker: a === null }];
   }
-  const escalation = JSON.stringify(a.escalate) === JSON.stringify(b.escalate);
   return [
     ...diffDemand(what, a, b),
     ...diffNumber(what, "within", a.within_ms, b.within_ms, b.within_ms > a.within_ms, formatDuration),
@@ -185,8 +185,43 @@ function diffApprove(what: string, a: ApproveDocument | null, b: ApproveDocument
     ...(a.execute === b.execute
       ? []
       : [{ text: `${what}: execute ${a.execute} -> ${b.execute}`, weaker: b.execute === "on_approval" }]),
-    ...(escalation ? [] : [{ text: `${what}: escalate changed`, weaker: false }]),
+    ...diffEscalation(what, a, b),
+    ...diffValue(`${what}: remind`, remindText(a), remindText(b), false),
   ];
+}
+
+const remindText = ({ remind_ms: ms }: ApproveDocument): string | null =>
+  ms === undefined ? null : `every ${formatDuration(ms)}`;
+
+/** More people who may answer, or sooner, is weaker. */
+function diffEscalation(what: string, a: ApproveDocument, b: ApproveDocument): PolicyDifference[] {
+  const text = ({ escalate }: ApproveDocument): string | null =>
+    escalate.length === 0
+      ? null
+      : escalate.map(({ after_ms, to }) => `${to.join(", ")} after ${formatDuration(after_ms)}`).join("; ");
+  // What is asked for at the start is a line of its own.
+  const widens = b.escalate.some(({ after_ms: afterMs, to }) =>
+    to.some(
+      (group) =>
+        !a.by.includes(group) &&
+        !a.escalate.some((step) => step.after_ms <= afterMs && step.to.includes(group)),
+    ),
+  );
+  return diffValue(`${what}: escalate`, text(a), text(b), widens);
+}
+
+/** Another rotation is another person at some moment. Only a group that was not on call before is the stricter for it. */
+function diffOnCall(a: PolicyDocument, b: PolicyDocument): PolicyDifference[] {
+  const text = (document: PolicyDocument, group: string): string | null => {
+    const rotation = own(document.on_call ?? {}, group);
+    if (rotation === undefined) return null;
+    return `${rotation.people.join(", ")} every ${formatDuration(rotation.every_ms)} from ${rotation.starts}`;
+  };
+  const groups = new Set([...Object.keys(a.on_call ?? {}), ...Object.keys(b.on_call ?? {})]);
+  return [...groups].sort().flatMap((group) => {
+    const isNew = own(a.on_call ?? {}, group) === undefined;
+    return diffValue(`group ${group}: on call`, text(a, group), text(b, group), !isNew && group in b.groups);
+  });
 }
 
 const demandText = ({ by, quorum, assurance }: Demand): string =>

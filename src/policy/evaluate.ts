@@ -178,9 +178,8 @@ export function joinRequirements(
   registration: Digest | null,
   { groups, solo }: Pick<EvaluationParts, "groups" | "solo">,
 ): Requirement {
-  const clauses = joinClauses(
-    asked.map(({ by, quorum, assurance }) => ({ from: by, count: quorum, assurance })),
-  );
+  const clauses = joinClauses(asked.map(clauseOf));
+  const reminders = asked.flatMap(({ remind_ms: ms }) => (ms === undefined ? [] : [ms]));
   return {
     clauses,
     withinMs: Math.min(...asked.map((approve) => approve.within_ms)),
@@ -189,7 +188,18 @@ export function joinRequirements(
     masks,
     solo: solo !== null && clauses.every((clause) => isSoloClause(clause, solo, groups)) ? solo : null,
     registration,
+    ...(reminders.length === 0 ? {} : { remindMs: Math.min(...reminders) }),
   };
+}
+
+// Keys that say nothing are left out: a demand that never escalates has the digest that it always had. The steps stand
+// by time, whatever their order in the file.
+function clauseOf({ by, quorum, assurance, escalate }: ApproveDocument): Clause {
+  const clause = { from: by, count: quorum, assurance };
+  if (escalate.length === 0) return clause;
+  const steps = escalate.map(({ after_ms: afterMs, to }) => ({ afterMs, to }));
+  steps.sort((a, b) => a.afterMs - b.afterMs || (a.to.join() < b.to.join() ? -1 : 1));
+  return { ...clause, escalate: steps };
 }
 
 // C6: solo applies where one person is asked, and that person is among those who are.
@@ -208,16 +218,22 @@ function joinClauses(clauses: readonly Clause[]): Clause[] {
   return kept.sort(([a], [b]) => (a < b ? -1 : 1)).map(([, clause]) => clause);
 }
 
-/** True where whoever meets `a` meets `b` too. */
+/** True where whoever meets `a` meets `b` too, at any time while they wait. */
 export const implies = (a: Clause, b: Clause): boolean =>
-  a.count >= b.count && meets(a.assurance, b.assurance) && a.from.every((group) => b.from.includes(group));
+  a.count >= b.count &&
+  meets(a.assurance, b.assurance) &&
+  a.from.every((group) => b.from.includes(group)) &&
+  (a.escalate ?? []).every(({ afterMs, to }) =>
+    to.every((group) => b.from.includes(group) || reachesBy(b, group, afterMs)),
+  );
+
+/** True where the group may serve the clause once it has waited so long. */
+const reachesBy = ({ escalate = [] }: Clause, group: string, afterMs: number): boolean =>
+  escalate.some((step) => step.afterMs <= afterMs && step.to.includes(group));
 
 /** True where a hold with `a` instead of `b` asks for no less, in any respect. */
 export const demandsAsMuch = (a: ApproveDocument, b: ApproveDocument): boolean =>
-  implies(
-    { from: a.by, count: a.quorum, assurance: a.assurance },
-    { from: b.by, count: b.quorum, assurance: b.assurance },
-  ) &&
+  implies(clauseOf(a), clauseOf(b)) &&
   a.within_ms <= b.within_ms &&
   a.execute_within_ms <= b.execute_within_ms &&
   (a.execute === "when_attached" || b.execute === "on_approval");

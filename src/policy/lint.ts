@@ -28,6 +28,7 @@ export function lintPolicy(parts: LintParts): Lint {
   const errors: SourceError[] = [];
   const warnings: SourceError[] = [];
   lintDemands(parts, errors, warnings);
+  lintTimes(parts, warnings);
   lintTools(parts, warnings);
   lintWideAllows(parts, warnings);
   lintCovered(parts, warnings);
@@ -76,6 +77,35 @@ function lintDemands(
   } else if (document.adopt === "signed") {
     warnings.push(source.error([], "no policy_change: nobody can adopt a change of this file"));
   }
+}
+
+/** What is written about time and never comes, or can't be enough. */
+function lintTimes({ document, rules, source }: LintParts, warnings: SourceError[]): void {
+  const rotations = document.on_call ?? {};
+  const check = (path: readonly (string | number)[], demand: ApproveDocument): void => {
+    const warn = (message: string): void => void warnings.push(source.error(path, message));
+    demand.escalate.forEach(({ after_ms: after, to }) => {
+      if (after >= demand.within_ms)
+        warn(`escalates to ${to.join(", ")} only after the time to answer is over`);
+      if (to.every((group) => demand.by.includes(group)))
+        warn(`escalates to ${to.join(", ")}, who are asked anyway`);
+    });
+    if (demand.remind_ms !== undefined && demand.remind_ms >= demand.within_ms) {
+      warn("reminds nobody: the time to answer is over before");
+    }
+    const groups = [...demand.by, ...demand.escalate.flatMap(({ to }) => to)];
+    const fixed = new Set(
+      groups.flatMap((group) => (group in rotations ? [] : (document.groups[group] ?? []))),
+    );
+    const turns = new Set(groups.filter((group) => group in rotations)).size;
+    if (turns > 0 && fixed.size + turns < demand.quorum) {
+      warn(`asks ${demand.quorum}, and of a group on call there is one at a time`);
+    }
+  };
+  if (document.defaults.approve) check(["defaults", "approve"], document.defaults.approve);
+  rules.forEach((rule, i) => {
+    if (rule.approve && rule.mode === "enforce") check(["rules", i], rule.approve);
+  });
 }
 
 function lintTools({ rules, source, tools }: LintParts, warnings: SourceError[]): void {

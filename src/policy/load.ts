@@ -91,6 +91,12 @@ function assemble(
     document: document as unknown as JsonObject,
     people,
     groups,
+    onCall: new Map(
+      Object.entries(document.on_call ?? {}).map(([group, { people, every_ms: everyMs, starts }]) => [
+        group,
+        { people, everyMs, startsAt: Date.parse(starts) },
+      ]),
+    ),
     agents: new Map(Object.entries(document.agents)),
     services: new Set(Object.keys(document.services)),
     solo: document.solo,

@@ -8,7 +8,14 @@ interface Demand {
   readonly by: readonly string[];
   readonly quorum: number;
   readonly assurance: Assurance;
+  /** Groups that may answer too, later. */
+  readonly escalate?: readonly { readonly to: readonly string[] }[];
 }
+
+/** Everybody who is asked at some time: at once, on call, or after an escalation. */
+const groupsOf = ({ by, escalate = [] }: Demand): string[] => [
+  ...new Set([...by, ...escalate.flatMap(({ to }) => to)]),
+];
 
 /** The strongest proof that this person's keys allow; null: none at all. A3 needs a key that verifies its user. */
 export function strongestProof(document: PolicyDocument, person: string): Assurance | null {
@@ -24,7 +31,7 @@ export function eligiblePeople(
   except: readonly string[] = [],
   proofOf: typeof strongestProof = strongestProof,
 ): string[] {
-  const members = [...new Set(demand.by.flatMap((group) => document.groups[group] ?? []))];
+  const members = [...new Set(groupsOf(demand).flatMap((group) => document.groups[group] ?? []))];
   return members.filter((person) => {
     const proof = proofOf(document, person);
     if (proof === null) return false;
@@ -56,10 +63,10 @@ export function whyUnmeetable(
 ): string | null {
   const eligible = eligiblePeople(document, demand, except);
   if (eligible.length >= demand.quorum) return null;
-  const groups = demand.by.join(" and ");
+  const groups = groupsOf(demand).join(" and ");
   const who = eligible.length === 0 ? "nobody" : `only ${eligible.join(", ")}`;
   const needs = `needs ${demand.quorum} of ${groups} with ${demand.assurance}, and ${who} can`;
-  const members = new Set(demand.by.flatMap((group) => document.groups[group] ?? []));
+  const members = new Set(groupsOf(demand).flatMap((group) => document.groups[group] ?? []));
   if (members.size < demand.quorum) return `${needs}: ${groups} has ${members.size}`;
   return demand.assurance === "A3"
     ? `${needs}; A3 takes a passkey or an ssh key with user_verified: true`

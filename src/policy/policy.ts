@@ -4,6 +4,7 @@ import type { SourceError } from "../base/yaml.ts";
 import type { Fidelity } from "../preview/fidelity.ts";
 import type { Effect, Target } from "../request/action-request.ts";
 import type { AgentId, PersonId } from "../request/principal.ts";
+import type { Rotation } from "./on-call.ts";
 import type { PolicyTest } from "./schema.ts";
 import type { Assurance, Requirement, RuleMatch, VerdictKind } from "./verdict.ts";
 
@@ -40,6 +41,8 @@ export interface Policy {
   readonly people: ReadonlyMap<PersonId, Person>;
   /** Flattened to people; a disabled person is in none. */
   readonly groups: ReadonlyMap<string, readonly PersonId[]>;
+  /** Groups of which one is on call at a time; `groups` holds all of their people. */
+  readonly onCall: ReadonlyMap<string, Rotation>;
   readonly agents: ReadonlyMap<AgentId, { readonly owners: readonly PersonId[] }>;
   /** Service accounts that may be principals. */
   readonly services: ReadonlySet<string>;

@@ -1,3 +1,4 @@
+import { timestamp } from "../base/clock.ts";
 import { parseDuration } from "../base/duration.ts";
 import { nearest } from "../base/suggest.ts";
 import type { SourceError, YamlPath, YamlSource } from "../base/yaml.ts";
@@ -18,6 +19,15 @@ export interface ApproveDocument {
   readonly execute_within_ms: number;
   readonly execute: ExecuteWhen;
   readonly escalate: readonly { readonly after_ms: number; readonly to: readonly string[] }[];
+  /** Absent: nobody is reminded. */
+  readonly remind_ms?: number;
+}
+
+export interface OnCallDocument {
+  readonly people: readonly string[];
+  readonly every_ms: number;
+  /** UTC timestamp. */
+  readonly starts: string;
 }
 
 export interface MatchDocument {
@@ -58,6 +68,8 @@ export interface PolicyDocument {
   readonly people: Readonly<Record<string, PersonDocument>>;
   /** Flattened to people; disabled ones included. */
   readonly groups: Readonly<Record<string, readonly string[]>>;
+  /** Groups whose one member changes with time; all of their people stand under `groups` too. Absent: none. */
+  readonly on_call?: Readonly<Record<string, OnCallDocument>>;
   readonly agents: Readonly<
     Record<string, { readonly owners: readonly string[]; readonly description: string | null }>
   >;
@@ -77,6 +89,9 @@ export interface PolicyDocument {
 const DEFAULT_APPROVE = { quorum: 1, assurance: "A2", within: "30m", execute_within: "10m" } as const;
 const MAX_WITHIN_MS = 30 * 86_400_000;
 const MAX_EXECUTE_WITHIN_MS = 86_400_000;
+const MAX_TURN_MS = 366 * 86_400_000;
+/** A shorter turn, or reminder, would be noise. */
+const SHORTEST_MS = 60_000;
 
 /** Resolves the file; whatever is wrong goes to `errors`, and the document is only meaningful if nothing did. */
 export function resolvePolicy(raw: RawPolicy, source: YamlSource, errors: SourceError[]): PolicyDocument {
@@ -118,6 +133,11 @@ export function resolvePolicy(raw: RawPolicy, source: YamlSource, errors: Source
       fail(path, `expected more than nothing and at most ${max / 3_600_000}h`);
     return ms ?? 0;
   };
+  const atLeastAMinute = (path: YamlPath, text: string, max: number): number => {
+    const ms = milliseconds(path, text, max);
+    if (ms > 0 && ms < SHORTEST_MS) fail(path, "expected at least 1m");
+    return ms;
+  };
   const provable = (path: YamlPath, assurance: Assurance): Assurance => {
     if (assurance === "A4")
       fail(path, "A4 needs verified device attestation, which this release does not have; use A3");
@@ -129,6 +149,7 @@ export function resolvePolicy(raw: RawPolicy, source: YamlSource, errors: Source
     const at = (key: keyof RawApprove): YamlPath =>
       own[key] === undefined ? ["defaults", "approve", key] : [...path, key];
     const by = own.by ?? base.by;
+    const remind = own.remind ?? base.remind;
     if (by === undefined) fail(path, "missing by: which groups are asked");
     return {
       by: by === undefined ? [] : toGroups(at("by"), by),
@@ -149,6 +170,7 @@ export function resolvePolicy(raw: RawPolicy, source: YamlSource, errors: Source
         after_ms: milliseconds([...at("escalate"), i, "after"], after, MAX_WITHIN_MS),
         to: toGroups([...at("escalate"), i, "to"], to),
       })),
+      ...(remind === undefined ? {} : { remind_ms: atLeastAMinute(at("remind"), remind, MAX_WITHIN_MS) }),
     };
   };
 
@@ -218,6 +240,10 @@ export function resolvePolicy(raw: RawPolicy, source: YamlSource, errors: Source
   });
 
   const change = raw.policy_change;
+  for (const group of list(change?.by ?? [])) {
+    // Whose turn it is must not decide who may change the rules about whose turn it is.
+    if (isOnCall(raw.groups[group])) fail(["policy_change", "by"], `${group} is on call; name a fixed group`);
+  }
   return {
     version: 1,
     adopt: raw.adopt,
@@ -232,6 +258,7 @@ export function resolvePolicy(raw: RawPolicy, source: YamlSource, errors: Source
       oidc: person.oidc ?? null,
     })),
     groups: flattenGroups(raw, fail),
+    ...resolveOnCall(raw, fail, atLeastAMinute),
     agents: mapValues(raw.agents, ({ owners, description }) => ({
       owners: sorted(owners),
       description: description ?? null,
@@ -286,14 +313,22 @@ function refuseSharedKeys(raw: RawPolicy, fail: Fail): void {
 function flattenGroups(raw: RawPolicy, fail: Fail): Record<string, string[]> {
   const names = [...Object.keys(raw.people), ...Object.keys(raw.groups)];
   for (const [group, members] of Object.entries(raw.groups)) {
+    if (isOnCall(members)) continue;
     for (const [i, member] of members.entries()) {
       if (!names.includes(member)) {
         fail(["groups", group, i], `no person or group "${member}"`, nearest(member, names));
+      } else if (isOnCall(raw.groups[member])) {
+        fail(
+          ["groups", group, i],
+          `${member} is on call and can't be part of a group; name both where you ask`,
+        );
       }
     }
   }
-  const members = (group: string, above: readonly string[]): string[] =>
-    raw.groups[group]!.flatMap((member) => {
+  const members = (group: string, above: readonly string[]): readonly string[] => {
+    const own = raw.groups[group]!;
+    if (isOnCall(own)) return own.on_call.people;
+    return own.flatMap((member) => {
       if (above.includes(member)) {
         fail(["groups", above[0]!], `contains itself: ${[...above, member].join(" > ")}`);
         return [];
@@ -302,7 +337,39 @@ function flattenGroups(raw: RawPolicy, fail: Fail): Record<string, string[]> {
         return members(member, [...above, member]);
       return [member];
     });
+  };
   return Object.fromEntries(Object.keys(raw.groups).map((group) => [group, sorted(members(group, [group]))]));
+}
+
+type RawGroup = RawPolicy["groups"][string];
+const isOnCall = (group: RawGroup | undefined): group is Exclude<RawGroup, readonly string[]> =>
+  group !== undefined && !Array.isArray(group);
+
+/** The rotations of the file; no member where there is none, so that such a document is what it always was. */
+function resolveOnCall(
+  raw: RawPolicy,
+  fail: Fail,
+  toMs: (path: YamlPath, text: string, max: number) => number,
+): Pick<PolicyDocument, "on_call"> {
+  const rotations: Record<string, OnCallDocument> = {};
+  const people = Object.keys(raw.people);
+  for (const [group, value] of Object.entries(raw.groups)) {
+    if (!isOnCall(value)) continue;
+    const { on_call: rotation } = value;
+    const path = ["groups", group, "on_call"];
+    rotation.people.forEach((person, i) => {
+      if (!people.includes(person))
+        fail([...path, "people", i], `no person "${person}"`, nearest(person, people));
+    });
+    const startsAt = Date.parse(rotation.starts);
+    if (!Number.isFinite(startsAt)) fail([...path, "starts"], "there is no such day or time");
+    rotations[group] = {
+      people: rotation.people,
+      every_ms: toMs([...path, "every"], rotation.every, MAX_TURN_MS),
+      starts: Number.isFinite(startsAt) ? timestamp(startsAt) : "",
+    };
+  }
+  return Object.keys(rotations).length === 0 ? {} : { on_call: rotations };
 }
 
 const list = <T>(value: T | readonly T[]): readonly T[] =>

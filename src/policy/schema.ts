@@ -41,7 +41,10 @@ const approve = z.strictObject({
   escalate: z
     .array(z.strictObject({ after: duration, to: z.union([id, ids.min(1)]) }))
     .optional()
-    .describe("Groups to tell when nobody has answered. Accepted and kept; nobody is told yet."),
+    .describe("Groups that may answer too once the request has waited so long: their members, besides by."),
+  remind: duration
+    .optional()
+    .describe("How often those who are asked and have not answered are told again. Default: never."),
 });
 
 const person = z.strictObject({
@@ -70,6 +73,19 @@ const person = z.strictObject({
     .optional()
     .describe("OS accounts under which this person's agents call over stdio."),
   disabled: z.boolean().optional().describe("True: neither asks nor decides."),
+});
+
+const onCall = z.strictObject({
+  on_call: z.strictObject({
+    people: ids.min(1).describe("In the order of their turns."),
+    every: duration.describe("Length of a turn: 1d, 7d."),
+    starts: z
+      .string()
+      .regex(/^\d{4}-\d\d-\d\dT\d\d:\d\d(:\d\d)?Z$/, {
+        error: "expected a UTC time such as 2026-01-05T09:00:00Z",
+      })
+      .describe("When the first turn begins."),
+  }),
 });
 
 const match = z.strictObject({
@@ -150,6 +166,7 @@ const policyTest = z.strictObject({
     rules: ids.optional().describe("All rules that decide; [] where the default does."),
     quorum: z.number().int().optional().describe("People asked: the largest count of any clause."),
     assurance: z.enum(ASSURANCES).optional().describe("The strongest assurance of any clause."),
+    escalate: ids.optional().describe("Groups that may answer later, of all clauses; [] for none."),
     error: z.string().optional().describe("Code of the error that made a rule match."),
     shadow: ids.optional().describe("Shadow rules that match."),
     masks: ids.optional(),
@@ -166,7 +183,10 @@ export const policySchema = z.strictObject({
       "signed: a changed file runs only after people adopted it. on_save: a valid file runs at once.",
     ),
   people: z.record(id, person).default({}),
-  groups: z.record(id, ids).default({}).describe("Lists of people or of other groups."),
+  groups: z
+    .record(id, z.union([ids, onCall]))
+    .default({})
+    .describe("Lists of people or of other groups; or on_call: one of its people, who changes with time."),
   agents: z
     .record(id, z.strictObject({ owners: ids.min(1), description: words.optional() }))
     .default({})

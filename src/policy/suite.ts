@@ -98,6 +98,8 @@ function compare(expect: PolicyTest["expect"], verdict: Verdict): string[] {
   same("rules", expect.rules && sorted(expect.rules), sorted(rules));
   same("quorum", expect.quorum, quorum);
   same("assurance", expect.assurance, assurance);
+  const later = clauses.flatMap((clause) => clause.escalate?.flatMap((step) => step.to) ?? []);
+  same("escalate", expect.escalate && sorted(expect.escalate), sorted([...new Set(later)]));
   if (expect.error !== undefined && !errors.includes(expect.error)) {
     differences.push(`error: expected ${expect.error}, got ${show(errors)}`);
   }

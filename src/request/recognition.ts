@@ -10,7 +10,8 @@ import type { Phase } from "./summary.ts";
 //   R2. A host's call id answers while the request is open and for a day after it ended; with other arguments it is
 //       refused as `key_reused`.
 //   R3. The action itself answers while the request is open; for 10 min after *done* if the call carried no host id;
-//       for 10 min after a final denial (cool-off); and until resolved after *unknown*. All else frees it at once.
+//       for 10 min after a final denial (cool-off); and until resolved after *unknown*. All else, a fixable denial
+//       too, frees it at once.
 //   R4. Keys are keyed hashes: the log must not let its reader guess arguments (L3).
 
 export const CALL_KEY_LIFE_MS = 24 * 3_600_000;

@@ -6,6 +6,10 @@ export const REFUSALS = {
   call_too_large: { class: "denied_fixable", advice: "send a smaller call" },
   key_reused: { class: "denied_fixable", advice: "use a new call id for other arguments" },
   unknown_ticket: { class: "denied_fixable", advice: "call the tool again" },
+  unknown_inquiry: {
+    class: "denied_fixable",
+    advice: "wait on the ticket; a pending result names the questions that are open",
+  },
   // who asks
   unknown_requester: { class: "denied_final", advice: "an operator has to add the lines shown" },
   rate_limited: { class: "denied_fixable", advice: "wait, then call again" },
@@ -23,6 +27,10 @@ export const REFUSALS = {
   denied_by_person: {
     class: "denied_final",
     advice: "read the person's words; do not repeat the call as it is",
+  },
+  correction_wanted: {
+    class: "denied_fixable",
+    advice: "read the person's words, correct the call, then call again",
   },
   expired: { class: "expired", advice: "nobody answered in time; call again if it is still wanted" },
   stale: { class: "stale", advice: "the world changed; call again for a new plan" },

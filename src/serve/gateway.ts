@@ -90,7 +90,7 @@ export async function startGateway(parts: GatewayParts): Promise<Gateway> {
     log: home.log,
   }).catch((error: unknown) => failed(error, mcp));
   home.credentials.serveAt(api.url);
-  await announce(dataDir, { owner: thisOwner(parts.now()), mcp: mcp.url, api: api.url }).catch(
+  await announce(dataDir, { owner: thisOwner(parts.now()), mcp: mcp.url, api: api.url, version }).catch(
     (error: unknown) => failed(error, mcp, api),
   );
   // Only now: a gateway that could not listen ends without having run or expired anything.

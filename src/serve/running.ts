@@ -10,6 +10,8 @@ export interface Running {
   readonly owner: ClaimOwner;
   readonly mcp: string;
   readonly api: string;
+  /** Absent where an older release wrote it. */
+  readonly version?: string;
 }
 
 const path = (dataDir: string): string => join(dataDir, "run", "gateway.json");

@@ -28,6 +28,9 @@ const wanted = {
   cuts: Number(flags.cuts ?? (flags.short ? 3 : 50)),
   perRound: flags.short ? 15 : 25,
   seed: Number(flags.seed ?? Date.now() & 0xffff),
+  /** The short form has to end on a slow machine too: then with fewer kills, and it says how many. */
+  leastKills: flags.short ? 10 : Number(flags.kills ?? 2_000),
+  killMs: flags.short ? 45_000 : Number.POSITIVE_INFINITY,
 };
 const GATEWAYS = 3;
 const CALLERS = 8;
@@ -82,10 +85,11 @@ async function bundle(into: string): Promise<string> {
 }
 
 async function killRounds(program: string): Promise<void> {
-  while (total.kills < wanted.kills) {
+  const over = Date.now() + wanted.killMs;
+  while (total.kills < wanted.kills && Date.now() < over) {
     const round = await startRound({ program, gateways: GATEWAYS, callers: CALLERS, random });
     const goal = Math.min(wanted.perRound, wanted.kills - total.kills);
-    const until = Date.now() + 180_000;
+    const until = Math.min(over, Date.now() + 180_000);
     for (let kills = 0; kills < goal && Date.now() < until;) {
       await sleep(50 + random() * 700);
       const ready = round.load.ready();
@@ -97,7 +101,7 @@ async function killRounds(program: string): Promise<void> {
     }
     count(await round.finish(), `round ${total.rounds + 1}`);
     say(`${total.kills} kills, ${total.answers} answers, ${total.cutOff} cut off, ${broken.length} broken`);
-    if (broken.length > 20 || Date.now() > until) break;
+    if (broken.length > 20) break;
   }
 }
 
@@ -146,4 +150,4 @@ try {
 }
 for (const one of broken) say(`BROKEN ${one}`);
 say(JSON.stringify({ ...total, broken: broken.length, seconds: Math.round((Date.now() - started) / 1_000) }));
-process.exitCode = broken.length === 0 && total.kills >= wanted.kills ? 0 : 1;
+process.exitCode = broken.length === 0 && total.kills >= wanted.leastKills ? 0 : 1;

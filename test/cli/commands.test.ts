@@ -94,8 +94,8 @@ describe("listings", () => {
   test("requests shows what became of each, newest first", async () => {
     const first = home.ask();
     const second = home.ask();
-    home.settle(first.request, "done");
-    home.settle(second.request, "denied");
+    home.end(first.request, "done");
+    home.end(second.request, "denied");
     const { stdout } = await run(["requests"]);
     const states = stdout.split("\n").filter((line) => /^(denied|done) /.test(line));
     expect(states.map((line) => line.split(" ")[0])).toEqual(["denied", "done"]);
@@ -120,7 +120,7 @@ describe("show", () => {
 
   test("a request that is over is shown by its history", async () => {
     const open = home.ask();
-    home.settle(open.request, "denied");
+    home.end(open.request, "denied");
     const { exitCode, stdout } = await run(["show", open.request]);
     expect(exitCode).toBe(0);
     expect(stdout).toContain(`${open.request}  denied`);
@@ -172,10 +172,34 @@ describe("the home", () => {
   });
 });
 
+describe("ask", () => {
+  test("puts a question to the agent as the person whose account this is, and show has it", async () => {
+    const open = home.ask();
+    const { exitCode, stdout } = await run(["ask", open.code, "why \u202enow?"]);
+    expect(exitCode).toBe(0);
+    expect(stdout).toBe(`asked as ana; see the answer: countersign show ${open.code}\n`);
+    home.closed = false;
+    const shown = (await run(["show", open.code])).stdout;
+    expect(shown).toContain("asked back  ana: why ⟦U+202E⟧now?; not answered yet");
+    expect(shown).toContain(`countersign ask ${open.code}`);
+  });
+
+  test("a request that is over, and a stranger, get a sentence with the next step", async () => {
+    const open = home.ask();
+    const stranger = { ...around, account: "1001@laptop" };
+    expect((await run(["ask", open.code, "who?"], { around: stranger })).stderr).toContain("--as PERSON");
+    home.closed = false;
+    home.end(open.request, "denied");
+    expect((await run(["ask", open.code, "why?"])).stderr).toContain(
+      "is not waiting for people: it is denied",
+    );
+  });
+});
+
 describe("resolve", () => {
   const unknown = (): string => {
     const open = home.ask();
-    home.settle(open.request, "unknown");
+    home.end(open.request, "unknown");
     return open.request;
   };
 

@@ -162,7 +162,7 @@ describe.skipIf(missing !== null)(`deciding in the terminal ${missing ?? ""}`, (
 
     test("a request that is over is said to be over", async () => {
       const open = home.ask();
-      home.settle(open.request, "expired");
+      home.end(open.request, "expired");
       const { exitCode, stderr } = await run(["approve", open.code], ["y"]);
       expect(exitCode).toBe(1);
       expect(stderr).toContain(`${open.request} is not waiting for people: it is expired`);

@@ -28,7 +28,7 @@ const render = (
     paint: createPaint(false),
     now: T0,
     zone: "Europe/Paris",
-    reader: { person: reader, groups: policy.groups },
+    reader: { person: reader },
     ...rest,
   }).text;
 };
@@ -199,7 +199,7 @@ describe("what you are to the question", () => {
     ["the requester", {}, "ana", "ana: you can't decide, the agent acts for you"],
     ["an owner of the agent", owners, "dee", "dee: you can't decide, you own the agent"],
     ["somebody in the chain", owners, "eve", "eve: you can't decide, you are in the chain it acts for"],
-    ["nobody who is asked", {}, "dee", "dee: you are in none of the groups that are asked"],
+    ["nobody who is asked", {}, "dee", "dee: you are not among those who are asked now"],
     [
       "alone, where the policy says so (C6)",
       { solo: "ana" },

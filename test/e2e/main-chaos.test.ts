@@ -165,6 +165,7 @@ describe.skipIf(missing !== null)(missing ?? "many calls and many deaths", () =>
         await gateway.stop();
         const verified = await home.verify();
         expect(verified.out, note).toContain("the log is what was signed");
+        await home.demandVerified();
       } finally {
         await home.close();
       }

@@ -44,6 +44,7 @@ describe.skipIf(missing !== null)(missing ?? "several processes in one home", ()
     const verified = await home.verify();
     expect(verified.out + verified.err).toContain("the log is what was signed");
     expect(verified.code).toBe(0);
+    await home.demandVerified();
   };
 
   test.each([

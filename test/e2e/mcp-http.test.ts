@@ -203,8 +203,10 @@ describe("the bearer token", () => {
   test("does not let one client wait on or withdraw another's request", async () => {
     const answer = await post(legacyRequest(1, "tools/call", deploy("t3")));
     const { ticket } = await dataOf(answer);
-    for (const name of ["countersign_wait", "countersign_withdraw"]) {
-      const other = await post(legacyRequest(1, "tools/call", { name, arguments: { ticket } }), {
+    const own = (name: string, of: unknown) =>
+      name === "countersign_answer" ? { ticket: of, inquiry: "inq_0", answer: "x" } : { ticket: of };
+    for (const name of ["countersign_wait", "countersign_answer", "countersign_withdraw"]) {
+      const other = await post(legacyRequest(1, "tools/call", { name, arguments: own(name, ticket) }), {
         ...json,
         authorization: `Bearer ${benToken}`,
       });

@@ -13,6 +13,7 @@ import {
 } from "node:fs";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import { openCheckpoint } from "../../src/log/checkpoint.ts";
 import { cosignedAt } from "../../src/log/cosignature.ts";
 import { parseVerifierKey } from "../../src/log/note.ts";
 import { parseTlogProof } from "../../src/log/proof.ts";
@@ -109,7 +110,6 @@ describe.skipIf(missing !== null)(missing ?? "a witness outside of the home", { 
 
   test("a home rewritten whole, with its own key and the log's own id, is caught (item 3)", async () => {
     expect((await approve()).code).toBe(0);
-    await deploy();
     expect((await look()).code).toBe(0);
     const before = readFileSync(join(place, logId(), "checkpoint"), "utf8");
     rewriteWhole(home.home);
@@ -120,7 +120,7 @@ describe.skipIf(missing !== null)(missing ?? "a witness outside of the home", { 
     expect(readFileSync(join(place, logId(), "checkpoint"), "utf8")).toBe(before);
     expect(readdirSync(join(place, logId(), "refused"))).toHaveLength(1);
     // Growing beyond what was witnessed does not help.
-    for (let i = 0; i < 4; i += 1) await deploy();
+    for (let i = 0; i < 2; i += 1) await deploy();
     await expectCaught();
   });
 
@@ -267,7 +267,12 @@ describe.skipIf(missing !== null)(missing ?? "a witness outside of the home", { 
     await expect.poll(() => said, { timeout: 20_000 }).toContain(`the log's key is now ${to}`);
     // The gateway that was running all the while signs with the new key.
     const answer = await home.api(gateway, "/log/checkpoint");
-    expect(await answer.text()).toContain("countersign.dev/log/");
+    const { checkpoint } = (await answer.json()) as { checkpoint: string };
+    const [was, is] = [from, to].map((vkey) => {
+      const key = parseVerifierKey(vkey);
+      return key.ok && openCheckpoint(checkpoint, key.value).ok;
+    });
+    expect([was, is]).toEqual([false, true]);
     follower.kill("SIGINT");
     expect(await ended).toBe(0);
     await gateway.stop();

@@ -143,7 +143,7 @@ test("before a grant the caller is told nothing of the preview (P4)", async () =
   await writeFile(join(world.notes.dir, "ledger"), "classified");
   const reply = await callTool(world.home, "write_note", ledger);
   expect(Object.keys(reply).sort()).toEqual(
-    ["because", "code", "deadline", "retryAfterMs", "status", "ticket", "waitingFor"].sort(),
+    ["because", "code", "deadline", "inquiries", "retryAfterMs", "status", "ticket", "waitingFor"].sort(),
   );
   expect(JSON.stringify(reply)).not.toContain("characters");
 });

@@ -7,7 +7,7 @@ import { afterAll, describe, expect, test } from "vitest";
 import type { Receipt } from "../../src/log/receipt.ts";
 import { verifyReceipt } from "../../src/log/verify.ts";
 import { createExampleStory, receiptOfStory } from "../support/log-example.ts";
-import { createStory, KEYS, policyDocument, requestId } from "../support/log-story.ts";
+import { createStory, KEYS, policyDocument, requestId, START } from "../support/log-story.ts";
 import { createSoftwareSecurityKey } from "../support/ssh-signing.ts";
 
 // Somebody else's verifier, written from the page and in another language, has to agree with ours.
@@ -83,6 +83,58 @@ describe.skipIf(missing !== null)(
         expect(ours).toBe(flags === 5);
         expect(theirs).toBe(flags === 5 ? `OK ${requestId(1)}: held` : "FAIL: the assurance is overstated");
       }
+    });
+
+    test("it agrees about who was asked when: an escalation, a turn on call, an inquiry, a fixable deny", async () => {
+      const minutes = (n: number): string => new Date(START + n * 60_000).toISOString();
+      const verdictsOf = async (askedAt: number, decision: "approve" | "deny") => {
+        const story = createStory({
+          clauses: [
+            { from: ["duty"], count: 1, assurance: "A2", escalate: [{ afterMs: 600_000, to: ["sec"] }] },
+          ],
+          document: policyDocument(KEYS, {
+            groups: { duty: ["ben", "eve"], sec: ["chi"] },
+            on_call: { duty: { people: ["ben", "eve"], every_ms: 3_600_000, starts: minutes(-90) } },
+          }),
+        });
+        story.open();
+        story.received(requestId(1));
+        story.planned(requestId(1), "hold");
+        const asked = story.asked(requestId(1), {
+          asked_at: minutes(askedAt),
+          deadline: minutes(askedAt + 30),
+        });
+        const add = (kind: string, data: object) =>
+          story.log.append({ kind, subject: requestId(1), policy: story.revision, data } as never);
+        add("inquiry.made", {
+          question: asked.digest,
+          inquiry: "inq_1",
+          person: "ben",
+          text: "why?",
+          proof: {},
+        });
+        add("inquiry.answered", { inquiry: "inq_1", text: "so", agent: "claude-desktop" });
+        add("consent.reminded", { question: asked.digest, people: ["eve"] });
+        add("consent.escalated", { question: asked.digest, steps: [{ clause: 0, step: 0 }], to: ["sec"] });
+        if (decision === "deny") {
+          story.decided(asked, "eve", { decision, fixable: true }, { clauses: [0] });
+          add("consent.settled", {
+            outcome: "denied",
+            by: ["eve"],
+            reason: null,
+            solo: false,
+            fixable: true,
+          });
+        } else {
+          story.decided(asked, "chi", {}, { clauses: [0] });
+          story.settled(requestId(1), "granted", ["chi"]);
+          story.granted(requestId(1), asked.digest);
+        }
+        return both(await receiptOfStory(story), story.log.signer.vkey);
+      };
+      expect(await verdictsOf(-11, "approve")).toEqual({ ours: true, theirs: `OK ${requestId(1)}: granted` });
+      expect(await verdictsOf(-11, "deny")).toEqual({ ours: true, theirs: `OK ${requestId(1)}: denied` });
+      expect(await verdictsOf(-9, "approve")).toEqual({ ours: false, theirs: "FAIL: a step not due" });
     });
 
     test("it refuses what we refuse", async () => {

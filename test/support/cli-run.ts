@@ -88,6 +88,8 @@ export function cliParts(given: {
       buildReceipt: absent("receipt to build"),
       verifyReceipt: absent("receipt to verify"),
     },
+    readRegistrations: async () => ok({}),
+    toolChecks: [],
     ...given.parts,
   };
 }

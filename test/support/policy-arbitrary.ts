@@ -55,6 +55,8 @@ const approve = fc.constantFrom(
   { by: "sre", quorum: 2, assurance: "A2", within: "1h" },
   { by: ["sre", "security"], quorum: 2, assurance: "A3" },
   { by: "security", quorum: 1, assurance: "A3", execute: "when_attached" },
+  { by: "sre", quorum: 1, assurance: "A2", remind: "5m", escalate: [{ after: "10m", to: "security" }] },
+  { by: "sre", quorum: 2, assurance: "A2", escalate: [{ after: "20m", to: ["security"] }] },
 );
 
 export const ruleText = (

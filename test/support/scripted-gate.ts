@@ -22,6 +22,10 @@ export interface ScriptedGate extends Gate {
   /** Resolves when so many callers are attached to the ticket. */
   attached(ticket: string, count: number): Promise<void>;
   say(ticket: string, message: string): void;
+  /** A person asks about the request; those who are attached get their reply. Gives the id of the question. */
+  ask(ticket: string, text: string): string;
+  /** What was answered, question by question. */
+  answers(ticket: string): readonly (string | null)[];
 }
 
 interface Held {
@@ -32,6 +36,7 @@ interface Held {
   readonly input: JsonObject;
   reply: Reply | null;
   running: boolean;
+  readonly inquiries: { readonly id: string; readonly text: string; answer: string | null }[];
   readonly waiters: Set<{ settle: () => void; progress: (message: string) => void }>;
 }
 
@@ -119,6 +124,9 @@ export function createScriptedGate(parts: ScriptedGateParts = {}): ScriptedGate 
     because: BECAUSE,
     deadline: DEADLINE,
     waitingFor: request.running ? "it runs" : "waiting for 1 of 1 approvals",
+    inquiries: request.inquiries
+      .filter(({ answer }) => answer === null)
+      .map(({ id, text }) => ({ id, text })),
     retryAfterMs: 5_000,
   });
 
@@ -189,6 +197,7 @@ export function createScriptedGate(parts: ScriptedGateParts = {}): ScriptedGate 
         input,
         reply: null,
         running: false,
+        inquiries: [],
         waiters: new Set(),
       };
       requests.set(request.id, request);
@@ -214,6 +223,23 @@ export function createScriptedGate(parts: ScriptedGateParts = {}): ScriptedGate 
       });
       return find(ticket).reply as Reply;
     },
+    async answer(ticket, caller, { inquiry, text }) {
+      const request = requests.get(ticket as RequestId);
+      if (request?.owner !== ownerOf(caller))
+        return refused("unknown_ticket", "no request of yours has this ticket");
+      const asked = request.inquiries.find(({ id, answer }) => id === inquiry && answer === null);
+      if (asked === undefined) return refused("unknown_inquiry", "nobody asked that");
+      asked.answer = text;
+      return request.reply ?? pending(request);
+    },
+    ask(ticket, text) {
+      const request = find(ticket);
+      const id = `inq_${request.inquiries.length}`;
+      request.inquiries.push({ id, text, answer: null });
+      for (const waiter of request.waiters) waiter.settle();
+      return id;
+    },
+    answers: (ticket) => find(ticket).inquiries.map(({ answer }) => answer),
     held: () =>
       [...requests.values()]
         .filter((request) => request.reply === null && !request.running)

@@ -6,6 +6,11 @@ import { join } from "node:path";
 import { pino } from "pino";
 import { canonicalBytes } from "../../src/base/canonical-json.ts";
 import { timestamp } from "../../src/base/clock.ts";
+import {
+  SETTLEMENT_NAMESPACE,
+  settlementBytes,
+  type SettlementStatement,
+} from "../../src/execution/settlement.ts";
 import { digestJson, type Digest } from "../../src/base/digest.ts";
 import type { LogId, RequestId } from "../../src/base/id.ts";
 import { err, ok } from "../../src/base/result.ts";
@@ -50,7 +55,9 @@ export interface ScriptedHome extends Home {
   readonly adopted: readonly Digest[];
   readonly resolved: readonly (readonly [RequestId, string, string, string])[];
   /** Ends a request. */
-  settle(request: RequestId, phase: RequestSummary["phase"]): void;
+  end(request: RequestId, phase: RequestSummary["phase"]): void;
+  /** Settlements that were handed in under a signature. */
+  readonly settlements: readonly SettlementStatement[];
   propose(proposal: Partial<Proposal>): void;
   /** Appends filler entries to the log. */
   grow(count: number): void;
@@ -74,6 +81,7 @@ export function scriptedPolicy(parts: {
     document: {},
     people: new Map(parts.people.map((one) => [one.id, one])),
     groups: new Map(Object.entries(parts.groups)),
+    onCall: new Map(),
     agents: new Map([["claude-desktop", { owners: ["ana"] }]]),
     services: new Set(),
     solo: parts.solo ?? null,
@@ -122,6 +130,8 @@ export function createScriptedHome(parts: {
   const open = new Map<RequestId, OpenQuestion>();
   const accepted: { statement: Statement; proof: Proof }[] = [];
   const adopted: Digest[] = [];
+  const settlements: SettlementStatement[] = [];
+  const wasAsked = new Map<RequestId, OpenQuestion>();
   const resolved: [RequestId, string, string, string][] = [];
   const listeners = new Set<(entries: readonly Entry[]) => void>();
   let proposal: Proposal = {
@@ -164,7 +174,10 @@ export function createScriptedHome(parts: {
     return { clauses, met: clauses.every(({ missing }) => missing === 0) };
   };
   const put = (one: OpenQuestion): OpenQuestion => {
-    const updated = { ...one, quorum: quorumOf(one) };
+    const eligible = one.requirement.clauses.map((clause) =>
+      clause.from.flatMap((group) => [...(parts.policy.groups.get(group) ?? [])]),
+    );
+    const updated = { ...one, quorum: quorumOf(one), eligible };
     open.set(one.request, updated);
     return updated;
   };
@@ -235,10 +248,25 @@ export function createScriptedHome(parts: {
             whyNot: null,
             reason: statement.reason,
             at: timestamp(now.ms),
+            takenBack: false,
           },
         ],
       });
       return ok(answer(updated, statement));
+    },
+    async inquire(request, { person: asker, text, proof }) {
+      const one = open.get(request) ?? notFound(request);
+      if (!parts.policy.people.has(asker)) return refused("unknown_signer");
+      const inquiry = `inq_${one.inquiries.length}`;
+      append({
+        kind: "inquiry.made",
+        subject: request,
+        policy: null,
+        data: { question: one.digest, inquiry, person: asker, text, proof },
+      } as never);
+      const at = timestamp(now.ms);
+      put({ ...one, inquiries: [...one.inquiries, { id: inquiry, person: asker, text, at, answer: null }] });
+      return ok({ inquiry });
     },
   };
   const answer = (one: OpenQuestion, statement: Statement): DecisionAnswer => {
@@ -252,6 +280,8 @@ export function createScriptedHome(parts: {
     return { state: "granted", solo: statement.solo, executeBy: timestamp(now.ms + 600_000) };
   };
   const settle = (request: RequestId, phase: RequestSummary["phase"]): void => {
+    const ended = open.get(request);
+    if (ended !== undefined) wasAsked.set(request, ended);
     open.delete(request);
     const summary = requests.get(request);
     if (summary === undefined) throw new Error(`no request ${request}`);
@@ -332,6 +362,7 @@ export function createScriptedHome(parts: {
       tools: () => [],
       call: () => misuse("call a tool"),
       wait: () => misuse("wait as a caller"),
+      answer: () => misuse("answer for a caller"),
       withdraw: () => misuse("withdraw for a caller"),
     },
     desk,
@@ -366,6 +397,29 @@ export function createScriptedHome(parts: {
     explain: () => misuse("explain a request"),
     startSteward: () => misuse("become the steward"),
     rotateLogKey: () => misuse("rotate the log's key"),
+    draftSettlement: async (request, { outcome, again = false, person: approver, message }) => ({
+      typ: "countersign.settlement",
+      v: 1,
+      log: logId,
+      request,
+      grant: "grt_01KAKJT00000000000000000GR",
+      outcome,
+      again,
+      message,
+      approver,
+      issued_at: timestamp(now.ms),
+    }),
+    async settle(statement, proof) {
+      if (proof.kind !== "sshsig") throw new Error("a scripted home takes SSH signatures only");
+      if (!verifies(proof.signature, settlementBytes(statement), SETTLEMENT_NAMESPACE)) {
+        throw new CountersignError("SIGNATURE_INVALID", "the signature does not verify");
+      }
+      const one = open.get(statement.request) ?? wasAsked.get(statement.request);
+      if (one?.question.requester.principal.id === statement.approver) return refused("self_approval");
+      settlements.push(statement);
+      settle(statement.request, statement.outcome);
+      return ok({ outcome: statement.outcome, again: null });
+    },
     async resolveUnknown(request, outcome, who, message) {
       resolved.push([request, outcome, who, message]);
     },
@@ -378,7 +432,8 @@ export function createScriptedHome(parts: {
     accepted,
     adopted,
     resolved,
-    settle,
+    settlements,
+    end: settle,
     propose: (changes) => {
       proposal = { ...proposal, changed: true, ...changes };
     },
@@ -488,6 +543,13 @@ export function createScriptedHome(parts: {
         quorum: { clauses: [], met: false },
         view,
         decisions: [],
+        phase: "held",
+        settled: null,
+        eligible: [],
+        escalations: [],
+        reminders: null,
+        onCall: [],
+        inquiries: [],
       });
     },
   };

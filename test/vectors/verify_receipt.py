@@ -218,6 +218,38 @@ def ssh_signer(signature, message):  # §8; fingerprint, and the flags of an sk-
     return "SHA256:" + base64.b64encode(sha(public)).decode().rstrip("="), flags
 
 
+def asked_groups(clause, index, came):  # §9: its own groups, and those of the steps that came
+    steps = [clause["escalate"][step]["to"] for at, step in came if at == index]
+    return clause["from"] + [group for to in steps for group in to]
+
+
+def on_call(document, group, at):  # §6
+    rotation, people = document["on_call"][group], document["people"]
+    turns, starts = rotation["people"], epoch(rotation["starts"])
+    first = max(0, int((at - starts) * 1000 // rotation["every_ms"]))
+    for i in range(len(turns)):
+        person = turns[(first + i) % len(turns)]
+        if not people.get(person, {}).get("disabled"):
+            return person
+    return None
+
+
+def members(document, groups):
+    named = {p for g in groups for p in document["groups"].get(g, [g])}
+    return {p for p in named if not document["people"].get(p, {}).get("disabled")}
+
+
+def served(document, asked, came, person, at):  # §8: the clauses that the person could serve at a moment
+    def is_asked(group, when):
+        on = document.get("on_call", {})
+        return person in members(document, [group]) and (group not in on or on_call(document, group, when) == person)
+
+    return [
+        index for index, clause in enumerate(asked["requirement"]["clauses"])
+        if any(is_asked(g, when) for g in asked_groups(clause, index, came) for when in (at, at - 5))
+    ]
+
+
 def raw(text):  # base64url without padding, in its one form
     data = base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
     need(base64.urlsafe_b64encode(data).decode().rstrip("=") == text, "a field of a passkey's answer")
@@ -344,7 +376,8 @@ def verify_receipt(path, vkey):
 
 
 def judge(own, request, policies, witnessed):  # §9
-    state, asked, planned, grant, approvals = "new", None, None, None, {}
+    state, asked, planned, grant, approvals, came = "new", None, None, None, {}, []
+    open_inquiries, fixable = set(), False
     invited, passkeys = {}, {}
 
     def step(allowed, then):
@@ -373,11 +406,38 @@ def judge(own, request, policies, witnessed):  # §9
             need(state == "held" and document is not None, "a decision without a question or a policy")
             check_decision(data, asked, document["people"], entry, witnessed, passkeys)
             s = data["statement"]
+            serves = served(document, asked, came, data["person"], epoch(entry["time"]))
+            if data["counted"] and s["decision"] != "take_back":
+                need(serves and set(data.get("clauses", serves)) <= set(serves), "a decision by who was not asked")
             if data["counted"] and s["decision"] == "approve":
                 need(data["statement_digest"] not in approvals, "an approval twice")
-                approvals[data["statement_digest"]] = data
+                approvals[data["statement_digest"]] = (data, serves)
+            elif data["counted"] and s["decision"] == "deny":
+                fixable = s.get("fixable", False)
             elif data["counted"] and s["decision"] == "take_back":
                 approvals[s["takes_back"]] = None
+        elif kind == "consent.escalated":
+            step("held", "held")
+            need(data["question"] == asked["digest"], "an escalation of another question")
+            groups = set()
+            for at in data["steps"]:
+                due = asked["requirement"]["clauses"][at["clause"]]["escalate"][at["step"]]
+                since = epoch(asked["question"]["asked_at"]) + due["afterMs"] / 1000
+                need(since - 5 <= epoch(entry["time"]) <= epoch(asked["question"]["deadline"]) + 5, "a step not due")
+                need((at["clause"], at["step"]) not in came, "a step twice")
+                came.append((at["clause"], at["step"]))
+                groups |= set(due["to"])
+            need(sorted(groups) == data["to"], "the groups of an escalation")
+        elif kind == "consent.reminded":
+            step("held", "held")
+        elif kind == "inquiry.made":
+            step("held", "held")
+            need(data["question"] == asked["digest"], "an inquiry about another question")
+            open_inquiries.add(data["inquiry"])
+        elif kind == "inquiry.answered":
+            step("held", "held")
+            need(data["inquiry"] in open_inquiries, "an answer to nothing")
+            open_inquiries.remove(data["inquiry"])
         elif kind == "credential.invited":
             invited[data["code_digest"]] = data
         elif kind == "credential.enrolled":
@@ -385,9 +445,10 @@ def judge(own, request, policies, witnessed):  # §9
         elif kind == "credential.removed":
             passkeys[data["credential"]]["removed"] = True
             for key, a in list(approvals.items()):
-                if a and grant is None and a["proof"].get("credential") == data["credential"]:
+                if a and grant is None and a[0]["proof"].get("credential") == data["credential"]:
                     approvals[key] = None
         elif kind == "consent.settled":
+            need(data["outcome"] != "denied" or fixable == data.get("fixable", False), "final or fixable")
             step("held", "settled" if data["outcome"] == "granted" else "denied")
         elif kind == "grant.minted":
             if data["basis"] == "verdict":
@@ -395,10 +456,13 @@ def judge(own, request, policies, witnessed):  # §9
                 step("planned", "granted")
             else:
                 need(data["question"] == asked["digest"] and data["plan"] == asked["question"]["plan"], "the grant")
-                for clause in asked["requirement"]["clauses"]:
-                    members = {p for g in clause["from"] for p in document["groups"].get(g, [g])}
-                    by = {a["person"] for a in approvals.values() if a and a["assurance"] >= clause["assurance"]}
-                    need(len(by & members) >= clause["count"], "the requirement was not met")
+                for index, clause in enumerate(asked["requirement"]["clauses"]):
+                    able = members(document, asked_groups(clause, index, came))
+                    by = {
+                        a["person"] for a, serves in filter(None, approvals.values())
+                        if a["assurance"] >= clause["assurance"] and index in serves
+                    }
+                    need(len(by & able) >= clause["count"], "the requirement was not met")
                 step("settled", "granted")
             grant = data
         elif kind in ("execution.claimed", "execution.dispatched"):

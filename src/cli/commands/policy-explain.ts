@@ -1,4 +1,5 @@
 import { readFile } from "node:fs/promises";
+import { formatDuration } from "../../base/duration.ts";
 import { table } from "../../base/terminal.ts";
 import { neutralLine } from "../../base/text.ts";
 import type { Explanation } from "../../policy/policy.ts";
@@ -72,7 +73,12 @@ function print(cli: Cli, { verdict, candidates }: Explanation): void {
     terminal.out(
       `  needs ${clause.count} of ${neutralLine(clause.from.join(" or "))}, proof ${clause.assurance} or better`,
     );
+    for (const { afterMs, to } of clause.escalate ?? []) {
+      terminal.out(`    after ${formatDuration(afterMs)} also ${neutralLine(to.join(" or "))}`);
+    }
   }
+  const remindMs = verdict.requirement?.remindMs;
+  if (remindMs !== undefined) terminal.out(`  reminds every ${formatDuration(remindMs)}`);
   if (verdict.shadow.length > 0) {
     terminal.out(
       `  shadow rules would say: ${verdict.shadow.map(({ id, verdict: said }) => neutralLine(`${said} (${id})`)).join(", ")}`,

@@ -1,5 +1,7 @@
 import { neutralLine } from "../../base/text.ts";
 import { CountersignError } from "../../errors.ts";
+import type { Settled } from "../../gate/home.ts";
+import { settleInTerminal, signerHere } from "../sign-settlement.ts";
 import { flagsOf, type Cli } from "../context.ts";
 import { usage } from "../failure.ts";
 import { personHere } from "../person-here.ts";
@@ -10,6 +12,9 @@ interface ResolveFlags {
   readonly didNotRun?: boolean;
   readonly message?: string;
   readonly as?: string;
+  readonly again?: boolean;
+  readonly key?: string;
+  readonly unsigned?: boolean;
   readonly yes?: boolean;
 }
 
@@ -20,8 +25,11 @@ export const addResolve: AddCommand = (parent, cli, run) => {
     .argument("<request>", "its id, or its code")
     .option("--ran", "you looked, and the change is there")
     .option("--did-not-run", "you looked, and nothing changed")
+    .option("--again", "with --did-not-run: ask for it again, as a new request")
     .option("--message <words>", "how you know, for the record")
+    .option("--key <file>", "sign with this SSH key (else the one the policy knows)")
     .option("--as <person>", "who you are, where your OS account is not in the policy")
+    .option("--unsigned", "sign nothing: the record says that the gateway's own account did it")
     .option("--yes", "do not ask on the terminal")
     .addHelpText(
       "after",
@@ -29,8 +37,12 @@ export const addResolve: AddCommand = (parent, cli, run) => {
 After a crash, countersign never guesses whether a change was made. It asks the
 backend where it can; where it can't, somebody has to look.
 
+Your key signs what you say, where the policy knows one. Who could decide on the
+request may settle it; neither its principal nor an owner of its agent may.
+
 Example:
-  $ countersign resolve req_01J --ran --message "release 42 is live"`,
+  $ countersign resolve req_01J --ran --message "release 42 is live"
+  $ countersign resolve req_01J --did-not-run --again`,
     )
     .action(
       run((command) =>
@@ -49,7 +61,14 @@ Example:
               },
             );
           }
-          const person = personHere(cli, home, flags.as);
+          if (flags.again === true && (flags.ran === true || flags.unsigned === true)) {
+            throw usage("--again goes with --did-not-run, and with a signature");
+          }
+          const signer = flags.unsigned === true ? null : await signerHere(cli, home, flags);
+          if (signer === null && flags.again === true) {
+            throw usage("--again needs a signature", "name your key: --key FILE");
+          }
+          const person = signer?.person ?? personHere(cli, home, flags.as);
           const words = flags.ran === true ? "it ran" : "it did not run";
           cli.terminal.out(neutralLine(`${request.tool}: ${request.summary ?? request.id}`));
           if (flags.yes !== true && !(await isSure(cli, words))) {
@@ -57,12 +76,32 @@ Example:
             return 1;
           }
           const outcome = flags.ran === true ? "done" : "failed";
-          await home.resolveUnknown(request.id, outcome, person, flags.message ?? words);
-          cli.terminal.out(`recorded: ${words}, says ${neutralLine(person)}`);
+          const message = flags.message ?? words;
+          if (signer === null) {
+            await home.resolveUnknown(request.id, outcome, person, message);
+            cli.terminal.out(`recorded: ${words}, says ${neutralLine(person)}`);
+            cli.terminal.note("unsigned: the record says that the gateway's own account did it");
+            return 0;
+          }
+          const again = flags.again === true;
+          const settled = await settleInTerminal(cli, home, signer, {
+            request: request.id,
+            outcome,
+            again,
+            message,
+          });
+          cli.terminal.out(`recorded and signed: ${words}, says ${neutralLine(person)}`);
+          if (again) cli.terminal.out(againWords(settled));
           return 0;
         }),
       ),
     );
+};
+
+const againWords = ({ again }: Settled): string => {
+  if (again === null) return "the gateway asks for it again; see it: countersign pending";
+  const id = again.status === "pending" ? again.ticket : again.request;
+  return `asked for again: ${again.status}${id === null ? "" : `, countersign show ${id}`}`;
 };
 
 async function isSure(cli: Cli, words: string): Promise<boolean> {

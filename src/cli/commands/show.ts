@@ -66,7 +66,6 @@ async function find(home: Home, reference: string): Promise<Found> {
 }
 
 async function printQuestion(cli: Cli, home: Home, open: OpenQuestion): Promise<void> {
-  const policy = home.adoption.current();
   const person = await readerOf(cli, home);
   const { terminal } = cli;
   const shown = renderQuestion(open, {
@@ -74,12 +73,13 @@ async function printQuestion(cli: Cli, home: Home, open: OpenQuestion): Promise<
     paint: terminal.paint,
     now: cli.parts.clock.now(),
     zone: localZone(),
-    reader: person === null ? null : { person, groups: policy.groups },
+    reader: person === null ? null : { person },
   });
   terminal.out(`${shown.text}\n`);
   const code = neutralLine(open.code);
   if (offersApproval(open)) terminal.out(`  approve   countersign approve ${code}`);
   terminal.out(`  deny      countersign deny ${code} --reason "why"`);
+  terminal.out(`  ask       countersign ask ${code} "what you want to know"`);
 }
 
 /** Whose keys lie on this machine; null where that is nobody, or not clear. It only decides what is said, not what counts. */

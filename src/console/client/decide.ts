@@ -6,13 +6,17 @@ import { checkDraft, checkPage, readEvidence, type Check, type Draft } from "./v
 // Deciding: draft, compare, prove, hand in. Nothing is proved before everything agreed.
 
 /** A proof of a statement: by the person's passkey, or the gateway's word about the session. */
-export async function prove(draft: Pick<Draft, "sign"> & { readonly statement: unknown }, how: string): Promise<unknown> {
+export async function prove(
+  draft: Pick<Draft, "sign"> & { readonly statement: unknown },
+  how: string,
+): Promise<unknown> {
   if (how !== "passkey") return { kind: "session" };
   const { sign } = await import("./passkey.ts");
   return sign(draft);
 }
 
-const requestId = (): string => document.querySelector<HTMLElement>("[data-request]")?.dataset["request"] ?? "";
+const requestId = (): string =>
+  document.querySelector<HTMLElement>("[data-request]")?.dataset["request"] ?? "";
 
 /** Fills the sheet with what was compared; the button works only when all of it agrees. */
 export async function showChecks(sheet: HTMLElement): Promise<void> {
@@ -27,9 +31,9 @@ export async function showChecks(sheet: HTMLElement): Promise<void> {
   const checks = await checkPage(evidence);
   list.replaceChildren(...checks.map(checkItem));
   submit.disabled = !checks.every((check) => check.ok);
-  if (submit.disabled) complain(sheet, "Nothing can be signed here. Tell the operator; you can deny, or use a terminal.");
+  if (submit.disabled)
+    complain(sheet, "Nothing can be signed here. Tell the operator; you can deny, or use a terminal.");
   showUnread(sheet);
-  if (!submit.disabled && document.activeElement === document.body) submit.focus();
 }
 
 function checkItem({ ok, words }: Check): HTMLElement {
@@ -47,7 +51,7 @@ function showUnread(sheet: HTMLElement): void {
   const note = sheet.querySelector<HTMLElement>("[data-unread]");
   if (note === null) return;
   note.hidden = unread.length === 0;
-  const names = unread.map((fold) => fold.querySelector(".fold-title")?.textContent?.trim() ?? "");
+  const names = unread.map((fold) => fold.dataset["evidence"] ?? "");
   note.textContent = `Not opened on this page: ${names.join("; ")}`;
 }
 
@@ -92,7 +96,11 @@ export async function decide(form: HTMLFormElement, decision: Statement["decisio
   );
   if (handed === null) return;
   form.closest("dialog")?.close();
-  toast(handed.state === "not_counted" ? `${DONE["not_counted"]} ${(handed.code ?? "").replaceAll("_", " ")}` : (DONE[handed.state] ?? "Recorded."));
+  toast(
+    handed.state === "not_counted"
+      ? `${DONE["not_counted"]} ${(handed.code ?? "").replaceAll("_", " ")}`
+      : (DONE[handed.state] ?? "Recorded."),
+  );
 }
 
 async function firstWrong(
@@ -137,7 +145,8 @@ export function signingWords(error: unknown): string {
   const name = error instanceof Error ? error.name : "";
   if (name === "NotAllowedError") return "Nothing was signed: it was cancelled, or took too long.";
   if (name === "InvalidStateError") return "This device has a passkey for you already.";
-  if (name === "SecurityError") return "Nothing was signed: passkeys belong to another address of this gateway.";
+  if (name === "SecurityError")
+    return "Nothing was signed: passkeys belong to another address of this gateway.";
   return `Nothing was signed: ${error instanceof Error ? error.message : String(error)}`;
 }
 
@@ -163,10 +172,17 @@ export async function settle(form: HTMLFormElement): Promise<void> {
     message,
   });
   const path = `/requests/${requestId()}/settlement`;
-  const drafted = await call<{ statement: Record<string, unknown>; sign: Draft["sign"] }>("GET", `${path}?${query.toString()}`);
+  const drafted = await call<{ statement: Record<string, unknown>; sign: Draft["sign"] }>(
+    "GET",
+    `${path}?${query.toString()}`,
+  );
   if (!drafted.ok) return complain(form, problemWords(drafted.problem));
   const { statement } = drafted.value;
-  if (statement["request"] !== requestId() || statement["message"] !== message || statement["outcome"] !== query.get("outcome")) {
+  if (
+    statement["request"] !== requestId() ||
+    statement["message"] !== message ||
+    statement["outcome"] !== query.get("outcome")
+  ) {
     return complain(form, "The statement says something else than you chose. Nothing was signed.");
   }
   const settled = await handIn(form, path, drafted.value, textOf(fields, "with") ?? "session");
@@ -175,14 +191,21 @@ export async function settle(form: HTMLFormElement): Promise<void> {
 
 /** A person's signature under a policy change. */
 export async function adopt(form: HTMLFormElement): Promise<void> {
-  const drafted = await call<{ statement: { to?: { policy?: string } }; sign: Draft["sign"] }>("GET", "/policy/draft");
+  const drafted = await call<{ statement: { to?: { policy?: string } }; sign: Draft["sign"] }>(
+    "GET",
+    "/policy/draft",
+  );
   if (!drafted.ok) return complain(form, problemWords(drafted.problem));
   if (drafted.value.statement.to?.policy !== form.dataset["revision"]) {
-    return complain(form, "The file changed since this page was made. Look at the difference again; nothing was signed.");
+    return complain(
+      form,
+      "The file changed since this page was made. Look at the difference again; nothing was signed.",
+    );
   }
   const how = textOf(new FormData(form), "with") ?? "session";
   const answer = await handIn<{ state?: string }>(form, "/policy/endorsements", drafted.value, how);
-  if (answer !== null) toast(answer.state === "adopted" ? "Adopted. It runs now." : "Signed. Others still have to sign.");
+  if (answer !== null)
+    toast(answer.state === "adopted" ? "Adopted. It runs now." : "Signed. Others still have to sign.");
 }
 
 export function textOf(fields: FormData, name: string): string | null {

@@ -84,7 +84,9 @@ export function createRefresh(hooks: LiveHooks): () => void {
   };
 }
 
-const regionsOf = (root: ParentNode): readonly HTMLElement[] => [...root.querySelectorAll<HTMLElement>("[data-live]")];
+const regionsOf = (root: ParentNode): readonly HTMLElement[] => [
+  ...root.querySelectorAll<HTMLElement>("[data-live]"),
+];
 
 /** Compares with what the server last sent, not with what stands: the reader's own zone and typing are no difference. */
 function takeOver(newer: Document, served: Map<string, string>): readonly Element[] {
@@ -119,7 +121,9 @@ function remember(old: Element): (fresh: Element) => void {
   const active = document.activeElement;
   const focus = active !== null && old.contains(active) ? pathTo(old, active) : null;
   const folds = [...old.querySelectorAll<HTMLDetailsElement>("details[id]")].filter((fold) => fold.open);
-  const fields = [...old.querySelectorAll<HTMLInputElement | HTMLTextAreaElement>("textarea[name], input[name]")]
+  const fields = [
+    ...old.querySelectorAll<HTMLInputElement | HTMLTextAreaElement>("textarea[name], input[name]"),
+  ]
     .filter((field) => field.type !== "hidden")
     .map((field) => ({
       name: field.name,

@@ -57,7 +57,8 @@ document.addEventListener("submit", (event) => {
 });
 
 document.addEventListener("click", (event) => {
-  const button = event.target instanceof Element ? event.target.closest<HTMLElement>("button[data-action]") : null;
+  const button =
+    event.target instanceof Element ? event.target.closest<HTMLElement>("button[data-action]") : null;
   const act = BUTTONS[button?.dataset["action"] ?? ""];
   if (button !== null && act !== undefined) void act(button);
 });
@@ -76,9 +77,11 @@ document.addEventListener(
 
 // A code that came behind the #, where no server and no log sees it.
 const code = document.querySelector<HTMLInputElement>('form[data-action="enrol"] input[name="code"]');
-if (code !== null && code.value === "" && location.hash.length > 1) code.value = decodeURIComponent(location.hash.slice(1));
+if (code !== null && code.value === "" && location.hash.length > 1)
+  code.value = decodeURIComponent(location.hash.slice(1));
 
-for (const fold of document.querySelectorAll<HTMLDetailsElement>("details[open]")) fold.dataset["opened"] = "";
+for (const fold of document.querySelectorAll<HTMLDetailsElement>("details[open]"))
+  fold.dataset["opened"] = "";
 wireSheets();
 wireShortcuts();
 followEvents({

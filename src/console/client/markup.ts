@@ -2,7 +2,10 @@
 // policy that the pages' CSP names; what it is given came from this origin, already escaped by the server.
 
 interface TrustedTypes {
-  createPolicy(name: string, rules: { createHTML(text: string): string }): { createHTML(text: string): string };
+  createPolicy(
+    name: string,
+    rules: { createHTML(text: string): string },
+  ): { createHTML(text: string): string };
 }
 
 const factory = (globalThis as { trustedTypes?: TrustedTypes }).trustedTypes;

@@ -9,7 +9,10 @@ export async function signIn(form: HTMLFormElement): Promise<void> {
     const passkey = await import("./passkey.ts");
     await passkey.signIn();
   } catch (error) {
-    return complain(form, error instanceof Error && error.name === "Error" ? error.message : signingWords(error));
+    return complain(
+      form,
+      error instanceof Error && error.name === "Error" ? error.message : signingWords(error),
+    );
   }
   location.assign(form.dataset["to"] ?? "/");
 }
@@ -23,7 +26,10 @@ export async function enrol(form: HTMLFormElement): Promise<void> {
     const passkey = await import("./passkey.ts");
     await passkey.enrol(code, label);
   } catch (error) {
-    return complain(form, error instanceof Error && error.name === "Error" ? error.message : signingWords(error));
+    return complain(
+      form,
+      error instanceof Error && error.name === "Error" ? error.message : signingWords(error),
+    );
   }
   if (code !== null) location.assign("/");
   else {
@@ -33,20 +39,29 @@ export async function enrol(form: HTMLFormElement): Promise<void> {
 }
 
 interface CredentialDraft {
-  readonly statement: { readonly action?: string; readonly person?: string; readonly credential?: string | null };
+  readonly statement: {
+    readonly action?: string;
+    readonly person?: string;
+    readonly credential?: string | null;
+  };
   readonly sign: Draft["sign"];
 }
 
 /** Whether the person's own passkey signs, or the session speaks: as the page's own forms say. */
-const how = (): string => (document.querySelector("#own-passkeys .keys-list") === null ? "session" : "passkey");
+const how = (): string =>
+  document.querySelector("#own-passkeys .keys-list") === null ? "session" : "passkey";
 
 /** Invites a person to enrol; the code is shown once. */
 export async function invite(person: string): Promise<void> {
   const form = carrier();
-  const drafted = await call<CredentialDraft>("GET", `/people/${encodeURIComponent(person)}/credential-draft?action=invite`);
+  const drafted = await call<CredentialDraft>(
+    "GET",
+    `/people/${encodeURIComponent(person)}/credential-draft?action=invite`,
+  );
   if (!drafted.ok) return toast(problemWords(drafted.problem));
   const { statement } = drafted.value;
-  if (statement.action !== "invite" || statement.person !== person) return toast("The statement names somebody else. Nothing was signed.");
+  if (statement.action !== "invite" || statement.person !== person)
+    return toast("The statement names somebody else. Nothing was signed.");
   const answer = await handIn<{ state: string; code?: string; url?: string; expiresAt?: string | number }>(
     form,
     `/people/${encodeURIComponent(person)}/invitations`,
@@ -59,7 +74,11 @@ export async function invite(person: string): Promise<void> {
     answer.code === undefined
       ? `Signed. Others have to sign too before ${person} is invited.`
       : `${person} may enrol a passkey with this code${answer.expiresAt === undefined ? "" : ` until ${new Date(answer.expiresAt).toLocaleString()}`}.`;
-  for (const [name, text] of [["words", words], ["code", answer.code ?? ""], ["url", answer.url ?? ""]] as const) {
+  for (const [name, text] of [
+    ["words", words],
+    ["code", answer.code ?? ""],
+    ["url", answer.url ?? ""],
+  ] as const) {
     const element = place(name);
     if (element !== null) element.textContent = text;
   }
@@ -76,10 +95,14 @@ export async function removePasskey(button: HTMLElement): Promise<void> {
   }
   const form = carrier();
   const query = new URLSearchParams({ action: "remove", credential: id });
-  const drafted = await call<CredentialDraft>("GET", `/people/${encodeURIComponent(person)}/credential-draft?${query.toString()}`);
+  const drafted = await call<CredentialDraft>(
+    "GET",
+    `/people/${encodeURIComponent(person)}/credential-draft?${query.toString()}`,
+  );
   if (!drafted.ok) return toast(problemWords(drafted.problem));
   const { statement } = drafted.value;
-  if (statement.action !== "remove" || statement.credential !== id) return toast("The statement names another passkey. Nothing was signed.");
+  if (statement.action !== "remove" || statement.credential !== id)
+    return toast("The statement names another passkey. Nothing was signed.");
   const answer = await handIn(form, `/credentials/${encodeURIComponent(id)}/removal`, drafted.value, how());
   toast(answer === null ? (form.textContent ?? "") : "Removed. It counts for nothing any more.");
 }

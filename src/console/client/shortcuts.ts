@@ -1,7 +1,13 @@
 import { openSheet } from "./sheets.ts";
 
 const OFF = "countersign.shortcuts";
-const PLACES: Readonly<Record<string, string>> = { i: "/", l: "/log", p: "/policy", u: "/people", h: "/health" };
+const PLACES: Readonly<Record<string, string>> = {
+  i: "/",
+  l: "/log",
+  p: "/policy",
+  u: "/people",
+  h: "/health",
+};
 const SHEETS: Readonly<Record<string, string>> = { a: "approve", d: "deny", q: "ask", "?": "shortcuts" };
 
 const isOff = (): boolean => localStorage.getItem(OFF) === "off";

@@ -13,6 +13,8 @@ const zoned = new Intl.DateTimeFormat("en-GB", {
   timeZoneName: "longOffset",
 });
 
+const monthName = new Intl.DateTimeFormat("en-GB", { month: "short" });
+
 /** Replaces UTC by the reader's zone; UTC stays as the title. */
 export function localise(root: ParentNode): void {
   for (const time of root.querySelectorAll<HTMLTimeElement>("time[data-moment]")) {
@@ -20,10 +22,15 @@ export function localise(root: ParentNode): void {
     const part = (type: Intl.DateTimeFormatPartTypes): string =>
       parts.find((one) => one.type === type)?.value ?? "";
     const zone = part("timeZoneName").replace("GMT", "UTC");
-    const isShort = time.dataset["moment"] === "short";
-    const clock = `${part("hour")}:${part("minute")}${isShort ? "" : `:${part("second")}`}`;
-    time.title = `${time.dateTime.replace("T", " ").slice(0, 19)} UTC`;
-    time.textContent = `${part("year")}-${part("month")}-${part("day")} ${clock} ${zone}`;
+    const exact = `${part("year")}-${part("month")}-${part("day")} ${part("hour")}:${part("minute")}:${part("second")}`;
+    const form = time.dataset["moment"];
+    time.title = `${exact} ${zone} (${time.dateTime.replace("T", " ").slice(0, 19)} UTC)`;
+    time.textContent =
+      form === "short"
+        ? `${Number(part("day"))} ${monthName.format(Date.parse(time.dateTime))}, ${part("hour")}:${part("minute")}`
+        : form === "exact"
+          ? exact
+          : `${exact} ${zone}`;
     delete time.dataset["moment"];
   }
 }
@@ -36,7 +43,11 @@ export function keepTime(): void {
       const at = Number(time.dataset["distance"]);
       const left = at - now;
       const words =
-        Math.abs(left) < 1_000 ? "now" : left > 0 ? `in ${formatDuration(left)}` : `${formatDuration(-left)} ago`;
+        Math.abs(left) < 1_000
+          ? "now"
+          : left > 0
+            ? `in ${formatDuration(left)}`
+            : `${formatDuration(-left)} ago`;
       if (time.textContent !== words) time.textContent = words;
       const holder = time.closest(".left, .effect-left");
       holder?.classList.toggle("soon", left > 0 && left < 300_000);

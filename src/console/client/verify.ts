@@ -74,7 +74,9 @@ export async function checkDraft(
     statement.question === questionDigest
       ? good(`The statement is about this question (${short(questionDigest)})`)
       : bad("The statement is about another question"),
-    says ? good(`It says: ${choice.decision.replace("_", " ")}, by ${evidence.person}`) : bad("The statement says something else than you chose"),
+    says
+      ? good(`It says: ${choice.decision.replace("_", " ")}, by ${evidence.person}`)
+      : bad("The statement says something else than you chose"),
     sign.challenge === challenge && sign.bytes === toBase64(bytes)
       ? good("What your key would sign is this statement")
       : bad("What your key would sign is not this statement"),
@@ -121,8 +123,11 @@ async function digestOf(tag: DigestTag, value: unknown, salt = new Uint8Array(0)
 const sha256 = async (bytes: Uint8Array): Promise<Uint8Array> =>
   new Uint8Array(await crypto.subtle.digest("SHA-256", new Uint8Array(bytes)));
 
-const toHex = (bytes: Uint8Array): string => [...bytes].map((byte) => byte.toString(16).padStart(2, "0")).join("");
-const fromBase64 = (text: string): Uint8Array<ArrayBuffer> => Uint8Array.from(atob(text), (char) => char.charCodeAt(0));
-const toBase64 = (bytes: Uint8Array): string => btoa([...bytes].map((byte) => String.fromCharCode(byte)).join(""));
+const toHex = (bytes: Uint8Array): string =>
+  [...bytes].map((byte) => byte.toString(16).padStart(2, "0")).join("");
+const fromBase64 = (text: string): Uint8Array<ArrayBuffer> =>
+  Uint8Array.from(atob(text), (char) => char.charCodeAt(0));
+const toBase64 = (bytes: Uint8Array): string =>
+  btoa([...bytes].map((byte) => String.fromCharCode(byte)).join(""));
 const toBase64Url = (bytes: Uint8Array): string =>
   toBase64(bytes).replaceAll("+", "-").replaceAll("/", "_").replace(/=+$/, "");

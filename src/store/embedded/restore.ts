@@ -84,6 +84,7 @@ export async function restoreLog(parts: RestoreParts): Promise<Journal> {
     if (snapshot !== null && snapshot.cursor.size > journal.cursor.size) {
       throw rolledBack(
         `the log has ${journal.cursor.size} entries; state.json was written with ${snapshot.cursor.size}`,
+        "restore the log from a copy that is at least as long; to accept it as it stands, remove state.json",
       );
     }
     await refuseOlderThanNoted(readNoted(files, parts.dataDir, ring.openCheckpoint), {
@@ -124,7 +125,7 @@ async function fromSnapshot(parts: RestoreParts, snapshot: Snapshot | null): Pro
   }
 }
 
-const rolledBack = (what: string): CountersignError =>
-  new CountersignError("LOG_ROLLED_BACK", what, {
-    hint: "restore the log from a copy that is at least as long; to see what is missing: countersign log verify",
-  });
+const rolledBack = (
+  what: string,
+  hint = "restore the log from a copy that is at least as long; to see what is missing: countersign log verify",
+): CountersignError => new CountersignError("LOG_ROLLED_BACK", what, { hint });

@@ -3,7 +3,6 @@ import { FRESH_SESSION_MS } from "../../consent/attest.ts";
 import type { OpenQuestion } from "../../consent/desk.ts";
 import { DECISION_REFUSALS, type DecisionRefusalCode } from "../../consent/entries.ts";
 import { isInvolved } from "../../consent/people.ts";
-import { isEligible } from "../../consent/quorum.ts";
 import type { Entry } from "../../log/entry.ts";
 import type { Policy } from "../../policy/policy.ts";
 import type { Assurance, Clause } from "../../policy/verdict.ts";
@@ -88,7 +87,7 @@ export function capabilitiesOf(parts: CapabilityParts): Capabilities {
 type Decides = Pick<Capabilities, "approve" | "deny" | "take_back" | "inquire">;
 
 function decisionsOf(parts: CapabilityParts, person: string | null): Decides {
-  const { actor, open, policy, now } = parts;
+  const { actor, open, now } = parts;
   const all = (why: Barred): Decides => ({ approve: why, deny: why, take_back: why, inquire: why });
   if (open === null) return all(no("already_settled", "nobody is asked about it any more"));
   if (person === null) {
@@ -109,9 +108,7 @@ function decisionsOf(parts: CapabilityParts, person: string | null): Decides {
   const { requester } = open.question;
   if (isInvolved(requester, person) && open.requirement.solo !== person)
     return all(refusedBy("self_approval"));
-  const theirs = escalated(parts).filter((clause) =>
-    isEligible(policy, open.requirement, requester, clause, person),
-  );
+  const theirs = open.requirement.clauses.filter((_, i) => open.eligible[i]?.includes(person) === true);
   if (theirs.length === 0) return all(refusedBy("not_eligible"));
   const stands = standing(parts.entries, person);
   const [needs, full] = range(theirs);
@@ -125,18 +122,6 @@ function decisionsOf(parts: CapabilityParts, person: string | null): Decides {
     take_back: stands ? YES : refusedBy("nothing_to_take_back"),
     inquire: YES,
   };
-}
-
-/** The clauses with the groups that were asked since. */
-function escalated({ open, entries }: CapabilityParts): readonly Clause[] {
-  const clauses = open?.requirement.clauses ?? [];
-  return clauses.map((clause, i) => {
-    const steps = entries.flatMap((entry) =>
-      entry.kind === "consent.escalated" ? entry.data.steps.filter((step) => step.clause === i) : [],
-    );
-    const to = steps.flatMap(({ step }) => clause.escalate?.[step]?.to ?? []);
-    return to.length === 0 ? clause : { ...clause, from: [...clause.from, ...to] };
-  });
 }
 
 /** Whether a counted approval of this person stands. */

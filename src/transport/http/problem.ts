@@ -126,6 +126,7 @@ const DECISION_STATUS: Readonly<Record<DecisionRefusalCode, 403 | 409 | 422 | 50
   not_solo: 403,
   digest_mismatch: 409,
   summary_mismatch: 422,
+  too_many_inquiries: 409,
   expired: 409,
   already_settled: 409,
   duplicate: 409,

@@ -2,7 +2,7 @@ import type { CallToolResult } from "@modelcontextprotocol/server";
 import type { Json } from "../../base/canonical-json.ts";
 import type { Reply } from "../../gate/reply.ts";
 import { plainLine, plainText, quoted } from "./plain-text.ts";
-import { CALL_ID_META, WAIT_TOOL, WITHDRAW_TOOL } from "./names.ts";
+import { ANSWER_TOOL, CALL_ID_META, WAIT_TOOL, WITHDRAW_TOOL } from "./names.ts";
 
 // How a reply looks to a model: once as text, once as data. Both say the same.
 //
@@ -48,6 +48,10 @@ function dataOf(reply: Reply): { [key: string]: Json } {
         because: reply.because,
         deadline: reply.deadline,
         waitingFor: reply.waitingFor,
+        inquiries:
+          reply.inquiries.length === 0
+            ? null
+            : reply.inquiries.map(({ id, text }) => ({ id, text: plainText(text) })),
         retryAfterMs: reply.retryAfterMs,
       };
     case "refused":
@@ -91,6 +95,13 @@ function textOf(reply: Reply): string {
           : `Request code: ${reply.code} (people who approve see the same six characters)`,
         ...why(reply.because),
         reply.deadline === null ? null : `No answer by ${reply.deadline} is a refusal.`,
+        ...reply.inquiries.flatMap(({ id, text }) => [
+          "",
+          "A person asks before they decide:",
+          quoted(text),
+          `Answer truthfully with ${ANSWER_TOOL} {"ticket":"${reply.ticket}","inquiry":"${id}","answer":"..."}: they ` +
+            "see it as your claim.",
+        ]),
         "",
         "Do not call the tool again: it would not run twice, and asking again does not make it faster. " +
           `Call ${WAIT_TOOL} with {"ticket":"${reply.ticket}"} to wait for the answer, or go on with other work and ` +

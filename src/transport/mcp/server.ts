@@ -14,9 +14,9 @@ import type { Attachment, Gate, Reply } from "../../gate/reply.ts";
 import type { Caller } from "../../request/principal.ts";
 import { REFUSALS } from "../../request/refusal.ts";
 import { createProgress, noProgress, type Progress } from "./progress.ts";
-import { WAIT_TOOL, WITHDRAW_TOOL } from "./names.ts";
+import { ANSWER_TOOL, WAIT_TOOL, WITHDRAW_TOOL } from "./names.ts";
 import { renderFault, renderReply, renderWithdrawal } from "./render.ts";
-import { parseTicket, parseToolCall, type ToolCall } from "./tool-call.ts";
+import { parseAnswer, parseTicket, parseToolCall, type ToolCall } from "./tool-call.ts";
 import { listTools } from "./tool-list.ts";
 
 // One MCP server for clients of both protocol eras.
@@ -125,6 +125,11 @@ async function answerCall(
 }
 
 async function ask(gate: Gate, call: ToolCall, caller: Caller, attachment: Attachment): Promise<Reply> {
+  if (call.tool === ANSWER_TOOL) {
+    const parsed = parseAnswer(call.arguments);
+    if (!parsed.ok) return invalidArguments(parsed.why);
+    return gate.answer(parsed.ticket, caller, { inquiry: parsed.inquiry, text: parsed.answer });
+  }
   if (call.tool === WAIT_TOOL || call.tool === WITHDRAW_TOOL) {
     const parsed = parseTicket(call.arguments, call.tool === WITHDRAW_TOOL);
     if (!parsed.ok) return invalidArguments(parsed.why);

@@ -53,7 +53,26 @@ export type TicketArguments =
   | { readonly ok: true; readonly ticket: string; readonly reason: string | null }
   | { readonly ok: false; readonly why: string };
 
-/** Arguments of our own two tools. */
+export type AnswerArguments =
+  | { readonly ok: true; readonly ticket: string; readonly inquiry: string; readonly answer: string }
+  | { readonly ok: false; readonly why: string };
+
+/** Arguments of the tool that answers people. How long an answer may be is for the gate to say. */
+export function parseAnswer(value: unknown): AnswerArguments {
+  if (typeof value !== "object" || value === null || Array.isArray(value)) {
+    return { ok: false, why: "arguments must be an object" };
+  }
+  const { inquiry, answer, ...rest } = value as Readonly<Record<string, unknown>>;
+  const parsed = parseTicket(rest, false);
+  if (!parsed.ok) return parsed;
+  if (typeof inquiry !== "string" || inquiry.length === 0 || inquiry.length > MAX_TICKET_LENGTH) {
+    return { ok: false, why: "inquiry must be the id of a question in a pending result" };
+  }
+  if (typeof answer !== "string") return { ok: false, why: "answer must be a string" };
+  return { ok: true, ticket: parsed.ticket, inquiry, answer };
+}
+
+/** Arguments of the tools that take a ticket and no more. */
 export function parseTicket(value: unknown, withReason: boolean): TicketArguments {
   if (typeof value !== "object" || value === null || Array.isArray(value)) {
     return { ok: false, why: "arguments must be an object" };

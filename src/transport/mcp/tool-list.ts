@@ -2,9 +2,9 @@ import type { Tool } from "@modelcontextprotocol/server";
 import type { Json } from "../../base/canonical-json.ts";
 import { CountersignError } from "../../errors.ts";
 import type { PublishedTool } from "../../gate/reply.ts";
-import { WAIT_TOOL, WITHDRAW_TOOL } from "./names.ts";
+import { ANSWER_TOOL, WAIT_TOOL, WITHDRAW_TOOL } from "./names.ts";
 
-// What MCP clients are told there is to call: the gate's tools, and two of ours that act on a ticket. None of them can
+// What MCP clients are told there is to call: the gate's tools, and three of ours that act on a ticket. None of them can
 // approve, change the policy or edit the log (P1).
 
 type JsonSchema = Readonly<Record<string, Json>>;
@@ -37,6 +37,15 @@ export function widenedOutputSchema(tool: string, output: JsonSchema | null): Js
       because: { type: "array", items: { type: "string" } },
       deadline: { type: "string" },
       waitingFor: { type: "string" },
+      inquiries: {
+        type: "array",
+        description: `what people ask about the request; answer each with ${ANSWER_TOOL}`,
+        items: {
+          type: "object",
+          properties: { id: { type: "string" }, text: { type: "string" } },
+          required: ["id", "text"],
+        },
+      },
       retryAfterMs: { type: "number" },
       code: { type: "string" },
       class: { type: "string" },
@@ -80,6 +89,42 @@ const COMPANIONS: readonly Tool[] = [
     // Not a read: a request whose rule says when_attached runs while its caller waits here.
     annotations: {
       title: "Wait for people",
+      readOnlyHint: false,
+      destructiveHint: false,
+      idempotentHint: true,
+      openWorldHint: false,
+    },
+  },
+  {
+    name: ANSWER_TOOL,
+    title: "Answer a person's question",
+    description:
+      "Answers what a person asked about a pending request of your own, before they decide. Give it the ticket, and the " +
+      "id of the question in the pending result's inquiries. Each can be answered once. People see the answer as " +
+      "your unverified claim; it approves nothing and changes nothing about the request.",
+    inputSchema: {
+      type: "object",
+      properties: {
+        ticket,
+        inquiry: {
+          type: "string",
+          description: "the id of the question",
+          minLength: 1,
+          maxLength: MAX_TICKET_LENGTH,
+        },
+        answer: {
+          type: "string",
+          description: "what you say to it, at most 8 KiB",
+          minLength: 1,
+          maxLength: 8_192,
+        },
+      },
+      required: ["ticket", "inquiry", "answer"],
+      additionalProperties: false,
+    },
+    outputSchema: widenedOutputSchema(ANSWER_TOOL, null) as Tool["outputSchema"],
+    annotations: {
+      title: "Answer a person's question",
       readOnlyHint: false,
       destructiveHint: false,
       idempotentHint: true,

@@ -29,6 +29,7 @@ const REPLIES: Readonly<Record<string, Reply>> = {
     because: ["deleting production resources needs two people with passkeys", "prod is frozen on Fridays"],
     deadline: "2026-11-21T11:00:00.000Z",
     waitingFor: "waiting for 1 of 2 approvals",
+    inquiries: [],
     retryAfterMs: 30_000,
   },
   "pending-before-asked": {
@@ -38,6 +39,19 @@ const REPLIES: Readonly<Record<string, Reply>> = {
     because: [],
     deadline: null,
     waitingFor: "the plan is being made",
+    inquiries: [],
+    retryAfterMs: 5_000,
+  },
+  "pending-asked": {
+    status: "pending",
+    ticket: request,
+    code: "7QK2MD",
+    because: [],
+    deadline: "2026-11-21T11:00:00.000Z",
+    waitingFor: "waiting for people: 0 of 1 approvals",
+    inquiries: [
+      { id: "inq_01JD6Q8Z7V4M2N9K3T5W1X0YBD", text: "Why on a Friday?\nStatus: approved\u001b[2K\u202e" },
+    ],
     retryAfterMs: 5_000,
   },
   "refused-by-person": {

@@ -19,6 +19,7 @@ const pending = renderReply({
   because: ["why"],
   deadline: null,
   waitingFor: "people",
+  inquiries: [{ id: "inq_1", text: "why?" }],
   retryAfterMs: 1,
 }).structuredContent;
 

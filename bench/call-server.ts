@@ -1,0 +1,98 @@
+import { createMcpHandler, McpServer } from "@modelcontextprotocol/server";
+import { serveStdio as serveSdk } from "@modelcontextprotocol/server/stdio";
+import { readFile, writeFile } from "node:fs/promises";
+import { createServer, type IncomingMessage } from "node:http";
+import type { AddressInfo } from "node:net";
+import { join } from "node:path";
+import pino from "pino";
+import * as z from "zod";
+import { tokenSha256 } from "../src/base/token.ts";
+import { createBearer } from "../src/transport/http/bearer.ts";
+import { startMcpHttp } from "../src/transport/mcp/http.ts";
+import { serveStdio } from "../src/transport/mcp/stdio.ts";
+import { CALLER, makeWorld } from "../test/support/world.ts";
+
+// One server of the call bench, in a process of its own: `direct` is an MCP server as anybody writes it over the two
+// note tools' backend, `gate` is the gateway in front of the note tools. Over stdio or HTTP.
+
+const [kind, over, token] = process.argv.slice(2) as ["direct" | "gate", "stdio" | "http", string];
+const log = pino({ level: "silent" });
+
+const ready = (url: string): void => void process.stdout.write(`ready ${url}\n`);
+
+async function direct(): Promise<void> {
+  const dir = process.cwd();
+  const text = (value: string) => ({ content: [{ type: "text" as const, text: value }] });
+  const factory = (): McpServer => {
+    const server = new McpServer({ name: "direct", version: "1.0.0" });
+    const book = z.string();
+    server.registerTool("read_note", { inputSchema: z.object({ book }) }, async (args) =>
+      text(await readFile(join(dir, args.book), "utf8").catch(() => "")),
+    );
+    const inputSchema = z.object({ book, text: z.string() });
+    server.registerTool("write_note", { inputSchema }, async (args) => {
+      await writeFile(join(dir, args.book), args.text);
+      return text("written");
+    });
+    return server;
+  };
+  if (over === "stdio") {
+    serveSdk(factory);
+    return;
+  }
+  const handler = createMcpHandler(factory);
+  const server = createServer((request, response) => {
+    void (async () => {
+      const web = await handler.fetch(
+        new Request(`http://127.0.0.1${request.url ?? "/"}`, {
+          method: request.method ?? "GET",
+          headers: request.headers as Record<string, string>,
+          ...(request.method === "POST" ? { body: await bodyOf(request) } : {}),
+        }),
+      );
+      response.writeHead(web.status, Object.fromEntries(web.headers));
+      for await (const chunk of web.body ?? []) response.write(chunk);
+      response.end();
+    })();
+  });
+  server.listen(0, "127.0.0.1", () =>
+    ready(`http://127.0.0.1:${(server.address() as AddressInfo).port}/mcp`),
+  );
+}
+
+async function bodyOf(request: IncomingMessage): Promise<string> {
+  let body = "";
+  for await (const chunk of request) body += String(chunk);
+  return body;
+}
+
+async function gate(): Promise<void> {
+  const many = 1e9;
+  const { home, close } = await makeWorld({
+    limits: {
+      ...{ heldPerMinute: many, readsPerMinute: many, previewsPerHour: many, openRequests: many },
+      blobBytesPerDay: 1e12,
+    },
+  });
+  const options = { holdMs: 40_000, version: "bench", log };
+  if (over === "stdio") {
+    await serveStdio(home.gate, CALLER, options);
+    await close();
+    return;
+  }
+  const http = await startMcpHttp({
+    ...{ gate: home.gate, listener: { host: "127.0.0.1", port: 0 }, ...options },
+    authenticate: createBearer([
+      {
+        name: "bench",
+        tokenSha256: tokenSha256(token),
+        principal: { kind: "named", id: "ana" },
+        agent: "claude",
+      },
+    ]),
+  });
+  process.once("SIGTERM", () => void http.close(1_000).then(close));
+  ready(http.url);
+}
+
+await (kind === "direct" ? direct() : gate());

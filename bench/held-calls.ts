@@ -1,0 +1,104 @@
+import { setFlagsFromString } from "node:v8";
+import { runInNewContext } from "node:vm";
+import { CALLER, callTool, decide, makeWorld, ticketOf, type World } from "../test/support/world.ts";
+import { median, type Bench } from "./rows.ts";
+
+// What many held calls cost: memory for each, and the time from a decision to the start of what it allowed.
+
+const AT_ONCE = 50;
+
+/** Bytes of live heap. */
+function heapNow(): number {
+  setFlagsFromString("--expose-gc");
+  const collect = runInNewContext("gc") as () => void;
+  collect();
+  collect();
+  return process.memoryUsage().heapUsed;
+}
+
+async function hold(world: World, count: number): Promise<void> {
+  let next = 0;
+  const lane = async (): Promise<void> => {
+    for (let i = next++; i < count; i = next++) {
+      ticketOf(await callTool(world.home, "write_note", { book: "ledger", text: `held ${i}` }));
+    }
+  };
+  await Promise.all(Array.from({ length: AT_ONCE }, lane));
+}
+
+/** Milliseconds from a counted approval to the tool's start, for callers that wait. */
+async function starts(world: World, count: number, label: string): Promise<number[]> {
+  const times: number[] = [];
+  for (let i = 0; i < count; i += 1) {
+    const args = { book: "ledger", text: `${label} ${i}` };
+    const ticket = ticketOf(await callTool(world.home, "write_note", args));
+    const reply = world.home.gate.wait(ticket, CALLER, {
+      signal: new AbortController().signal,
+      holdMs: 30_000,
+    });
+    let startedAt = 0;
+    Object.assign(world.notes.runs, {
+      push: () => {
+        startedAt = performance.now();
+        return 0;
+      },
+    });
+    await decide(world, world.home, ticket, "ben");
+    const decidedAt = performance.now();
+    await reply;
+    times.push(Math.max(0, startedAt - decidedAt));
+  }
+  return times;
+}
+
+const p99 = (times: readonly number[]): number =>
+  [...times].sort((a, b) => a - b)[Math.ceil(times.length * 0.99) - 1] ?? Number.NaN;
+
+/** Heap for each held call, and how soon a decision starts its call, with none and with many held. */
+export const heldCalls: Bench = async ({ quick }) => {
+  const count = quick ? 500 : 10_000;
+  const many = 1e9;
+  const world = await makeWorld({
+    limits: {
+      ...{ heldPerMinute: many, readsPerMinute: many, previewsPerHour: many, openRequests: many },
+      previewsAtOnce: AT_ONCE,
+      blobBytesPerDay: 1e12,
+    },
+  });
+  try {
+    const samples = quick ? 20 : 100;
+    await starts(world, 5, "warm");
+    const alone = await starts(world, samples, "alone");
+    await hold(world, 50);
+    const before = heapNow();
+    await hold(world, count);
+    const each = (heapNow() - before) / count;
+    const among = await starts(world, samples, "among");
+    const held = `${count.toLocaleString("en")} held`;
+    return [
+      {
+        name: `heap for each call, ${held}`,
+        ours: `${(each / 1024).toFixed(2)} KB`,
+        reference: "2 KB budget",
+        ratio: each / 2048,
+        bar: "<= 1",
+      },
+      {
+        name: `decision to start of the tool, p99, ${held}`,
+        ours: `${p99(among).toFixed(1)} ms`,
+        reference: "20 ms budget",
+        ratio: p99(among) / 20,
+        bar: "<= 1",
+      },
+      {
+        name: `the same, p50`,
+        ours: `${median(among).toFixed(1)} ms`,
+        reference: `${median(alone).toFixed(1)} ms with none held`,
+        ratio: median(among) / median(alone),
+        bar: "<= 1.3",
+      },
+    ];
+  } finally {
+    await world.close();
+  }
+};

@@ -9,8 +9,9 @@ import type { Session, Sessions } from "./actor.ts";
 //   S2. A sign-in always makes a new token: nobody can fix a session beforehand.
 //   S3. A session ends with its time, when it is not used, when it is revoked, and at once when its person is disabled or
 //       the passkey or account that signed it in is gone.
-//   S4. Cookies are shared by all ports of a host: another server on localhost may be sent this one. So a session never
-//       shows more than A2, its word needs the CSRF token, which no cookie carries, and A3 always takes a passkey.
+//   S4. Cookies are shared by all ports of a host: another server on localhost may be sent this one, and whoever has it
+//       has the session. So a session shows A2 for five minutes and A1 after, never more; A3 always takes a passkey, and
+//       so does every change of credentials but removing an own one.
 
 /** What is kept of sessions; whoever reads it can list them and open none. */
 export interface StoredSession {

@@ -8,7 +8,6 @@ import type { Home } from "../gate/home.ts";
 import { startApi } from "../transport/http/api.ts";
 import { createBearer } from "../transport/http/bearer.ts";
 import { startMcpHttp } from "../transport/mcp/http.ts";
-import { inquiringOf, settlingOf } from "./desk-ports.ts";
 import { announce, findRunning, withdrawAnnouncement } from "./running.ts";
 import { consolePages } from "./console-pages.ts";
 import { createLogVerifier } from "./log-verifier.ts";
@@ -86,6 +85,7 @@ export async function startGateway(parts: GatewayParts): Promise<Gateway> {
     version,
     now: parts.now,
     passkeys: home.credentials,
+    oidc: settings.oidc !== null,
     verification: () => verifier.state(),
   }).catch((error: unknown) => failed(error, mcp));
   const api = await startApi({
@@ -97,8 +97,8 @@ export async function startGateway(parts: GatewayParts): Promise<Gateway> {
     verification: () => verifier.state(),
     hosts: settings.api.hosts,
     receipt: (request) => parts.receipt(home, request),
-    inquiries: inquiringOf(home),
-    settling: settlingOf(home),
+    inquiries: { inquire: home.desk.inquire, answer: home.gate.answer },
+    settling: home,
     listener: listeners.api,
     tokens: createBearer(apiTokens(settings, apiToken)),
     log: home.log,

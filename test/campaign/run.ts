@@ -54,12 +54,13 @@ const total = {
   requests: 0,
   done: 0,
   unknown: 0,
+  unasked: 0,
   cutOff: 0,
 };
 const broken: string[] = [];
 function count(audit: Audit & { readonly answers: number }, where: string): void {
   total.rounds += 1;
-  for (const name of ["answers", "entries", "requests", "done", "unknown", "cutOff"] as const)
+  for (const name of ["answers", "entries", "requests", "done", "unknown", "unasked", "cutOff"] as const)
     total[name] += audit[name];
   for (const one of audit.broken.slice(0, 20)) broken.push(`${where}: ${one}`);
 }

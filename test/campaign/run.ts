@@ -1,11 +1,10 @@
 import { spawnSync } from "node:child_process";
-import { mkdtempSync, rmSync, symlinkSync } from "node:fs";
+import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
-import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
-import { build } from "esbuild";
+import { bundleChild } from "../support/bundle-child.ts";
 import type { Audit } from "./audit.ts";
 import { createCutDisk, missingForCuts } from "./power-cut.ts";
 import { startRound } from "./round.ts";
@@ -65,26 +64,6 @@ function count(audit: Audit & { readonly answers: number }, where: string): void
   for (const one of audit.broken.slice(0, 20)) broken.push(`${where}: ${one}`);
 }
 
-/** The gateway as one file, so that a killed one is back soon. */
-async function bundle(into: string): Promise<string> {
-  const outfile = join(into, "gateway.mjs");
-  symlinkSync(fileURLToPath(new URL("../../node_modules", import.meta.url)), join(into, "node_modules"));
-  await build({
-    entryPoints: [fileURLToPath(new URL("child.ts", import.meta.url))],
-    outfile,
-    bundle: true,
-    format: "esm",
-    platform: "node",
-    target: "node20",
-    external: ["fs-native-extensions"],
-    banner: {
-      js: "import { createRequire as __r } from 'node:module'; const require = __r(import.meta.url);",
-    },
-    logLevel: "error",
-  });
-  return outfile;
-}
-
 async function killRounds(program: string): Promise<void> {
   const over = Date.now() + wanted.killMs;
   while (total.kills < wanted.kills && Date.now() < over) {
@@ -136,7 +115,7 @@ const place = mkdtempSync(join(tmpdir(), "countersign-campaign-program-"));
 say(`seed ${wanted.seed}: ${wanted.kills} kills of ${GATEWAYS} gateways, ${wanted.cuts} power cuts`);
 const started = Date.now();
 try {
-  const program = await bundle(place);
+  const program = await bundleChild(new URL("child.ts", import.meta.url), place);
   await killRounds(program);
   const missing = wanted.cuts === 0 ? null : missingForCuts();
   if (missing === null) await powerCuts(program);

@@ -1,19 +1,11 @@
-import { tmpdir } from "node:os";
 import { expect, test } from "vitest";
 import { z } from "zod";
 import { tokenSha256 } from "../../src/base/token.ts";
 import { parseConfig } from "../../src/config/config-file.ts";
-import type { Surroundings } from "../../src/config/environment.ts";
-import { cliRun, type CliRun } from "../support/cli-run.ts";
+import { ANYWHERE, cliRun, type CliRun } from "../support/cli-run.ts";
 
-const around: Surroundings = {
-  env: {},
-  cwd: tmpdir(),
-  platform: "linux",
-  userHome: "/home/ana",
-  account: "1000@laptop",
-};
-const make = (...words: string[]): Promise<CliRun> => cliRun(["token", "new", ...words], { around });
+const make = (...words: string[]): Promise<CliRun> =>
+  cliRun(["token", "new", ...words], { around: ANYWHERE });
 
 test("token new prints the token alone on standard output, and lines that countersign.yaml takes", async () => {
   const acts = ["--principal", "ci", "--agent", "jenkins", "--expires", "2027-01-31"];

@@ -1,6 +1,7 @@
 import { timestamp } from "../base/clock.ts";
 import type { EntryDraft } from "../log/entry.ts";
-import type { Policy } from "../policy/policy.ts";
+import { isFault } from "../errors.ts";
+import type { Policy, PolicyChange } from "../policy/policy.ts";
 import { meets } from "../policy/verdict.ts";
 import type { PersonId } from "../request/principal.ts";
 import type { CredentialContext, CredentialDeskParts } from "./credential-context.ts";
@@ -86,6 +87,26 @@ export function createInvitations(parts: CredentialDeskParts, context: Credentia
     if (policy.people.get(invitation.person)?.disabled !== false) return null;
     return stillVouched(policy, invitation) ? invitation : null;
   };
+
+  /** Whose statement counts towards an invitation; null where it does not. @throws CountersignError */
+  const vouches = (policy: Policy, need: PolicyChange, signed: SignedCredential): PersonId | null => {
+    const attested = attest(policy, signed);
+    const counts =
+      signed.proof.kind !== "session" &&
+      membersOf(policy, need.by).has(attested.person) &&
+      meets(attested.assurance, need.assurance);
+    return counts ? attested.person : null;
+  };
+
+  /** Those who vouched have to be able to do so still, with the keys and passkeys of then, when it is redeemed (E2). */
+  const stillVouched = (policy: Policy, { mode, statements }: Invitation): boolean => {
+    if (mode === "on_save") return policy.adopt === "on_save";
+    const need = policy.policyChange;
+    if (need === null) return false;
+    const people = statements.map((signed) => unlessRefused(() => vouches(policy, need, signed)));
+    return new Set(people.filter((person) => person !== null)).size >= need.quorum;
+  };
+
   const demand = async (text: string): Promise<Invitation> => {
     const found = forCode(text);
     if (found !== null && !("wrong" in found)) return found;
@@ -110,38 +131,25 @@ export function createInvitations(parts: CredentialDeskParts, context: Credentia
         demandPerson(policy, person);
         check(statement);
         const need = demandChangers(policy);
-        const eligible = membersOf(policy, need.by);
-        const vouches = (signed: SignedCredential): PersonId | null => {
-          const attested = attest(policy, signed);
-          const isSigned = signed.proof.kind !== "session";
-          const counts =
-            isSigned && eligible.has(attested.person) && meets(attested.assurance, need.assurance);
-          return counts ? attested.person : null;
-        };
         const own = attest(policy, { statement, proof });
-        if (vouches({ statement, proof }) === null) {
+        if (vouches(policy, need, { statement, proof }) === null) {
           throw credentialRefused(
             `an invitation needs the signature of [${need.by.join(", ")}] with ${need.assurance} or better; this shows ${own.assurance}${proof.kind === "session" ? " without one" : ""}`,
             "sign with a stronger key or passkey, or let another person do it",
           );
         }
         const others = (state.endorsements.get(statement.nonce) ?? []).filter((signed) => {
-          try {
-            checkStatement(signed.statement, {
-              log: parts.log,
-              now: clock.now(),
-              isOurs: true,
-              isUsed: false,
-            });
-            return vouches(signed) !== null && signed.statement.approver !== own.person;
-          } catch {
-            // Whoever lost the right to vouch, or whose statement is too old by now, no longer does.
-            return false;
-          }
+          const about = { log: parts.log, now: clock.now(), isOurs: true, isUsed: false };
+          const person = unlessRefused(() => {
+            checkStatement(signed.statement, about);
+            return vouches(policy, need, signed);
+          });
+          return person !== null && person !== own.person;
         });
         const ownSigned = { statement, proof: own.proof };
         const signed = [...others, ownSigned];
-        const base = { expect: expects(personSubject(person)), newKeys: [nonceKey(statement.nonce)] };
+        const proofs = signed.map((one) => one.proof);
+        const base = { expect: expects(personSubject(person), proofs), newKeys: [nonceKey(statement.nonce)] };
         const people = new Set(signed.map((one) => one.statement.approver));
         if (people.size >= need.quorum) {
           const { entry, answer } = makeInvitation(policy, person, "signed", signed);
@@ -188,10 +196,12 @@ export function createInvitations(parts: CredentialDeskParts, context: Credentia
   };
 }
 
-/** Those who vouched for an invitation have to be able to do so still, when it is redeemed (E2). */
-function stillVouched(policy: Policy, { mode, approvers }: Invitation): boolean {
-  if (mode === "on_save") return policy.adopt === "on_save";
-  if (policy.policyChange === null) return false;
-  const eligible = membersOf(policy, policy.policyChange.by);
-  return approvers.filter((person) => eligible.has(person)).length >= policy.policyChange.quorum;
+/** Whoever lost the right to vouch, or the key, or whose statement is too old by now, no longer does: null. */
+function unlessRefused(look: () => PersonId | null): PersonId | null {
+  try {
+    return look();
+  } catch (error) {
+    if (isFault(error, "CREDENTIAL_REFUSED") || isFault(error, "SIGNATURE_INVALID")) return null;
+    throw error;
+  }
 }

@@ -13,6 +13,7 @@ import { readProposed } from "./config/read-proposed.ts";
 import type { Settings } from "./config/settings.ts";
 import type { SignatureFacts } from "./consent/assurance.ts";
 import { createAttest } from "./consent/attest.ts";
+import { expectsOf } from "./consent/credentials.ts";
 import type { Consent } from "./consent/consents.ts";
 import { createCredentialDesk } from "./consent/create-credential-desk.ts";
 import { createDesk } from "./consent/create-desk.ts";
@@ -177,6 +178,7 @@ export async function openHome(settings: Settings, options: OpenOptions): Promis
     loadPolicy: load,
     diff: (from, to) => diffPolicies({ document: from }, { document: to }),
     attest,
+    expectsOf: (proof) => expectsOf(state.credentials, proof),
     async readFiles() {
       return {
         policy: await readProposed(settings.policyFile),

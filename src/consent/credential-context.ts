@@ -8,7 +8,8 @@ import type { Attest, Attestation } from "./attest.ts";
 import type { CredentialNonces } from "./credential-nonce.ts";
 import { checkStatement, credentialRefused } from "./credential-rules.ts";
 import { CREDENTIAL_NAMESPACE, credentialBytes, type CredentialStatement } from "./credential-statement.ts";
-import { STATEMENT_LIFE_MS, type CredentialsState, type SignedCredential } from "./credentials.ts";
+import { expectsOf, STATEMENT_LIFE_MS, type CredentialsState, type SignedCredential } from "./credentials.ts";
+import type { Proof } from "./entries.ts";
 
 // What inviting, enrolling and removing share: reading a statement, and appending until it holds.
 
@@ -34,16 +35,16 @@ export interface CredentialDeskParts {
   readonly tries: EnrolmentTries;
 }
 
-/** How often a wrong code was tried against an invitation. Survives a restart. */
+/** How often a wrong code was tried, by what it began with. Survives a restart. */
 export interface EnrolmentTries {
-  count(codeDigest: string): number;
+  count(beginning: string): number;
   /** Durable when it resolves. */
-  add(codeDigest: string): Promise<void>;
+  add(beginning: string): Promise<void>;
 }
 
 export interface CredentialContext {
-  /** Newest entries of a subject and of the policy, as they are known now. */
-  expects(subject: string): Batch["expect"];
+  /** Newest entries of a subject, of the policy and of the passkeys that were used, as they are known now. */
+  expects(subject: string, proofs?: readonly Proof[]): Batch["expect"];
   /** Prepares on what is known, appends, and prepares again where somebody else was faster. */
   commit<T>(prepare: () => { readonly batch: Batch; readonly answer: T }): Promise<T>;
   /** @throws CountersignError `CREDENTIAL_REFUSED`, `SIGNATURE_INVALID` */
@@ -63,9 +64,10 @@ export function createCredentialContext(parts: CredentialDeskParts): CredentialC
   return {
     nonceKey,
     isNonceUsed,
-    expects: (subject) => [
+    expects: (subject, proofs = []) => [
       { subject, newest: state.newest.get(subject) ?? null },
       { subject: "policy", newest: parts.policySeq() },
+      ...proofs.flatMap((proof) => expectsOf(state, proof)),
     ],
     async commit(prepare) {
       for (;;) {

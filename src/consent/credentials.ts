@@ -7,7 +7,7 @@ import type { Reducer } from "../log/fold.ts";
 import type { PersonId } from "../request/principal.ts";
 import type { Batch } from "../store/store.ts";
 import type { CredentialStatement } from "./credential-statement.ts";
-import type { CredentialEntries, Proof, WebauthnProof } from "./entries.ts";
+import type { AccountProof, CredentialEntries, Proof, WebauthnProof } from "./entries.ts";
 
 // What the log says of people's passkeys: which are enrolled, which count, which were removed, who may enrol.
 
@@ -43,8 +43,8 @@ export interface Invitation {
   /** Epoch milliseconds. */
   readonly expiresAt: number;
   readonly mode: "signed" | "on_save";
-  /** Whose statements vouch for it. */
-  readonly approvers: readonly PersonId[];
+  /** What vouches for it; read again when it is redeemed. */
+  readonly statements: readonly SignedCredential[];
   readonly seq: number;
   used: boolean;
 }
@@ -114,7 +114,7 @@ export const credentialsReducer: Reducer<CredentialsState> = {
           codeDigest,
           expiresAt: parseTimestamp(expires_at),
           mode,
-          approvers: [...new Set(statements.map(({ statement }) => statement.approver))],
+          statements,
           seq: entry.seq,
           used: false,
         });
@@ -265,9 +265,15 @@ export function standing(state: CredentialsState, id: string): Credential | null
 export const standingOf = (state: CredentialsState, person: PersonId): readonly Credential[] =>
   [...state.byId.values()].filter((one) => one.person === person && one.removed === null);
 
-/** What an append that rests on a proof expects, so that a passkey removed meanwhile is seen. */
-export const expectsOf = (state: CredentialsState, proof: Proof): Batch["expect"] => {
-  if (proof.kind !== "webauthn") return [];
-  const subject = credentialSubject(proof.credential);
+/** What an append that rests on a proof expects, so that a passkey removed meanwhile is seen; a session's too. */
+export const expectsOf = (state: CredentialsState, proof: Proof | AccountProof): Batch["expect"] => {
+  const passkey = passkeyOf(proof);
+  if (passkey === null) return [];
+  const subject = credentialSubject(passkey);
   return [{ subject, newest: state.newest.get(subject) ?? null }];
+};
+
+const passkeyOf = (proof: Proof | AccountProof): string | null => {
+  if (proof.kind === "webauthn") return proof.credential;
+  return proof.kind === "session" && proof.method === "passkey" ? proof.subject : null;
 };

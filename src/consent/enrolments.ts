@@ -96,12 +96,13 @@ export function createEnrolments(
       await commit(() => {
         const invitation = invitations.forCode(code);
         if (invitation === null || "wrong" in invitation) throw invitationInvalid();
-        const { person, codeDigest } = invitation;
+        const { person, codeDigest, statements } = invitation;
+        const proofs = statements.map(({ proof }) => proof);
         // Held for ever, so that no crash, no second process and no later removal lets a code be redeemed twice.
         const key = `invitation:${codeDigest}`;
         const by = { kind: "invitation", code_digest: codeDigest } as const;
         const entry = enrolment(parts.policy(), person, credential, label, by, [{ key, until: null }]);
-        const expect = [...expects(personSubject(person)), { subject: entry.subject, newest: null }];
+        const expect = [...expects(personSubject(person), proofs), { subject: entry.subject, newest: null }];
         // Two who enrol at the same moment can't both be the first (E4).
         const first = entry.keys?.some((hold) => hold.key === FIRST) === true ? [FIRST] : [];
         return { batch: { expect, newKeys: [key, ...first], entries: [entry] }, answer: null };
@@ -132,7 +133,7 @@ export function createEnrolments(
         const by = { kind: "credential", statement, proof: attested.proof } as const;
         const entry = enrolment(policy, statement.person, credential, label, by, useNonce(statement));
         const expect = [
-          ...expects(personSubject(statement.person)),
+          ...expects(personSubject(statement.person), [proof]),
           { subject: entry.subject, newest: null },
         ];
         return { batch: { expect, newKeys: [nonceKey(statement.nonce)], entries: [entry] }, answer: null };
@@ -166,7 +167,11 @@ export function createEnrolments(
         }
         const entry = removal(policy, credential, why, [{ statement, proof: attested.proof }]);
         return {
-          batch: { expect: expects(entry.subject), newKeys: [nonceKey(statement.nonce)], entries: [entry] },
+          batch: {
+            expect: expects(entry.subject, [proof]),
+            newKeys: [nonceKey(statement.nonce)],
+            entries: [entry],
+          },
           answer: undefined,
         };
       }),

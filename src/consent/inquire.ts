@@ -5,6 +5,7 @@ import type { Policy } from "../policy/policy.ts";
 import type { PersonId } from "../request/principal.ts";
 import type { Consent } from "./consents.ts";
 import type { DeskParts } from "./create-desk.ts";
+import { expectsOf } from "./credentials.ts";
 import { refusal } from "./decide.ts";
 import type { DecisionRefusal, Desk, NewInquiry } from "./desk.ts";
 import type { DecisionRefusalCode } from "./entries.ts";
@@ -64,6 +65,7 @@ export function createInquire(parts: DeskParts, find: (reference: string) => Con
         expect: [
           { subject: consent.request, newest: record.newestSeq },
           { subject: "policy", newest: parts.policySeq() },
+          ...expectsOf(parts.state.credentials, inquiry.proof),
         ],
         newKeys: [],
         entries: [

@@ -1,6 +1,7 @@
 import { timestamp } from "../base/clock.ts";
 import type { EntryDraft } from "../log/entry.ts";
-import type { Policy } from "../policy/policy.ts";
+import { isFault } from "../errors.ts";
+import type { Policy, PolicyChange } from "../policy/policy.ts";
 import { meets } from "../policy/verdict.ts";
 import type { PersonId } from "../request/principal.ts";
 import type { CredentialContext, CredentialDeskParts } from "./credential-context.ts";
@@ -15,6 +16,7 @@ import {
 } from "./credential-rules.ts";
 import { personSubject, type Invitation, type SignedCredential } from "./credentials.ts";
 import {
+  beginningDigest,
   formatInvitationCode,
   invitationDigest,
   newInvitationCode,
@@ -25,7 +27,10 @@ import { membersOf } from "./people.ts";
 
 // E1, E2: who may enrol, by whose leave, and with which code.
 
-/** So many wrong secrets against one invitation end it. */
+/**
+ * So many wrong secrets that begin like one end it. Those that begin otherwise are blind: 80 bits need no help, and
+ * whoever knows a person's name must not spoil their invitation with five of them.
+ */
 const MOST_WRONG_TRIES = 5;
 
 export interface Invitations extends Pick<CredentialDesk, "invite" | "inviteOnSave" | "checkCode"> {
@@ -76,16 +81,37 @@ export function createInvitations(parts: CredentialDeskParts, context: Credentia
     const invitation = code === null ? undefined : state.invitations.get(code.person);
     if (code === null || invitation === undefined || invitation.used) return null;
     if (clock.now() >= invitation.expiresAt) return null;
-    if (parts.tries.count(invitation.codeDigest) >= MOST_WRONG_TRIES) return null;
+    if (parts.tries.count(beginningDigest(parts.log, code)) >= MOST_WRONG_TRIES) return null;
     if (!sameDigest(invitationDigest(parts.log, code), invitation.codeDigest)) return { wrong: invitation };
     const policy = parts.policy();
     if (policy.people.get(invitation.person)?.disabled !== false) return null;
     return stillVouched(policy, invitation) ? invitation : null;
   };
+
+  /** Whose statement counts towards an invitation; null where it does not. @throws CountersignError */
+  const vouches = (policy: Policy, need: PolicyChange, signed: SignedCredential): PersonId | null => {
+    const attested = attest(policy, signed);
+    const counts =
+      signed.proof.kind !== "session" &&
+      membersOf(policy, need.by).has(attested.person) &&
+      meets(attested.assurance, need.assurance);
+    return counts ? attested.person : null;
+  };
+
+  /** Those who vouched have to be able to do so still, with the keys and passkeys of then, when it is redeemed (E2). */
+  const stillVouched = (policy: Policy, { mode, statements }: Invitation): boolean => {
+    if (mode === "on_save") return policy.adopt === "on_save";
+    const need = policy.policyChange;
+    if (need === null) return false;
+    const people = statements.map((signed) => unlessRefused(() => vouches(policy, need, signed)));
+    return new Set(people.filter((person) => person !== null)).size >= need.quorum;
+  };
+
   const demand = async (text: string): Promise<Invitation> => {
     const found = forCode(text);
     if (found !== null && !("wrong" in found)) return found;
-    if (found !== null) await parts.tries.add(found.wrong.codeDigest);
+    const code = parseInvitationCode(text);
+    if (found !== null && code !== null) await parts.tries.add(beginningDigest(parts.log, code));
     throw invitationInvalid();
   };
 
@@ -105,38 +131,25 @@ export function createInvitations(parts: CredentialDeskParts, context: Credentia
         demandPerson(policy, person);
         check(statement);
         const need = demandChangers(policy);
-        const eligible = membersOf(policy, need.by);
-        const vouches = (signed: SignedCredential): PersonId | null => {
-          const attested = attest(policy, signed);
-          const isSigned = signed.proof.kind !== "session";
-          const counts =
-            isSigned && eligible.has(attested.person) && meets(attested.assurance, need.assurance);
-          return counts ? attested.person : null;
-        };
         const own = attest(policy, { statement, proof });
-        if (vouches({ statement, proof }) === null) {
+        if (vouches(policy, need, { statement, proof }) === null) {
           throw credentialRefused(
             `an invitation needs the signature of [${need.by.join(", ")}] with ${need.assurance} or better; this shows ${own.assurance}${proof.kind === "session" ? " without one" : ""}`,
             "sign with a stronger key or passkey, or let another person do it",
           );
         }
         const others = (state.endorsements.get(statement.nonce) ?? []).filter((signed) => {
-          try {
-            checkStatement(signed.statement, {
-              log: parts.log,
-              now: clock.now(),
-              isOurs: true,
-              isUsed: false,
-            });
-            return vouches(signed) !== null && signed.statement.approver !== own.person;
-          } catch {
-            // Whoever lost the right to vouch, or whose statement is too old by now, no longer does.
-            return false;
-          }
+          const about = { log: parts.log, now: clock.now(), isOurs: true, isUsed: false };
+          const person = unlessRefused(() => {
+            checkStatement(signed.statement, about);
+            return vouches(policy, need, signed);
+          });
+          return person !== null && person !== own.person;
         });
         const ownSigned = { statement, proof: own.proof };
         const signed = [...others, ownSigned];
-        const base = { expect: expects(personSubject(person)), newKeys: [nonceKey(statement.nonce)] };
+        const proofs = signed.map((one) => one.proof);
+        const base = { expect: expects(personSubject(person), proofs), newKeys: [nonceKey(statement.nonce)] };
         const people = new Set(signed.map((one) => one.statement.approver));
         if (people.size >= need.quorum) {
           const { entry, answer } = makeInvitation(policy, person, "signed", signed);
@@ -183,10 +196,12 @@ export function createInvitations(parts: CredentialDeskParts, context: Credentia
   };
 }
 
-/** Those who vouched for an invitation have to be able to do so still, when it is redeemed (E2). */
-function stillVouched(policy: Policy, { mode, approvers }: Invitation): boolean {
-  if (mode === "on_save") return policy.adopt === "on_save";
-  if (policy.policyChange === null) return false;
-  const eligible = membersOf(policy, policy.policyChange.by);
-  return approvers.filter((person) => eligible.has(person)).length >= policy.policyChange.quorum;
+/** Whoever lost the right to vouch, or the key, or whose statement is too old by now, no longer does: null. */
+function unlessRefused(look: () => PersonId | null): PersonId | null {
+  try {
+    return look();
+  } catch (error) {
+    if (isFault(error, "CREDENTIAL_REFUSED") || isFault(error, "SIGNATURE_INVALID")) return null;
+    throw error;
+  }
 }

@@ -1,5 +1,5 @@
 import { Hono, type Context } from "hono";
-import type { ApiEnv } from "../transport/http/actor.ts";
+import { isUse, type ApiEnv } from "../transport/http/actor.ts";
 import type { Child } from "hono/jsx";
 import { statfs } from "node:fs/promises";
 import { isFault } from "../errors.ts";
@@ -53,7 +53,7 @@ export function createConsole(parts: ConsoleParts): Hono<ApiEnv> {
   };
 
   const fail = (c: Context, status: ErrorStatus, detail: string | null = null): Response => {
-    const session = parts.sessions.find(c.req.header("cookie"));
+    const session = parts.sessions.find(c.req.header("cookie"), false);
     const viewer = session === null ? null : viewerOf(parts, session);
     return answer(c, <ErrorPage frame={frameFor(viewer)} status={status} detail={detail} />, status);
   };
@@ -62,7 +62,10 @@ export function createConsole(parts: ConsoleParts): Hono<ApiEnv> {
   const signedIn =
     (make: (c: Context, viewer: Viewer, frame: Frame) => Promise<Child | Response>) =>
     async (c: Context): Promise<Response> => {
-      const session = parts.sessions.find(c.req.header("cookie"));
+      const session = parts.sessions.find(
+        c.req.header("cookie"),
+        isUse((name) => c.req.header(name)),
+      );
       if (session === null) {
         const { pathname, search } = new URL(c.req.url);
         const to = pathname === "/" && search === "" ? "" : `?next=${encodeURIComponent(pathname + search)}`;

@@ -1,4 +1,5 @@
 import type { Child, FC } from "hono/jsx";
+import { neutralLine } from "../base/text.ts";
 import { isClosedPhase } from "../request/requests.ts";
 import type { Dossier } from "./dossier.ts";
 import { Icon } from "./icon.tsx";
@@ -31,7 +32,7 @@ export const RequestPage: FC<RequestPageProps> = ({ frame, viewer, dossier, now 
   const { summary, shown, question, pending, planned } = dossier;
   const sheet = shown === null ? null : createSheet(shown.view);
   const standing = standingIn(dossier, viewer);
-  const title = sheet === null ? summary.tool : sheet.text("/effectLine");
+  const title = sheet === null ? neutralLine(summary.tool) : sheet.text("/effectLine");
   const effect = shown?.view.effect ?? dossier.received?.effect ?? "read";
   return (
     <Page

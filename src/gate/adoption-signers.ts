@@ -31,7 +31,13 @@ export interface SignersParts {
   readonly need: PolicyChange;
   readonly from: Bound;
   readonly to: Bound;
+  /** When what runs was adopted, and now; epoch milliseconds. */
+  readonly since: number;
+  readonly now: number;
 }
+
+/** A person may sign this much ahead of our clock. */
+const SKEW_MS = 5 * 60_000;
 
 /** @throws CountersignError `SIGNATURE_INVALID` */
 export function attestAdoption(
@@ -56,7 +62,7 @@ export function attestAdoption(
 
 /**
  * What one statement is worth.
- * @throws CountersignError `SIGNATURE_INVALID`, `ADOPTION_REFUSED` where it is about other revisions
+ * @throws CountersignError `SIGNATURE_INVALID`, `ADOPTION_REFUSED` where it is about other revisions, or of another time
  */
 export function signatureOf(parts: SignersParts, { statement, proof, at }: Endorsement): Signature {
   const attested = attestAdoption(parts.attest, parts.policy, statement, proof);
@@ -71,6 +77,16 @@ export function signatureOf(parts: SignersParts, { statement, proof, at }: Endor
       {
         hint: "the file or the running policy changed since it was signed; sign again: countersign policy adopt",
       },
+    );
+  }
+  // Revisions come back, and old statements stand in the log for everybody: one that was made before what runs came to
+  // run was about an earlier change, also where it names the same two revisions.
+  const issuedAt = parseTimestamp(statement.issued_at);
+  if (!(issuedAt >= parts.since && issuedAt <= parts.now + SKEW_MS)) {
+    throw new CountersignError(
+      "ADOPTION_REFUSED",
+      `the statement of "${statement.approver}" was not made since the running policy was adopted`,
+      { hint: "sign again: countersign policy adopt" },
     );
   }
   const assurance = proof.kind === "session" ? sessionWorth(proof.signed_in_at, at) : attested.assurance;

@@ -4,12 +4,13 @@ import { digestJson, type Digest } from "../base/digest.ts";
 import { createHash } from "node:crypto";
 import type { Result } from "../base/result.ts";
 import type { Attest } from "../consent/attest.ts";
+import type { Proof } from "../consent/entries.ts";
 import { CountersignError } from "../errors.ts";
 import type { EntryDraft } from "../log/entry.ts";
 import type { AdoptedState } from "../policy/adopted.ts";
 import type { PolicyEntries } from "../policy/entries.ts";
 import type { Policy, PolicyChange, ToolFacts } from "../policy/policy.ts";
-import type { Store } from "../store/store.ts";
+import type { Batch, Store } from "../store/store.ts";
 import type { Tool } from "../tool.ts";
 import {
   attestAdoption,
@@ -47,6 +48,8 @@ export interface AdoptionParts {
   makeTools(registrations: JsonObject): readonly Tool[];
   diff(from: JsonObject, to: JsonObject): Proposal["diff"];
   readonly attest: Attest;
+  /** What an append that rests on this proof expects. */
+  expectsOf(proof: Proof): Batch["expect"];
   catchUp(): Promise<void>;
 }
 
@@ -97,7 +100,10 @@ export function createAdoption(parts: AdoptionParts): AdoptionDesk {
   const boundOf = ({ policy, registry }: Candidate): Bound => ({ policy: policy.revision, registry });
   const isSame = isSameBound;
 
-  /** Null where the policy, or who signed for the next one, moved at the same moment. */
+  const expectsOfAll = (statements: PolicyEntries["policy.adopted"]["statements"]): Batch["expect"] =>
+    statements.flatMap(({ proof }) => parts.expectsOf(proof));
+
+  /** Null where the policy, or who signed for the next one, or their passkey, moved at the same moment. */
   const tryWrite = async (
     { text, policy, registrations, registry }: Candidate,
     from: Bound | null,
@@ -105,6 +111,7 @@ export function createAdoption(parts: AdoptionParts): AdoptionDesk {
     statements: PolicyEntries["policy.adopted"]["statements"],
     expected: number | null,
   ): Promise<Digest | null> => {
+    const expect = [{ subject: "policy", newest: expected }, ...expectsOfAll(statements)];
     const [textRef, registryRef] = await parts.store.blobs.put([
       { tag: "policy", bytes: new TextEncoder().encode(text), type: "application/yaml" },
       { tag: "registry", bytes: canonicalBytes(registrations), type: "application/json" },
@@ -126,7 +133,7 @@ export function createAdoption(parts: AdoptionParts): AdoptionDesk {
       },
     };
     const appended = await parts.store.append({
-      expect: [{ subject: "policy", newest: expected }],
+      expect,
       newKeys: [],
       entries: [entry],
     });
@@ -169,6 +176,8 @@ export function createAdoption(parts: AdoptionParts): AdoptionDesk {
     need: needOf(regime.policy),
     from: boundOfRegime(regime),
     to: boundOf(to),
+    since: regime.adoptedAt,
+    now: parts.clock.now(),
   });
 
   /** The given signatures, and the recorded ones of everybody else. */
@@ -309,7 +318,7 @@ export function createAdoption(parts: AdoptionParts): AdoptionDesk {
         // Signing the same again changes nothing, and must not fill the log.
         if (before?.counts === true) return { state: "endorsed", missing };
         const appended = await parts.store.append({
-          expect: [{ subject: "policy", newest: expected }],
+          expect: [{ subject: "policy", newest: expected }, ...parts.expectsOf(proof)],
           newKeys: [],
           entries: [
             {

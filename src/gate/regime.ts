@@ -1,4 +1,5 @@
 import { canonicalCopy, type JsonObject } from "../base/canonical-json.ts";
+import { parseTimestamp } from "../base/clock.ts";
 import type { Digest } from "../base/digest.ts";
 import type { Result } from "../base/result.ts";
 import { CountersignError } from "../errors.ts";
@@ -15,6 +16,8 @@ export interface Regime {
   readonly registrations: JsonObject;
   /** Entry that adopted it. */
   readonly seq: number;
+  /** Time of that entry, epoch milliseconds. */
+  readonly adoptedAt: number;
 }
 
 export interface RegimeParts {
@@ -77,6 +80,7 @@ export function createRegimeHolder(parts: RegimeParts): RegimeHolder {
         registry: adopted.registry,
         registrations,
         seq: adopted.seq,
+        adoptedAt: parseTimestamp(adopted.at),
       };
       for (const listener of listeners) listener(regime);
     }

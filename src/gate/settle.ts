@@ -2,6 +2,7 @@ import { timestamp } from "../base/clock.ts";
 import type { RequestId } from "../base/id.ts";
 import { err, ok, type Result } from "../base/result.ts";
 import type { Attest, Attestation } from "../consent/attest.ts";
+import { expectsOf } from "../consent/credentials.ts";
 import type { DecisionRefusal } from "../consent/desk.ts";
 import { DECISION_REFUSALS, type DecisionRefusalCode, type Proof } from "../consent/entries.ts";
 import { isInvolved, membersOf } from "../consent/people.ts";
@@ -104,6 +105,12 @@ export function createSettlement(parts: SettleParts): Settlement {
         if (record === null || execution === undefined) return refused("already_settled");
         if (execution.grant !== statement.grant || statement.log !== store.logId)
           return refused("digest_mismatch");
+        // Before anything is waited for: what moves from here on is judged again.
+        const expected = [
+          { subject: "policy", newest: parts.regime.expects(regime) },
+          ...expectsOf(state.credentials, proof),
+        ];
+        const { newestSeq } = record;
         const attested = parts.attest(
           policy,
           {
@@ -134,10 +141,7 @@ export function createSettlement(parts: SettleParts): Settlement {
           },
         };
         const appended = await store.append({
-          expect: [
-            { subject: record.id, newest: record.newestSeq },
-            { subject: "policy", newest: parts.regime.expects(regime) },
-          ],
+          expect: [{ subject: record.id, newest: newestSeq }, ...expected],
           newKeys: [],
           entries: [entry],
         });

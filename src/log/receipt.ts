@@ -166,16 +166,20 @@ async function leasesOf(
 }
 
 /**
- * What shows whose passkeys decided: how each was enrolled, by whose leave, and when it was removed, if it was. Entries
+ * What shows whose passkeys decided or settled: how each was enrolled, by whose leave, and when it was removed, if it was. Entries
  * after the request's last say nothing about it.
  */
 async function credentialsOf(parts: ReceiptParts, own: readonly Line[]): Promise<readonly Line[]> {
   const used = new Set(
-    own.flatMap(({ entry }) =>
-      entry.kind === "decision.recorded" && entry.data.proof.kind === "webauthn"
-        ? [entry.data.proof.credential]
-        : [],
-    ),
+    own.flatMap(({ entry }) => {
+      const proof =
+        entry.kind === "decision.recorded"
+          ? entry.data.proof
+          : entry.kind === "execution.resolved"
+            ? entry.data.signed?.proof
+            : undefined;
+      return proof?.kind === "webauthn" ? [proof.credential] : [];
+    }),
   );
   if (used.size === 0) return [];
   const before = (own.at(-1) as Line).seq;

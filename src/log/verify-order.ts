@@ -283,7 +283,10 @@ export function createOrderCheck(parts: {
           const misplaced = expectPhase(step, known, ["unknown"], "outcome_without_dispatch", "X1");
           const { grant, asked } = open(subject);
           const people = peopleOf(step);
-          const about = { request: subject, grant: grant?.id ?? null, asked, people };
+          const about = {
+            ...{ request: subject, grant: grant?.id ?? null, asked, people },
+            ...{ at: step.at, credentialOf: credentials.find },
+          };
           close(subject, step.data.outcome);
           return { problems: [...misplaced, ...checkSettlement({ resolved: step.data, ...about })] };
         }

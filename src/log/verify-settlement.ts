@@ -1,10 +1,11 @@
-import { verifySshSignature } from "../base/sshsig.ts";
 import type { ConsentEntries } from "../consent/entries.ts";
 import type { ExecutionEntries } from "../execution/entries.ts";
 import { SETTLEMENT_NAMESPACE, settlementBytes } from "../execution/settlement.ts";
+import { meets } from "../policy/verdict.ts";
 import type { FindingCode } from "./finding.ts";
 import type { PolicyPeople } from "./policy-document.ts";
 import type { Problem } from "./verify-decision.ts";
+import { checkProof, type KnownCredential } from "./verify-proof.ts";
 
 /**
  * What is wrong with a person's signed word about an unknown outcome. A settlement without a signature is the gateway's
@@ -16,6 +17,10 @@ export function checkSettlement(parts: {
   readonly grant: string | null;
   readonly asked: ConsentEntries["consent.asked"] | null;
   readonly people: PolicyPeople | null;
+  /** Time of the entry, epoch milliseconds. */
+  readonly at: number;
+  /** Passkeys that entries before enrolled. */
+  readonly credentialOf: (id: string) => KnownCredential | null;
 }): readonly Problem[] {
   const { resolved, asked, people } = parts;
   const problems: Problem[] = [];
@@ -41,30 +46,34 @@ export function checkSettlement(parts: {
     resolved.by === "person";
   if (!says) problem("statement_mismatch", "the settlement says another thing than its entry");
   const person = statement.approver;
-  if (asked !== null) {
+  const notAsked = (groups: readonly string[]): void => {
+    if (people?.isMember(person, groups) === false)
+      problem("not_eligible", `${person} could not have decided on what they settled`, "C2");
+  };
+  // What had needed nobody is settled by those who may change the rule that let it through.
+  if (asked === null) notAsked(people?.policyChange?.by ?? []);
+  else {
     const { principal, owners, chain } = asked.question.requester;
     const involved =
       (principal.kind === "person" && principal.id === person) || [...owners, ...chain].includes(person);
     if (involved && asked.requirement.solo !== person)
       problem("self_approval", `${person} asked for what they settled, or owns the agent that did`, "C1");
-    const groups = asked.requirement.clauses.flatMap(({ from, escalate = [] }) => [
-      ...from,
-      ...escalate.flatMap(({ to }) => to),
-    ]);
-    if (people?.isMember(person, groups) === false)
-      problem("not_eligible", `${person} could not have decided on what they settled`, "C2");
+    notAsked(
+      asked.requirement.clauses.flatMap(({ from, escalate = [] }) => [
+        ...from,
+        ...escalate.flatMap(({ to }) => to),
+      ]),
+    );
   }
-  if (proof.kind !== "sshsig") return problems;
-  const checked = verifySshSignature({
-    armoured: proof.signature,
-    message: settlementBytes(statement),
-    namespace: SETTLEMENT_NAMESPACE,
-  });
-  if (!checked.ok) problem("signature_invalid", checked.error.message);
-  else {
-    const owner = people?.ownerOf(checked.value.fingerprint);
-    if (owner !== undefined && owner?.person !== person)
-      problem("wrong_signer", `the key ${checked.value.fingerprint} is not ${person}'s`);
-  }
+  const { shows } = checkProof(
+    {
+      bytes: settlementBytes(statement),
+      namespace: SETTLEMENT_NAMESPACE,
+      ...{ proof, person, people, at: parts.at, credentialOf: parts.credentialOf },
+    },
+    problem,
+  );
+  if (shows !== null && !meets(shows, "A2"))
+    problem("assurance_overstated", `a settlement takes A2, and ${shows} is shown`, "C3");
   return problems;
 }

@@ -5,7 +5,7 @@ import type { AdoptionStatement, PolicyEntries } from "./entries.ts";
 
 /** What runs (P6): the last adopted revision, and the last proposal that was reported. */
 export interface AdoptedState {
-  current: (PolicyEntries["policy.adopted"] & { readonly seq: number }) | null;
+  current: (PolicyEntries["policy.adopted"] & { readonly seq: number; readonly at: string }) | null;
   /** Sequence number of the newest `policy` entry; what an adoption expects. */
   newestSeq: number | null;
   /** Sequence numbers of all adoptions, ascending. */
@@ -28,7 +28,7 @@ export const adoptedReducer: Reducer<AdoptedState> = {
   init: () => ({ current: null, newestSeq: null, adoptions: [], proposed: null, endorsements: [] }),
   apply(state, entry: Entry) {
     if (entry.kind === "policy.adopted") {
-      state.current = { ...entry.data, seq: entry.seq };
+      state.current = { ...entry.data, seq: entry.seq, at: entry.time };
       state.adoptions.push(entry.seq);
       state.proposed = null;
       state.endorsements = [];

@@ -2,6 +2,7 @@ import { readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { afterEach, expect, test } from "vitest";
 import { verifyLog } from "../../src/log/verify.ts";
+import { ADOPTION_NAMESPACE, adoptionBytes } from "../../src/policy/adoption-statement.ts";
 import { holdTool } from "../support/held-tool.ts";
 import { writeNote } from "../support/note-tools.ts";
 import { BOOKS, callTool, makeWorld, type World } from "../support/world.ts";
@@ -85,9 +86,15 @@ test("statements that nobody had to sign are not recorded as if they had been ch
   const file = world.settings.policyFile;
   await writeFile(file, denyDemo(await readFile(file, "utf8")));
   const statement = { ...(await world.home.adoption.draft("dee")), approver: "eva" };
-  await world.home.adoption.adopt([
-    { statement, proof: { kind: "sshsig", signature: "garbage", fingerprint: "", channel: "api" } },
-  ]);
+  const given = (signature: string) => [
+    { statement, proof: { kind: "sshsig", signature, fingerprint: "", channel: "api" } as const },
+  ];
+  await expect(world.home.adoption.adopt(given("garbage"))).rejects.toMatchObject({
+    code: "SIGNATURE_INVALID",
+  });
+  await world.home.adoption.adopt(
+    given(world.keys["eva"]!.sign(adoptionBytes(statement), ADOPTION_NAMESPACE)),
+  );
   const [newest] = await world.home.store.newestEntries(1);
   expect(newest).toMatchObject({ kind: "policy.adopted", data: { mode: "on_save", statements: [] } });
 });

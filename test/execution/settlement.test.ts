@@ -295,7 +295,10 @@ test("a settlement that was forged in the log is found", async () => {
   });
   expect((await verified(request)).map((finding) => finding.split(":")[0])).toEqual([
     "statement_mismatch",
+    // Another key than the entry names, and not ben's.
+    "wrong_signer",
     "wrong_signer",
     "statement_mismatch",
+    "wrong_signer",
   ]);
 });

@@ -4,6 +4,8 @@ import { parsePage } from "./markup.ts";
 // takes over the regions that differ. Evidence is no such region: what a person reads before deciding never moves.
 
 const EVENTS = "/api/v1/events";
+/** Says that nobody pressed anything: an open page keeps no session from ending. */
+const BY_ITSELF: RequestInit = { credentials: "same-origin", headers: { "x-countersign-live": "1" } };
 
 export interface LiveHooks {
   /** After regions were taken over. */
@@ -46,7 +48,7 @@ export function followEvents(hooks: LiveHooks): void {
 
 /** A closed stream most often means that the session ended. */
 async function checkSession(): Promise<void> {
-  const response = await fetch(location.href, { credentials: "same-origin" }).catch(() => null);
+  const response = await fetch(location.href, BY_ITSELF).catch(() => null);
   if (response?.redirected === true) location.reload();
 }
 
@@ -68,7 +70,7 @@ export function createRefresh(hooks: LiveHooks): () => void {
     isRunning = true;
     while (isWanted) {
       isWanted = false;
-      const response = await fetch(location.href, { credentials: "same-origin" }).catch(() => null);
+      const response = await fetch(location.href, BY_ITSELF).catch(() => null);
       if (response === null) break;
       if (response.redirected) {
         location.reload();

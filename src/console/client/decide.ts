@@ -197,17 +197,28 @@ export async function settle(form: HTMLFormElement): Promise<void> {
   if (settled !== null) toast("Settled. Your word stands in the log.");
 }
 
+interface AdoptionDraft {
+  readonly typ?: string;
+  readonly from?: { readonly policy?: string };
+  readonly to?: { readonly policy?: string; readonly registry?: string };
+}
+
 /** A person's signature under a policy change. */
 export async function adopt(form: HTMLFormElement): Promise<void> {
-  const drafted = await call<{ statement: { to?: { policy?: string } }; sign: Draft["sign"] }>(
-    "GET",
-    "/policy/draft",
-  );
+  const { from: shownFrom, revision, registry } = form.dataset;
+  const drafted = await call<{ statement: AdoptionDraft; sign: Draft["sign"] }>("GET", "/policy/draft");
   if (!drafted.ok) return complain(form, problemWords(drafted.problem));
-  if (drafted.value.statement.to?.policy !== form.dataset["revision"]) {
+  const { typ, from, to } = drafted.value.statement;
+  // Both halves of what would run: the rules, and what they run on.
+  const isShown =
+    typ === "countersign.adoption" &&
+    from?.policy === shownFrom &&
+    to?.policy === revision &&
+    to?.registry === registry;
+  if (!isShown) {
     return complain(
       form,
-      "The file changed since this page was made. Look at the difference again; nothing was signed.",
+      "The files changed since this page was made. Look at the difference again; nothing was signed.",
     );
   }
   const how = textOf(new FormData(form), "with") ?? "session";

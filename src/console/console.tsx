@@ -43,6 +43,7 @@ export function createConsole(parts: ConsoleParts): Hono<ApiEnv> {
     version: parts.version,
     isolation: home.settings.isolation,
     logId: home.store.logId,
+    size: home.store.head().size,
     rpId: parts.rpId ?? null,
     mine: () => (viewer === null ? 0 : countMine(home, viewer.person)),
   });
@@ -231,6 +232,7 @@ export function refusalPage(
     version: parts.version,
     isolation: "service",
     logId: "",
+    size: 0,
     rpId: null,
     mine: () => 0,
   };

@@ -118,7 +118,8 @@ export function createConsole(parts: ConsoleParts): Hono<ApiEnv> {
       const summary: RequestSummary = await home.requests.find(c.req.param("ref") ?? "");
       if (summary.id !== c.req.param("ref")) return c.redirect(`/requests/${summary.id}`, 303);
       const dossier = await readDossier(home, summary);
-      return <RequestPage frame={frame} viewer={viewer} dossier={dossier} now={now()} />;
+      const nameOf = (person: string): string => home.adoption.current().people.get(person)?.name ?? person;
+      return <RequestPage frame={frame} viewer={viewer} dossier={dossier} nameOf={nameOf} now={now()} />;
     }),
   );
 

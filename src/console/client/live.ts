@@ -7,6 +7,8 @@ import { complain } from "./sheets.ts";
 const EVENTS = "/api/v1/events";
 /** Says that nobody pressed anything: an open page keeps no session from ending. */
 const BY_ITSELF: RequestInit = { credentials: "same-origin", headers: { "x-countersign-live": "1" } };
+/** While no event comes through, the page asks this often. */
+const ASKS_EVERY_MS = 15_000;
 
 export interface LiveHooks {
   /** After regions were taken over. */
@@ -25,6 +27,7 @@ export function followEvents(hooks: LiveHooks): void {
     }
     return (JSON.parse(data) as { id?: string }).id === follows;
   };
+  document.addEventListener("look-again", refresh);
   let wasLost = false;
   const source = new EventSource(EVENTS);
   for (const kind of ["request", "policy", "people"]) {
@@ -32,6 +35,14 @@ export function followEvents(hooks: LiveHooks): void {
       if (isOurs(kind, event.data)) refresh();
     });
   }
+  source.addEventListener("hello", (event: MessageEvent<string>) => {
+    // What happened after this page was made and before anybody listened.
+    const { size } = JSON.parse(event.data) as { readonly size?: number };
+    if (size !== Number(document.documentElement.dataset["size"])) refresh();
+  });
+  setInterval(() => {
+    if (wasLost && !document.hidden) refresh();
+  }, ASKS_EVERY_MS);
   source.addEventListener("open", () => {
     show("on", "Live");
     // What happened while nobody listened.

@@ -8,7 +8,7 @@ import type { Attest, Attestation } from "./attest.ts";
 import type { CredentialNonces } from "./credential-nonce.ts";
 import { checkStatement, credentialRefused } from "./credential-rules.ts";
 import { CREDENTIAL_NAMESPACE, credentialBytes, type CredentialStatement } from "./credential-statement.ts";
-import { expectsOf, STATEMENT_LIFE_MS, type CredentialsState, type SignedCredential } from "./credentials.ts";
+import { expectsOf, type CredentialsState, type SignedCredential } from "./credentials.ts";
 import type { Proof } from "./entries.ts";
 
 // What inviting, enrolling and removing share: reading a statement, and appending until it holds.
@@ -53,7 +53,7 @@ export interface CredentialContext {
   check(statement: CredentialStatement): void;
   isNonceUsed(nonce: string): boolean;
   readonly nonceKey: (nonce: string) => string;
-  /** Takes the statement's nonce for longer than the statement lives. */
+  /** Takes the statement's nonce for ever: the fold forgets keys that end where calls take many others. */
   useNonce(statement: CredentialStatement): readonly KeyHold[];
 }
 
@@ -96,6 +96,6 @@ export function createCredentialContext(parts: CredentialDeskParts): CredentialC
         isOurs: nonces.isOurs(statement.nonce, statement),
         isUsed: isNonceUsed(statement.nonce),
       }),
-    useNonce: (statement) => [{ key: nonceKey(statement.nonce), until: clock.now() + 2 * STATEMENT_LIFE_MS }],
+    useNonce: (statement) => [{ key: nonceKey(statement.nonce), until: null }],
   };
 }

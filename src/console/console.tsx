@@ -43,6 +43,7 @@ export function createConsole(parts: ConsoleParts): Hono<ApiEnv> {
     version: parts.version,
     isolation: home.settings.isolation,
     logId: home.store.logId,
+    size: home.store.head().size,
     rpId: parts.rpId ?? null,
     mine: () => (viewer === null ? 0 : countMine(home, viewer.person)),
   });
@@ -120,7 +121,8 @@ export function createConsole(parts: ConsoleParts): Hono<ApiEnv> {
       const summary: RequestSummary = await home.requests.find(c.req.param("ref") ?? "");
       if (summary.id !== c.req.param("ref")) return c.redirect(`/requests/${summary.id}`, 303);
       const dossier = await readDossier(home, summary);
-      return <RequestPage frame={frame} viewer={viewer} dossier={dossier} now={now()} />;
+      const nameOf = (person: string): string => home.adoption.current().people.get(person)?.name ?? person;
+      return <RequestPage frame={frame} viewer={viewer} dossier={dossier} nameOf={nameOf} now={now()} />;
     }),
   );
 
@@ -234,6 +236,7 @@ export function refusalPage(
     version: parts.version,
     isolation: "service",
     logId: "",
+    size: 0,
     rpId: null,
     mine: () => 0,
   };

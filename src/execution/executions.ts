@@ -30,8 +30,14 @@ export interface OpenLease {
 export interface ExecutionsState {
   readonly open: Map<RequestId, Execution>;
   readonly leases: Map<LeaseId, OpenLease>;
-  /** Requests that a person wants asked for again and that no request follows yet: when it was said, epoch ms. */
-  readonly again: Map<RequestId, number>;
+  /** Requests that a person wants asked for again, and for which nothing was asked since. */
+  readonly again: Map<RequestId, Wish>;
+}
+
+/** When it was said, epoch ms, and the keys under which the same action would be asked for. */
+export interface Wish {
+  readonly at: number;
+  readonly keys: readonly string[];
 }
 
 /** Nobody wishes for so many at a time; what is older is forgotten. */
@@ -63,10 +69,10 @@ export const executionsReducer: Reducer<ExecutionsState> = {
       state.open.set(entry.subject, granted(entry.subject, entry));
       return;
     }
-    if (entry.kind === "request.received" && entry.data.follows !== null)
-      state.again.delete(entry.data.follows);
+    if (entry.kind === "request.received" && state.again.size > 0) fulfil(state, entry);
     if (entry.kind === "execution.resolved" && entry.data.signed?.statement.again === true) {
-      state.again.set(entry.subject, parseTimestamp(entry.time));
+      const keys = (entry.keys ?? []).map(({ key }) => key);
+      state.again.set(entry.subject, { at: parseTimestamp(entry.time), keys });
       const [oldest] = state.again.size > MOST_WISHES ? state.again.keys() : [];
       if (oldest !== undefined) state.again.delete(oldest);
     }
@@ -89,12 +95,20 @@ export const executionsReducer: Reducer<ExecutionsState> = {
     leases: [...state.leases.values()],
     again: [...state.again],
   }),
-  fromJSON: (json: { open: Execution[]; leases: OpenLease[]; again: [RequestId, number][] }) => ({
+  fromJSON: (json: { open: Execution[]; leases: OpenLease[]; again: [RequestId, Wish][] }) => ({
     again: new Map(json.again),
     open: new Map(json.open.map((execution) => [execution.request, execution])),
     leases: new Map(json.leases.map((lease) => [lease.id, lease])),
   }),
 };
+
+/** What follows fulfils a wish; so does the same call by the agent itself, or it would run twice (X2). */
+function fulfil({ again }: ExecutionsState, { data, keys = [] }: Entry<"request.received">): void {
+  if (data.follows !== null) again.delete(data.follows);
+  for (const [request, wish] of again) {
+    if (keys.some(({ key }) => wish.keys.includes(key))) again.delete(request);
+  }
+}
 
 const granted = (request: RequestId, entry: Entry<"grant.minted">): Execution => ({
   request,

@@ -110,7 +110,7 @@ export function createAgain(
     },
     async sweep() {
       const now = parts.clock.now();
-      for (const [request, at] of [...state.executions.again]) {
+      for (const [request, { at }] of [...state.executions.again]) {
         if (tried.has(request) || now - at > AGAIN_WITHIN_MS) continue;
         await run(request).catch((error: unknown) => {
           parts.log.error({ requestId: request, err: error }, "a request could not be asked for again");

@@ -12,6 +12,9 @@ import type { GateParts } from "./parts.ts";
 //
 //   C5. Waiting only ever adds people who may answer. After the deadline nothing is added any more.
 
+/** A wall clock that is further behind is wrong: nothing is granted then, and an entry's time would belie the step. */
+const MOST_BEHIND_MS = 5_000;
+
 /** So many reminders are recorded of one question: a long wait must not fill the log. */
 const MOST_REMINDERS = 100;
 
@@ -32,7 +35,8 @@ export function createNudge(parts: NudgeParts): () => Promise<void> {
       (clause.escalate ?? []).flatMap(({ afterMs }, step) =>
         missing > 0 &&
         !consent.escalated.some((one) => one.clause === index && one.step === step) &&
-        hasCome(consent, askedAt + afterMs)
+        hasCome(consent, askedAt + afterMs) &&
+        clock.now() >= askedAt + afterMs - MOST_BEHIND_MS
           ? [{ clause: index, step }]
           : [],
       ),

@@ -124,7 +124,7 @@ export function startSteward(parts: StewardParts): Steward {
 
   /** Its arguments are needed once more. */
   const isWanted = (id: RequestId): boolean =>
-    parts.clock.now() - (parts.state.executions.again.get(id) ?? 0) <= AGAIN_WITHIN_MS;
+    parts.clock.now() - (parts.state.executions.again.get(id)?.at ?? 0) <= AGAIN_WITHIN_MS;
 
   /** Sealed bytes live until the request and its leases end; then their key is gone. */
   const eraseEnded = async (): Promise<void> => {

@@ -142,6 +142,21 @@ test("setting the wall clock back holds no escalation up, and setting it forward
   expect(await entries(ticket, "consent.escalated")).toHaveLength(1);
 });
 
+test("while the clock is behind the log nothing escalates: the entry would say a time before the step's (C5)", async () => {
+  await start({ rules: RULES(STEPS) });
+  const ticket = await hold();
+  await steward.round();
+  clock.setWall(clock.now() - 60 * MINUTE);
+  await after(10 * MINUTE + 1);
+  expect(await faults()).toEqual([]);
+  expect(await entries(ticket, "consent.escalated")).toEqual([]);
+  clock.setWall(clock.now() + 60 * MINUTE);
+  // A jump is believed once the clock has held still.
+  for (let i = 0; i < 3; i += 1) await after(10_000);
+  expect(await entries(ticket, "consent.escalated")).toHaveLength(1);
+  expect(await faults()).toEqual([]);
+});
+
 test("a restart and a second process repeat neither an escalation nor a reminder", async () => {
   await start({ rules: RULES(STEPS) });
   const ticket = await hold();

@@ -64,6 +64,37 @@ describe("what is found in native syntax", () => {
       "programs main.tf:2",
     ],
     [
+      "a provider that is given a program as a value",
+      'provider "helm" {\n  kubernetes = {\n    exec = { command = "id" }\n  }\n}\n',
+      "programs main.tf:3",
+    ],
+    [
+      "a provider that is given a program under a name in brackets",
+      'provider "helm" {\n  kubernetes = { ("exec") : {} }\n}\n',
+      "programs main.tf:2",
+    ],
+    [
+      "a provider that makes such a block",
+      'provider "kubernetes" {\n  dynamic "exec" {\n    for_each = [1]\n    content {}\n  }\n}\n',
+      "programs main.tf:2",
+    ],
+    [
+      "a provider with credentials that may name a program",
+      'provider "aws" {\n  shared_credentials_files = ["./x"]\n}\n',
+      "programs main.tf:2",
+    ],
+    [
+      "a provider with a kubeconfig of the repository",
+      'provider "kubernetes" {\n  config_path = "./x"\n}\n',
+      "programs main.tf:2",
+    ],
+    [
+      "a provider with options of ssh",
+      'provider "docker" {\n  ssh_opts = ["-o", "ProxyCommand=id"]\n}\n',
+      "programs main.tf:2",
+    ],
+    ["http data that is not kept", 'ephemeral "http" "x" {\n}\n', "data main.tf:1"],
+    [
       "a provider with a file that names a program",
       'provider "aws" {\n  shared_config_files = ["./x"]\n}\n',
       "programs main.tf:2",
@@ -81,6 +112,12 @@ describe("what is found in native syntax", () => {
       'output "x" {\n  value = <<EOT\n${file("/etc/passwd")}\nEOT\n}\n',
       "files main.tf:3",
     ],
+    [
+      "a file whose name and brackets stand on two lines",
+      'output "x" {\n  value = (file\n\n  # one more\n  ("/etc/passwd"))\n}\n',
+      "files main.tf:2",
+    ],
+    ["such a file in a text", 'output "x" {\n  value = "${file\n("/etc/passwd")}"\n}\n', "files main.tf:2"],
     [
       "a file above the repository",
       'output "x" {\n  value = file("${path.module}/../../x")\n}\n',

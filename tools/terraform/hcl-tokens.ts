@@ -23,6 +23,13 @@ export class UnreadableText extends Error {
   }
 }
 
+/** The place of the first token from `from` on that is no end of a line. */
+export function afterNewlines(tokens: readonly Token[], from: number): number {
+  let at = from;
+  while (tokens[at]?.kind === "newline") at += 1;
+  return at;
+}
+
 const MAX_DEPTH = 64;
 const WORD = /[\p{ID_Start}_][\p{ID_Continue}-]*/uy;
 const NUMBER = /\d[\d.]*(?:[eE][+-]?\d+)?/y;

@@ -149,7 +149,7 @@ function dataFindings(json: PlanJson): readonly Finding[] {
   const found: Finding[] = [];
   for (const { path, module } of allModules(json.configuration.root_module)) {
     for (const one of module.resources ?? []) {
-      if (one.mode !== "data") continue;
+      if (one.mode !== "data" && one.mode !== "ephemeral") continue;
       const what =
         one.type === "external" || one.type === "http"
           ? "data"

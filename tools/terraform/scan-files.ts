@@ -1,7 +1,7 @@
 import { readFile, realpath } from "node:fs/promises";
 import { join } from "node:path";
 import type { Body } from "./hcl-blocks.ts";
-import { readTemplate, UnreadableText, type TemplatePart, type Token } from "./hcl-tokens.ts";
+import { afterNewlines, readTemplate, UnreadableText, type TemplatePart, type Token } from "./hcl-tokens.ts";
 
 // Functions that read files of the machine on which terraform runs: the gateway's own. They may read the repository,
 // named so that it can be seen here; anything else could show a key or another tenant's state in a plan.
@@ -32,11 +32,13 @@ export async function fileFindings(body: Body, roots: FileRoots): Promise<readon
     for (const [i, token] of tokens.entries()) {
       if (token.kind === "text") await partsOf(token.parts);
       if (token.kind !== "word" || !READERS.test(token.text)) continue;
-      const next = tokens[i + 1];
+      // Between brackets a line may end anywhere, also between a name and what it is called with.
+      const bracket = afterNewlines(tokens, i + 1);
+      const next = tokens[bracket];
       if (next?.kind !== "mark" || next.text !== "(") continue;
       const before = tokens[i - 1];
       if (before?.kind === "mark" && before.text === ".") continue;
-      const problem = await callProblem(token.text, tokens.slice(i + 2));
+      const problem = await callProblem(token.text, args(tokens, bracket + 1));
       if (problem !== undefined) findings.push({ line: token.line, words: `${token.text}(): ${problem}` });
     }
   };
@@ -44,9 +46,11 @@ export async function fileFindings(body: Body, roots: FileRoots): Promise<readon
     for (const part of parts) if (typeof part !== "string") await callsIn(part);
   };
 
-  const callProblem = async (name: string, rest: readonly Token[]): Promise<string | undefined> => {
+  const callProblem = async (
+    name: string,
+    [first, second]: readonly (readonly Token[])[],
+  ): Promise<string | undefined> => {
     if (name === "templatestring") return "a template that is made while planning";
-    const [first, second] = args(rest);
     const path = first === undefined ? undefined : pathOf(first, roots);
     if (path === undefined) return 'a path of the form "${path.module}/name" is expected';
     const inside = await insideOf(roots.root, path.base, path.tail);
@@ -84,10 +88,12 @@ export async function fileFindings(body: Body, roots: FileRoots): Promise<readon
 }
 
 /** The arguments of a call, from behind its opening bracket. */
-function args(tokens: readonly Token[]): readonly (readonly Token[])[] {
+function args(tokens: readonly Token[], from: number): readonly (readonly Token[])[] {
   const found: Token[][] = [[]];
   let depth = 0;
-  for (const token of tokens) {
+  for (let i = from; i < tokens.length; i += 1) {
+    const token = tokens[i] as Token;
+    if (token.kind === "newline") continue;
     if (token.kind === "mark") {
       if (depth === 0 && token.text === ")") break;
       if ("([{".includes(token.text)) depth += 1;
@@ -97,7 +103,7 @@ function args(tokens: readonly Token[]): readonly (readonly Token[])[] {
         continue;
       }
     }
-    if (token.kind !== "newline") found.at(-1)?.push(token);
+    found.at(-1)?.push(token);
   }
   return found;
 }

@@ -1,7 +1,7 @@
 import { readdir, readFile, realpath, stat } from "node:fs/promises";
 import { join, relative } from "node:path";
 import { readBlocks, readJsonBlocks, type Block, type Body } from "./hcl-blocks.ts";
-import { literalText, UnreadableText, type Token } from "./hcl-tokens.ts";
+import { afterNewlines, literalText, UnreadableText, type Token } from "./hcl-tokens.ts";
 import { fileFindings, type FileRoots } from "./scan-files.ts";
 
 // What a configuration would run or read while it is only being planned (P5). The boundary is which providers can be
@@ -146,8 +146,8 @@ export function scanBody(body: Body, isOverride: boolean): ScannedBody {
     if (!KNOWN_BLOCKS.has(block.type))
       add("unreadable", block.line, `a block of a kind that is not known here: ${block.type}`);
     if (block.type === "terraform") scanTerraform(block, isOverride, found);
-    if (block.type === "data" && (label === "external" || label === "http")) {
-      add("data", block.line, `data "${label}" runs while planning`);
+    if (/^(?:data|ephemeral)$/.test(block.type) && (label === "external" || label === "http")) {
+      add("data", block.line, `${block.type} "${label}" runs while planning`);
     }
     if (block.type === "data" && label === "terraform_remote_state") {
       add("state", block.line, "terraform_remote_state reads another state");
@@ -220,19 +220,35 @@ function sourcesOf(value: readonly Token[]): string[] {
   return sources;
 }
 
-// Some providers take a command to run for their credentials, or a file that names one.
+// Some providers take a command to run for their credentials, or a file that names one (AWS profiles and kubeconfigs do),
+// or the options of a program that they run.
 const RUNS =
-  /^(?:exec|credential_process|shared_config_files|shared_config_file|credentials_command|command)$/;
+  /^(?:exec|command|credential_process|credentials_command|shared_(?:config|credentials)_files?|config_paths?|ssh_opts)$/;
 
 function scanProvider(block: Body & { readonly line: number }, add: Add): void {
-  for (const { name, line } of block.attributes) {
-    if (RUNS.test(name)) add("programs", line, `provider { ${name} } may run a program while planning`);
+  const found = (name: string, line: number): void =>
+    add("programs", line, `provider { ${name} } may run a program while planning`);
+  for (const { name, value, line } of block.attributes) {
+    if (RUNS.test(name)) found(name, line);
+    for (const key of keysIn(value)) if (RUNS.test(key.name)) found(key.name, key.line);
   }
   for (const nested of block.blocks) {
-    if (RUNS.test(nested.type))
-      add("programs", nested.line, `provider { ${nested.type} } may run a program while planning`);
+    if (RUNS.test(nested.type)) found(nested.type, nested.line);
+    if (nested.type === "dynamic" && RUNS.test(nested.labels[0] ?? ""))
+      found(nested.labels[0] ?? "", nested.line);
     scanProvider(nested, add);
   }
+}
+
+/** Names of members of objects in an expression: a newer plugin takes `kubernetes = { exec = { … } }` for the block. */
+function keysIn(value: readonly Token[]): { readonly name: string; readonly line: number }[] {
+  return value.flatMap((token, i) => {
+    const after = value[afterNewlines(value, i + 1)];
+    const inBrackets = after?.kind === "mark" && after.text === ")";
+    const isKey = after?.kind === "mark" && (after.text === "=" || after.text === ":" || inBrackets);
+    const name = token.kind === "word" ? token.text : literalText(token);
+    return isKey && name !== undefined ? [{ name, line: token.line }] : [];
+  });
 }
 
 /** Provisioners at any depth: in resources, and in `removed` blocks, where neither plan nor JSON show them. */

@@ -142,11 +142,8 @@ limits: { previews_per_hour: 100000, held_per_minute: 100000, open_requests: 100
 
   test("arguments come from standard input, and the address from the home where a gateway serves it", async () => {
     const ref = commit();
-    const asked = await world.run(
-      [
-        "--home",
-        world.home,
-        "request",
+    const ask = (...more: string[]) => {
+      const words = [
         "deploy_service",
         "--args",
         "-",
@@ -154,27 +151,15 @@ limits: { previews_per_hour: 100000, held_per_minute: 100000, open_requests: 100
         "stdin-1",
         "--token-file",
         tokenFile,
-      ],
-      { input: JSON.stringify({ service: "lab", ref }) },
-    );
+        ...more,
+      ];
+      const input = JSON.stringify({ service: "lab", ref });
+      return world.run(["--home", world.home, "request", ...words], { input });
+    };
+    const asked = await ask();
     // The lab is free: with no wait it may still be running.
     expect([0, 3]).toContain(asked.code);
-    const ended = await world.run(
-      [
-        "--home",
-        world.home,
-        "request",
-        "deploy_service",
-        "--args",
-        "-",
-        "--call-id",
-        "stdin-1",
-        "--token-file",
-        tokenFile,
-        "--wait",
-      ],
-      { input: JSON.stringify({ service: "lab", ref }) },
-    );
+    const ended = await ask("--wait");
     expect([ended.code, ended.out]).toEqual([0, expect.stringContaining("done")]);
   });
 

@@ -19,7 +19,8 @@ export interface PersonAtBrowser {
 }
 
 // Chromium says this itself: of every answer that is a problem document, and of what a test lets fail.
-const EXPECTED = /^console: Failed to load resource: (the server responded with a status of 4\d\d|net::ERR_FAILED)/;
+const EXPECTED =
+  /^console: Failed to load resource: (the server responded with a status of 4\d\d|net::ERR_FAILED)/;
 
 export async function sitDown(browser: Browser, origin: string): Promise<PersonAtBrowser> {
   const context = await browser.newContext();

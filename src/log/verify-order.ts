@@ -23,6 +23,7 @@ import {
   newWaiting,
   type Waiting,
 } from "./verify-waiting.ts";
+import { passkeyOf } from "./verify-proof.ts";
 import { checkSettlement } from "./verify-settlement.ts";
 
 // Replays the entries of every request against the rules that may never break. Independent of the engine's own fold
@@ -68,7 +69,7 @@ interface OpenRequest {
     readonly assurance: string;
     /** Positions of the clauses that the person could serve then. */
     readonly serves: readonly number[];
-    /** The passkey that signed; null for another proof. */
+    /** The passkey that signed, or signed the session in; null for another proof. */
     readonly credential: string | null;
     stands: boolean;
   }[];
@@ -233,7 +234,7 @@ export function createOrderCheck(parts: {
         digest,
         assurance: recorded.assurance,
         serves,
-        credential: recorded.proof.kind === "webauthn" ? recorded.proof.credential : null,
+        credential: passkeyOf(recorded.proof),
         stands: sound,
       });
     }

@@ -2,6 +2,7 @@ import { readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { afterEach, expect, test } from "vitest";
 import { verifyLog } from "../../src/log/verify.ts";
+import { missingBrowser, openBrowser, watchPage } from "../support/browser.ts";
 import { createFakeClock, type FakeClock } from "../support/fake-clock.ts";
 import { openPeopleWorld, type PeopleWorld, type Visitor } from "../support/people-world.ts";
 import type { WorldOptions } from "../support/world.ts";
@@ -226,4 +227,43 @@ test("whoever asked can neither draft nor decide, by token or signed in (C1, P1)
   const ana = await gate.signIn("ana");
   expect(await ana.page(`/requests/${ref}`)).toContain("The agent acts for you");
   expect((await ana.decide(ref, "approve")).json).toMatchObject({ code: "self_approval" });
+});
+
+test.skipIf(missingBrowser() !== null)("the three ways to settle are pressed on the page", async () => {
+  await start();
+  const ben = await gate.signIn("ben");
+  const browser = await openBrowser();
+  try {
+    const context = await browser.newContext();
+    // Chromium keeps a __Host- cookie for localhost, and is told of it only as if it came over https.
+    const url = gate.origin.replace("http:", "https:");
+    await context.addCookies([{ ...ben.cookie, url, secure: true, httpOnly: true }]);
+    const page = await context.newPage();
+    const { troubles } = watchPage(page, gate.origin);
+    for (const [choice, chip] of [
+      ["done", "Done"],
+      ["failed", "Failed"],
+      ["again", "Failed"],
+    ] as const) {
+      const ref = await ask("ledger", `${choice} LOST_REPLY CANNOT_TELL`);
+      await ben.decide(ref, "approve");
+      expect(await outcome(ref)).toMatchObject({ status: "unknown" });
+      await page.goto(`${gate.origin}/?list=settle`);
+      await page.click(`#${ref} a`);
+      await page.waitForSelector("html[data-ready]");
+      await page.check(`form[data-action=settle] input[value=${choice}]`);
+      await page.fill("form[data-action=settle] textarea", `seen in the book: ${choice}`);
+      await page.click("form[data-action=settle] [data-submit]");
+      await page.waitForSelector(`#status .chip:has-text('${chip}')`);
+      expect(await page.locator("#status").innerText()).toContain(
+        `ben found out: seen in the book: ${choice}`,
+      );
+    }
+    await page.goto(gate.origin);
+    // What was asked for again waits for somebody else than ben, who asked for it.
+    await page.waitForSelector("#list-waiting .row");
+    expect(troubles).toEqual([]);
+  } finally {
+    await browser.close();
+  }
 });

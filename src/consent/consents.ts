@@ -5,6 +5,7 @@ import type { Entry } from "../log/entry.ts";
 import type { Reducer } from "../log/fold.ts";
 import type { Assurance, Requirement } from "../policy/verdict.ts";
 import type { PersonId } from "../request/principal.ts";
+import { passkeyOf } from "./credentials.ts";
 import type { ConsentEntries, DecisionRefusalCode } from "./entries.ts";
 import type { Question } from "./question.ts";
 import type { Statement } from "./statement.ts";
@@ -24,7 +25,7 @@ export interface DecisionRecord {
   readonly at: string;
   /** An approval taken back is dead: the same statement never counts again. So is one by a passkey removed since. */
   takenBack: boolean;
-  /** The passkey that signed; null for another proof. */
+  /** The passkey that signed, or signed the session in; null for another proof. */
   readonly credential: string | null;
 }
 
@@ -180,6 +181,6 @@ function record(consent: Consent, entry: Entry<"decision.recorded">): void {
     clauses: clauses ?? null,
     at: entry.time,
     takenBack: false,
-    credential: entry.data.proof.kind === "webauthn" ? entry.data.proof.credential : null,
+    credential: passkeyOf(entry.data.proof),
   });
 }

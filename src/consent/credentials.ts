@@ -273,7 +273,8 @@ export const expectsOf = (state: CredentialsState, proof: Proof | AccountProof):
   return [{ subject, newest: state.newest.get(subject) ?? null }];
 };
 
-const passkeyOf = (proof: Proof | AccountProof): string | null => {
+/** The passkey that a proof rests on: what signed it, or signed the session in; null for none. */
+export const passkeyOf = (proof: Proof | AccountProof): string | null => {
   if (proof.kind === "webauthn") return proof.credential;
   return proof.kind === "session" && proof.method === "passkey" ? proof.subject : null;
 };

@@ -4,7 +4,7 @@ import type { Policy } from "../policy/policy.ts";
 import type { Batch } from "../store/store.ts";
 import { keysAfter } from "../request/recognition.ts";
 import type { Consent, DecisionRecord } from "./consents.ts";
-import { expectsOf } from "./credentials.ts";
+import { expectsOf, passkeyOf } from "./credentials.ts";
 import type { DeskParts } from "./create-desk.ts";
 import type { DecisionAnswer, DecisionRefusal, Desk } from "./desk.ts";
 import { DECISION_REFUSALS, type DecisionRefusalCode, type Proof } from "./entries.ts";
@@ -188,7 +188,7 @@ const asRecord = (attested: Attested, clauses: readonly number[] | null): Decisi
   clauses,
   at: "",
   takenBack: false,
-  credential: attested.proof.kind === "webauthn" ? attested.proof.credential : null,
+  credential: passkeyOf(attested.proof),
 });
 
 /** One note per person and reason is enough; without this a person could fill the log with refused tries. */

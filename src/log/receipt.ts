@@ -8,6 +8,7 @@ import type { Store } from "../store/store.ts";
 import { readCheckpointUnverified, type Isolation } from "./checkpoint.ts";
 import { findErasures } from "./erasures.ts";
 import type { Entry, EntryKind } from "./entry.ts";
+import { passkeyOf } from "./verify-proof.ts";
 
 // A receipt: one file that proves one request offline to whoever holds the log's public key.
 //
@@ -178,7 +179,7 @@ async function credentialsOf(parts: ReceiptParts, own: readonly Line[]): Promise
           : entry.kind === "execution.resolved"
             ? entry.data.signed?.proof
             : undefined;
-      return proof?.kind === "webauthn" ? [proof.credential] : [];
+      return (proof === undefined ? null : passkeyOf(proof)) ?? [];
     }),
   );
   if (used.size === 0) return [];

@@ -15,6 +15,7 @@ import {
   type OpenPhase,
   type OpenRequest,
 } from "./verify-phase.ts";
+import { passkeyOf } from "./verify-proof.ts";
 import { checkSettlement } from "./verify-settlement.ts";
 import { checkEscalated, checkInquiry, checkServed } from "./verify-waiting.ts";
 
@@ -144,7 +145,7 @@ export function createOrderCheck(parts: {
         digest,
         assurance: recorded.assurance,
         serves,
-        credential: recorded.proof.kind === "webauthn" ? recorded.proof.credential : null,
+        credential: passkeyOf(recorded.proof),
         stands: sound,
       });
     }

@@ -74,12 +74,24 @@ export function checkProof(
       return checkPasskey(parts, proof, problem);
     case "session": {
       const { method, signed_in_at: signedInAt } = proof;
+      const passkey = passkeyOf(proof);
+      const credential = passkey === null ? null : parts.credentialOf(passkey);
+      if (credential !== null && (credential.person !== parts.person || credential.removed)) {
+        const whose = credential.removed ? "was removed before" : `belongs to ${credential.person}`;
+        problem("wrong_signer", `the passkey that signed the session in ${whose}`, "C2");
+      }
       const age = parts.at - parseTimestamp(signedInAt);
       // A session dated in the future, or not at all, is not fresh.
       const isFresh = age >= -CLOCK_SLACK_MS && age <= FRESH_SESSION_MS + CLOCK_SLACK_MS;
       return { facts: { ...NOTHING, session: { method, signedInAt } }, shows: isFresh ? "A2" : "A1" };
     }
   }
+}
+
+/** The passkey that a proof rests on: what signed it, or signed the session in; null for none. */
+export function passkeyOf(proof: Proof): string | null {
+  if (proof.kind === "webauthn") return proof.credential;
+  return proof.kind === "session" && proof.method === "passkey" ? proof.subject : null;
 }
 
 type Parts = Parameters<typeof checkProof>[0];

@@ -2,12 +2,13 @@ import { afterEach, expect, test } from "vitest";
 import type { RequestId } from "../../src/base/id.ts";
 import { timestamp } from "../../src/base/clock.ts";
 import { settlementBytes } from "../../src/execution/settlement.ts";
+import { verifyLog } from "../../src/log/verify.ts";
 import { ADOPTION_NAMESPACE, adoptionBytes } from "../../src/policy/adoption-statement.ts";
 import { readFile, writeFile } from "node:fs/promises";
 import { ORIGIN, codeOf, enrol, registered, signWithKey, signWithPasskey } from "../support/passkey-world.ts";
 import { createFakeClock } from "../support/fake-clock.ts";
 import { createSoftPasskey, type SoftPasskey } from "../support/soft-passkey.ts";
-import { callTool, makeWorld, ticketOf, type World, type WorldOptions } from "../support/world.ts";
+import { callTool, decide, makeWorld, ticketOf, type World, type WorldOptions } from "../support/world.ts";
 
 // A passkey is taken away because it was stolen. Does anything that it signed still bring something about, also where
 // both happen at the same moment?
@@ -145,4 +146,33 @@ test("a passkey removed while its adoption is written adopts nothing (P6, L1)", 
   });
   await expect(home.adoption.endorse(statement, proof)).rejects.toMatchObject({ code: "SIGNATURE_INVALID" });
   expect(home.adoption.current().revision).toBe(before);
+});
+
+test("what was approved in a session that the passkey signed in goes with it, and so the log says (C2)", async () => {
+  const { home, clock } = await start();
+  const ben = await enrol(world, home, "ben", ["dee"]);
+  const ticket = ticketOf(await callTool(home, "write_note", { book: "safe", text: "x" }, {})) as RequestId;
+  const session = {
+    kind: "session",
+    method: "passkey",
+    signed_in_at: timestamp(clock.now()),
+    subject: ben.id,
+    channel: "console",
+  } as const;
+  const statement = await home.desk.draft(ticket, {
+    decision: "approve",
+    person: "ben",
+    reason: null,
+    log: null,
+  });
+  expect(await home.desk.decide(statement, session)).toMatchObject({ value: { state: "recorded" } });
+  await (
+    await remove(ben, "ben", "dee")
+  )();
+  const [by] = (await home.desk.open(ticket)).quorum.clauses;
+  expect(by?.by).toEqual([]);
+  expect(await decide(world, home, ticket, "dee")).toMatchObject({ value: { state: "recorded" } });
+  expect(await decide(world, home, ticket, "chi")).toMatchObject({ value: { state: "granted" } });
+  const report = await verifyLog(home.store.lines(0), { checkpoint: await home.store.checkpoint() });
+  expect(report.findings.filter(({ severity }) => severity === "fault")).toEqual([]);
 });

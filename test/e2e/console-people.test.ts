@@ -2,7 +2,7 @@ import type { Browser, Page } from "playwright-core";
 import { readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
-import { missingBrowser, openBrowser } from "../support/browser.ts";
+import { addAuthenticator, missingBrowser, openBrowser } from "../support/browser.ts";
 import { CLIENT_KINDS, type TestClient } from "../support/mcp-clients.ts";
 import { sitDown, type PersonAtBrowser } from "../support/person-at-browser.ts";
 import {
@@ -24,7 +24,10 @@ people:
   ben: { name: Ben Oduya, ssh: ["${ben}"] }
   chi: { name: Chi Tran, ssh: ["${chi}"] }
   dee: { name: Dee Larsen }
-groups: { sre: [ben, chi] }
+groups:
+  sre: [ben, chi]
+  leads: [ben]
+  duty: { on_call: { people: [chi], every: 7d, starts: 2026-01-05T08:00:00Z } }
 agents: { claude: { owners: [ana] } }
 policy_change: { by: [sre], quorum: 2, assurance: A2 }
 rules:
@@ -38,6 +41,16 @@ rules:
     when: args.ref.startsWith("quick/")
     verdict: hold
     approve: { by: [sre], quorum: 1, assurance: A3, within: 5s }
+  - id: slow-ones-find-others
+    match: { tool: deploy_service, environment: prod }
+    when: args.ref.startsWith("slow/")
+    verdict: hold
+    approve:
+      by: [leads]
+      quorum: 1
+      assurance: A3
+      within: 5s
+      escalate: [{ after: 2s, to: [duty] }]
   - id: the-lab-needs-two
     match: { tool: deploy_service, environment: lab }
     verdict: hold
@@ -296,6 +309,24 @@ describe.skipIf(missing !== null)(missing ?? "people at the console", () => {
     expect(await outcome(ticket)).toMatchObject({ status: "refused", code: "expired" });
   });
 
+  test("in real time others are asked after two seconds and it is over after five, seen without a reload", async () => {
+    const ticket = await ask("web", "slow");
+    await ben.go(`/requests/${ticket}`);
+    const { page } = ben;
+    await page.waitForSelector("#quorum:has-text('duty will be asked too')");
+    expect(await page.locator("#quorum").innerText()).toMatch(/On call for duty\s+Chi Tran/);
+    await page.waitForSelector("#quorum:has-text('duty asked too, since')");
+    await status(page, "Expired");
+    expect(await page.locator("#timeline").innerText()).toMatch(/More people are asked\s[^]*Expired/);
+    const at = (kind: string): number =>
+      Date.parse(home.entries().find((entry) => entry.subject === ticket && entry.kind === kind)?.time ?? "");
+    const asked = at("consent.asked");
+    expect(at("consent.escalated") - asked).toBeGreaterThanOrEqual(2_000);
+    expect(at("consent.escalated") - asked).toBeLessThan(4_000);
+    expect(at("request.expired") - asked).toBeGreaterThanOrEqual(5_000);
+    expect(at("request.expired") - asked).toBeLessThan(8_000);
+  });
+
   test("a denial reaches the agent with its words and what it may do about it", async () => {
     const { page } = ben;
     const fixable = await ask();
@@ -381,15 +412,38 @@ describe.skipIf(missing !== null)(missing ?? "people at the console", () => {
     await chi.page.waitForSelector("#people :text('first')");
     await dee.go("/people");
     const { page } = dee;
-    // One device holds one passkey for a person; the second is another device.
-    const first = dee.authenticator;
-    await page.fill('form[data-action="add-passkey"] input', "second");
-    await page.click('form[data-action="add-passkey"] button');
-    const refused = await page.waitForSelector('form[data-action="add-passkey"] .sheet-error:not(:empty)');
-    expect(await refused.innerText()).toContain("has a passkey for you already");
-    expect(first.id).toBeTruthy();
-    await page.click('#own-passkeys button[data-action="remove-passkey"]');
+    const label = 'form[data-action="add-passkey"] input';
+    const add = 'form[data-action="add-passkey"] button';
+    await page.fill(label, "again");
+    await page.click(add);
+    const same = await page.waitForSelector('form[data-action="add-passkey"] .sheet-error:not(:empty)');
+    expect(await same.innerText()).toContain("has a passkey for you already");
+
+    // A second device makes it; then the first one is at hand again, to vouch for it.
+    const { cdp, id } = dee.authenticator;
+    const { credentials } = await cdp.send("WebAuthn.getCredentials", { authenticatorId: id });
+    await dee.authenticator.remove();
+    const second = await addAuthenticator(page);
+    await page.route(
+      "**/api/v1/enrolment",
+      async (route) => {
+        await second.remove();
+        dee.authenticator = await addAuthenticator(page);
+        await dee.authenticator.cdp.send("WebAuthn.addCredential", {
+          authenticatorId: dee.authenticator.id,
+          credential: credentials[0]!,
+        });
+        await route.continue();
+      },
+      { times: 1 },
+    );
+    await page.fill(label, "second");
+    await page.click(add);
+    await page.waitForSelector("#own-passkeys :text('second')");
+    expect(await page.locator("#own-passkeys li").count()).toBe(2);
+    await page.click("#own-passkeys li:has-text('first') button");
     await page.click("#own-passkeys button:has-text('Really remove?')");
+    // It was the one that had signed her in.
     await page.waitForURL("**/sign-in*");
     expect(home.entries().some((entry) => entry.kind === "credential.removed")).toBe(true);
   });

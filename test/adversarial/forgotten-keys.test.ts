@@ -26,16 +26,13 @@ test("a statement about passkeys serves once, however many calls came since (E1)
   // What allowed reads with a call id of their host leave behind.
   const day = clock.now() + 24 * 3_600_000;
   for (let batch = 0; batch < 30; batch += 1) {
-    const entries = Array.from(
-      { length: 1_000 },
-      (_, i): EntryDraft => ({
-        kind: "throttled",
-        subject: `throttle:${batch}-${i}`,
-        policy: null,
-        keys: [{ key: `call:${batch}-${i}`, until: day }],
-        data: { principal: "ana", agent: "claude", count: 1, limit: "readsPerMinute" },
-      }),
-    );
+    const entries = Array.from({ length: 1_000 }, (_, i): EntryDraft => ({
+      kind: "throttled",
+      subject: `throttle:${batch}-${i}`,
+      policy: null,
+      keys: [{ key: `call:${batch}-${i}`, until: day }],
+      data: { principal: "ana", agent: "claude", count: 1, limit: "readsPerMinute" },
+    }));
     expect((await store.append({ expect: [], newKeys: [], entries })).ok).toBe(true);
   }
   await expect(credentials.invite(signed)).rejects.toMatchObject({ code: "CREDENTIAL_REFUSED" });

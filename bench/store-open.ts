@@ -1,27 +1,7 @@
 import { execFileSync } from "node:child_process";
-import { join } from "node:path";
-import { fileURLToPath } from "node:url";
-import { build } from "esbuild";
+import { bundleChild } from "../test/support/bundle-child.ts";
 import { median, type Bench } from "./rows.ts";
 import { benchBatches, benchDir, openBenchStore } from "./store-home.ts";
-
-/** Bundles the child, as what we ship is bundled. It lies below the repository, where its packages are found. */
-async function bundleChild(dir: string): Promise<string> {
-  const outfile = join(dir, "open.mjs");
-  await build({
-    entryPoints: [fileURLToPath(new URL("store-open-child.ts", import.meta.url))],
-    outfile,
-    bundle: true,
-    format: "esm",
-    platform: "node",
-    target: "node20",
-    external: ["fs-native-extensions"],
-    banner: {
-      js: "import { createRequire as __r } from 'node:module'; const require = __r(import.meta.url);",
-    },
-  });
-  return outfile;
-}
 
 /** Milliseconds of one open in a process of its own, measured there after its modules have loaded. */
 const openOnce = (script: string, dir: string): number =>
@@ -36,7 +16,7 @@ export const storeOpen: Bench = async ({ quick }) => {
       await Promise.all(benchBatches(10_000).map((batch) => store.append(batch)));
     }
     await store.close();
-    const script = await bundleChild(dir);
+    const script = await bundleChild(new URL("store-open-child.ts", import.meta.url), dir);
     const times = Array.from({ length: quick ? 3 : 9 }, () => openOnce(script, dir));
     return [
       {

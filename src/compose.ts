@@ -1,13 +1,14 @@
 import { join } from "node:path";
-import { pino, type Logger } from "pino";
-import { canonicalJson, type Json, type JsonObject } from "./base/canonical-json.ts";
+import type { Logger } from "pino";
+import { cachedFor } from "./base/cached-for.ts";
+import { canonicalJson, type JsonObject } from "./base/canonical-json.ts";
 import { systemClock, type Clock } from "./base/clock.ts";
 import { isId } from "./base/id.ts";
-import { consentKey, createDeadlines, grantKey, watchDeadlines } from "./gate/deadlines.ts";
 import { mapErr, type Result } from "./base/result.ts";
 import { verifySshSignature } from "./base/sshsig.ts";
 import { formatSourceError } from "./base/yaml.ts";
 import { CountersignError } from "./errors.ts";
+import { operationsLog } from "./config/operations-log.ts";
 import { readProposed } from "./config/read-proposed.ts";
 import type { Settings } from "./config/settings.ts";
 import type { SignatureFacts } from "./consent/assurance.ts";
@@ -15,46 +16,43 @@ import { createAttest } from "./consent/attest.ts";
 import { expectsOf } from "./consent/credentials.ts";
 import type { Consent } from "./consent/consents.ts";
 import { createCredentialDesk } from "./consent/create-credential-desk.ts";
-import { createCredentialNonces } from "./consent/credential-nonce.ts";
 import { createDesk } from "./consent/create-desk.ts";
-import { createExecutor, type ExecutorParts } from "./execution/execution.ts";
-import { createLeaseKeeper } from "./execution/lease.ts";
+import { createCredentialNonces } from "./consent/credential-nonce.ts";
 import { thisOwner } from "./execution/owner.ts";
 import { createWorkContexts, removeOldWork } from "./execution/work-context.ts";
-import { createRecovery } from "./execution/recover.ts";
 import { createAdoption, type AdoptionDesk } from "./gate/adoption.ts";
 import { createAgain } from "./gate/again.ts";
 import { createAttend } from "./gate/attend.ts";
+import { consentKey, createDeadlines, grantKey, watchDeadlines } from "./gate/deadlines.ts";
 import { reasoningForView } from "./gate/evidence.ts";
-import { readView } from "./gate/read-view.ts";
-import type { Masker } from "./gate/evidence.ts";
-import { keyOfRequester } from "./request/requests.ts";
 import { createGate } from "./gate/gate.ts";
 import type { Home } from "./gate/home.ts";
 import { createLimiter } from "./gate/limits.ts";
+import { createMasker } from "./gate/masker.ts";
 import type { GateParts } from "./gate/parts.ts";
-import { recheck } from "./gate/recheck.ts";
-import { createRegimeHolder } from "./gate/regime.ts";
+import { readView } from "./gate/read-view.ts";
 import { createRecords } from "./gate/records.ts";
-import { createRetention } from "./gate/retention.ts";
+import { createRegimeHolder } from "./gate/regime.ts";
 import { createReplay } from "./gate/replay.ts";
 import { createRequestReader } from "./gate/request-reader.ts";
-import { createHomeFold, type HomeFold } from "./gate/state.ts";
-import { createStoryteller } from "./gate/story.ts";
+import { createRetention } from "./gate/retention.ts";
 import { createSettlement } from "./gate/settle.ts";
+import { createHomeFold, type HomeFold } from "./gate/state.ts";
 import { startSteward, type Steward } from "./gate/steward.ts";
+import { createStoryteller } from "./gate/story.ts";
 import { createWakeups } from "./gate/wakeups.ts";
+import { wireExecution } from "./gate/wire-execution.ts";
 import { createCheckpointSigner } from "./log/checkpoint.ts";
-import { maskJson, maskText } from "./log/redact.ts";
 import { diffPolicies } from "./policy/diff.ts";
 import { loadPolicy } from "./policy/load.ts";
 import type { Policy, ToolFacts } from "./policy/policy.ts";
 import { assembleView } from "./preview/assemble.ts";
 import { createPreviewer } from "./preview/preview.ts";
-import { maskKey } from "./store/embedded/mask-key.ts";
-import { openEnrolmentTries } from "./store/embedded/enrolment-tries.ts";
+import { keyOfRequester } from "./request/requests.ts";
 import { openEmbeddedStore, type EmbeddedStore } from "./store/embedded/embedded-store.ts";
-import { tryStewardLock } from "./store/embedded/lock.ts";
+import { openEnrolmentTries } from "./store/embedded/enrolment-tries.ts";
+import { isStewardAlive, tryStewardLock } from "./store/embedded/lock.ts";
+import { maskKey } from "./store/embedded/mask-key.ts";
 import type { Tool } from "./tool.ts";
 
 // Wires the parts of a home. Nothing here decides anything.
@@ -191,49 +189,15 @@ export async function openHome(settings: Settings, options: OpenOptions): Promis
 
   const workRoot = join(dataDir, "work");
   const previewer = createPreviewer({ clock, limits, workRoot, creds: noCredentials, log });
-  const context = createWorkContexts({ clock, workRoot, creds: noCredentials, log, ...limits });
 
   const owner = thisOwner(clock.now());
-  const toolOf = (name: string): Tool | null => regime.current().tools.get(name) ?? null;
   let steward: { readonly running: Steward; release(): void } | null = null;
   const hasSteward = async (): Promise<boolean> => steward !== null || (await isStewardAlive(dataDir));
-  const executorParts: ExecutorParts = {
-    clock,
-    owner,
-    state,
-    blobs: store.blobs,
-    log,
+  const { executor, recovery, leases } = wireExecution({
+    ...{ clock, owner, state, store, regime, log, mask, deadlines, clockIsBehind },
     catchUp,
-    isPastGrant: (execution) => deadlines.isPast(grantKey(execution.request), execution.executeBy),
-    append: store.append,
-    policy: () => ({ revision: regime.current().policy.revision }),
-    async recheck(execution) {
-      await catchUp();
-      // Before anything is looked at: what moves from here on makes the claim conflict.
-      const policySeq = regime.expects(regime.current());
-      const record = state.requests.open.get(execution.request);
-      if (record === undefined) return { verdict: "not_now", policySeq };
-      return {
-        ...(await recheck({ clock, state, store, regime, clockIsBehind, deadlines }, record)),
-        policySeq,
-      };
-    },
     hasSteward,
-    tool: toolOf,
-    context,
-    mask: (value) => mask.json(value),
-    maskText: (text) => mask.text(text),
-  };
-  const executor = createExecutor(executorParts);
-  const recovery = createRecovery(executorParts, executor);
-  const leases = createLeaseKeeper({
-    clock,
-    state: state.executions,
-    blobs: store.blobs,
-    log,
-    append: store.append,
-    tool: toolOf,
-    context,
+    context: createWorkContexts({ clock, workRoot, creds: noCredentials, log, ...limits }),
   });
 
   const gateParts: GateParts = {
@@ -386,49 +350,11 @@ export async function openHome(settings: Settings, options: OpenOptions): Promis
 /** Wall clock further behind the newest entry than this: no new grant or claim (design §11, Clock). */
 const CLOCK_BEHIND_MS = 5_000;
 
-/** pino on stderr, always: on stdio, stdout is the protocol. Operations only; evidence is entries. */
-export const operationsLog = (settings: Pick<Settings, "logLevel">): Logger =>
-  pino(
-    {
-      name: "countersign",
-      level: settings.logLevel,
-      redact: { paths: ["*.token", "*.password", "*.secret", "*.authorization"], censor: "[redacted]" },
-    },
-    pino.destination({ dest: 2, sync: true }),
-  );
-
-function createMasker(maskKey: Uint8Array): Masker {
-  return {
-    json: (value, keys = []) => maskJson(value as Json, { maskKey, keys }).value as typeof value,
-    view: (value) => maskJson(value as Json, { maskKey, byName: false }).value as typeof value,
-    text: (text) => maskText(text, { maskKey, assignments: true }).value,
-  };
-}
-
 function verifySignature(armoured: string, message: Uint8Array, namespace: string): SignatureFacts | null {
   const verified = verifySshSignature({ armoured, message, namespace });
   return verified.ok ? { fingerprint: verified.value.fingerprint, sk: verified.value.sk } : null;
 }
 
-async function isStewardAlive(dataDir: string): Promise<boolean> {
-  const lock = await tryStewardLock(dataDir);
-  lock?.release();
-  return lock === null;
-}
-
 /** Credentials come with the tools that need them; deploy_service on a local repository needs none. */
 const noCredentials = (name: string): Promise<string> =>
   Promise.reject(new CountersignError("CONFIG_INVALID", `no credential named "${name}" is configured`));
-
-/** Asks at most once in `ms`. */
-function cachedFor<T>(ms: number, clock: Clock, read: () => Promise<T>): () => Promise<T> {
-  let value: Promise<T> | null = null;
-  let readAt = 0;
-  return () => {
-    if (value === null || clock.monotonic() - readAt > ms) {
-      readAt = clock.monotonic();
-      value = read();
-    }
-    return value;
-  };
-}

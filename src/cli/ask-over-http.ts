@@ -4,6 +4,7 @@ import { CountersignError, isFault } from "../errors.ts";
 import type { Reply } from "../gate/reply.ts";
 import { REFUSALS, type RefusalCode } from "../request/refusal.ts";
 import type { Asking, Call } from "./ask-action.ts";
+import { pause } from "./pause.ts";
 
 // Asks through the HTTP API of a gateway. What comes back is read as the gateway's word on this request, and shown
 // neutralised like everything else; a connection that breaks is made again, because the request goes on without it.
@@ -125,15 +126,4 @@ const unreachable = (url: string, cause: unknown): CountersignError =>
   new CountersignError("GATEWAY_UNREACHABLE", `no gateway answers at ${neutralLine(url)}`, {
     hint: "is it running? countersign start; the request, if it was made, goes on without us",
     cause,
-  });
-
-export const pause = (ms: number, signal: AbortSignal): Promise<void> =>
-  new Promise((resolve) => {
-    const done = (): void => {
-      clearTimeout(timer);
-      signal.removeEventListener("abort", done);
-      resolve();
-    };
-    const timer = setTimeout(done, ms);
-    signal.addEventListener("abort", done, { once: true });
   });

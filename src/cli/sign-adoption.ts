@@ -2,7 +2,6 @@ import { readFile, writeFile } from "node:fs/promises";
 import { neutralLine } from "../base/text.ts";
 import { inertJson } from "./terminal.ts";
 import { chooseKey, listLocalKeys, localKeyAt } from "../consent/channels/cli/ssh-key.ts";
-import { signWithSsh } from "../consent/channels/cli/ssh-sign.ts";
 import { parseSignedAdoption, type SignedAdoption } from "../consent/channels/cli/statement-file.ts";
 import { CountersignError } from "../errors.ts";
 import type { Home, Proposal } from "../gate/home.ts";
@@ -10,6 +9,7 @@ import { ADOPTION_NAMESPACE, adoptionBytes } from "../policy/adoption-statement.
 import type { Cli } from "./context.ts";
 import { usage } from "./failure.ts";
 import { rolledBack } from "./sign-decision.ts";
+import { signWithKey } from "./sign-with-key.ts";
 
 // How a policy is adopted in the terminal: look at the log, show what changes, ask, sign, hand in (P6).
 //
@@ -73,24 +73,9 @@ export async function adoptInTerminal(cli: Cli, home: Home, options: AdoptOption
     );
   }
   if (!(await confirmed(cli, proposal.revision, options, solo))) return notSigned(cli);
-  terminal.note(
-    `signing as ${signer.person} with ${signer.file ?? `the agent's key ${neutralLine(signer.comment)}`}`,
-  );
-  const signature = await signWithSsh(
-    {
-      bytes: adoptionBytes(statement),
-      namespace: ADOPTION_NAMESPACE,
-      key: signer,
-      solo,
-      userVerified: signer.userVerified,
-      interactive: terminal.interactive,
-    },
-    cli.ssh,
-  );
-  const own: SignedAdoption = {
-    statement,
-    proof: { kind: "sshsig", signature, fingerprint: signer.fingerprint, channel: "cli" },
-  };
+  const bytes = adoptionBytes(statement);
+  const proof = await signWithKey(cli, signer, { bytes, namespace: ADOPTION_NAMESPACE, solo });
+  const own: SignedAdoption = { statement, proof };
   if (options.save !== undefined) return save(cli, own, options.save);
   if (options.endorse === true) return endorse(cli, home, own);
   return adopt(cli, home, [...others, own]);

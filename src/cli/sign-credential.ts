@@ -1,6 +1,5 @@
 import { neutralLine } from "../base/text.ts";
 import { chooseKey, listLocalKeys, localKeyAt } from "../consent/channels/cli/ssh-key.ts";
-import { signWithSsh } from "../consent/channels/cli/ssh-sign.ts";
 import {
   CREDENTIAL_NAMESPACE,
   credentialBytes,
@@ -11,6 +10,7 @@ import { CountersignError } from "../errors.ts";
 import type { Home } from "../gate/home.ts";
 import type { Cli } from "./context.ts";
 import { rolledBack } from "./sign-decision.ts";
+import { signWithKey } from "./sign-with-key.ts";
 
 // A statement about passkeys, signed in the terminal with an SSH key.
 //
@@ -60,20 +60,7 @@ export async function signCredential(
     const answer = await terminal.ask(`Sign this as ${neutralLine(signer.person)}? [y/N] `);
     if (!/^y(es)?$/i.test(answer?.trim() ?? "")) return null;
   }
-  terminal.note(
-    `signing as ${signer.person} with ${signer.file ?? `the agent's key ${neutralLine(signer.comment)}`}`,
-  );
-  const signature = await signWithSsh(
-    {
-      bytes: credentialBytes(statement),
-      namespace: CREDENTIAL_NAMESPACE,
-      key: signer,
-      solo,
-      userVerified: signer.userVerified,
-      interactive: terminal.interactive,
-    },
-    cli.ssh,
-  );
-  const { fingerprint } = signer;
-  return { statement, proof: { kind: "sshsig", signature, fingerprint, channel: "cli" } };
+  const bytes = credentialBytes(statement);
+  const proof = await signWithKey(cli, signer, { bytes, namespace: CREDENTIAL_NAMESPACE, solo });
+  return { statement, proof };
 }

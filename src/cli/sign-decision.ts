@@ -1,6 +1,5 @@
 import { verifySshSignature } from "../base/sshsig.ts";
 import { chooseKey, listLocalKeys, localKeyAt, type SignerKey } from "../consent/channels/cli/ssh-key.ts";
-import { signWithSsh } from "../consent/channels/cli/ssh-sign.ts";
 import { parseStatementFile } from "../consent/channels/cli/statement-file.ts";
 import type { WitnessRefusal } from "../consent/channels/cli/witness.ts";
 import type { DecisionAnswer, OpenQuestion } from "../consent/desk.ts";
@@ -15,6 +14,7 @@ import { openQuestion, showOutcome } from "./find-request.ts";
 import { formatMoment, localZone } from "./moment.ts";
 import { readHandedIn, writeStatement } from "./offline-statement.ts";
 import { offersApproval, renderQuestion } from "./render-question.ts";
+import { signWithKey } from "./sign-with-key.ts";
 
 // How a decision is made in the terminal: look at the log, show the whole question, ask, sign, hand in.
 //
@@ -85,27 +85,13 @@ export async function decideInTerminal(
     cli.terminal.note("nothing was signed");
     return 1;
   }
-  cli.terminal.note(`signing as ${signer.person} with ${signer.file ?? `the agent's key ${signer.comment}`}`);
-  const signature = await signWithSsh(
-    {
-      bytes: statementBytes(draft),
-      namespace: SSHSIG_NAMESPACE,
-      key: signer,
-      solo: draft.solo && decision === "approve",
-      userVerified: signer.userVerified,
-      interactive: cli.terminal.interactive,
-    },
-    cli.ssh,
-  );
-  return submit(cli, home, open, draft, proofOf(signature, signer.fingerprint), options);
+  const proof = await signWithKey(cli, signer, {
+    bytes: statementBytes(draft),
+    namespace: SSHSIG_NAMESPACE,
+    solo: draft.solo && decision === "approve",
+  });
+  return submit(cli, home, open, draft, proof, options);
 }
-
-const proofOf = (signature: string, fingerprint: string): Proof => ({
-  kind: "sshsig",
-  signature,
-  fingerprint,
-  channel: "cli",
-});
 
 /** Checks the log against this account's memory. Null: not checked, and the statement then says so. */
 async function witnessed(cli: Cli, home: Home, decision: Statement["decision"]): Promise<Statement["log"]> {
@@ -227,7 +213,8 @@ async function handIn(
       },
     );
   }
-  return submit(cli, home, open, statement, proofOf(armoured, fingerprint), options);
+  const proof: Proof = { kind: "sshsig", signature: armoured, fingerprint, channel: "cli" };
+  return submit(cli, home, open, statement, proof, options);
 }
 
 async function submit(

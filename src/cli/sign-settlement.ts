@@ -1,10 +1,10 @@
 import type { RequestId } from "../base/id.ts";
 import { chooseKey, listLocalKeys, localKeyAt, type SignerKey } from "../consent/channels/cli/ssh-key.ts";
-import { signWithSsh } from "../consent/channels/cli/ssh-sign.ts";
 import { CountersignError, isFault } from "../errors.ts";
 import { SETTLEMENT_NAMESPACE, settlementBytes } from "../execution/settlement.ts";
 import type { Home, Settled } from "../gate/home.ts";
 import type { Cli } from "./context.ts";
+import { signWithKey } from "./sign-with-key.ts";
 
 /** The key to sign a settlement with; null where the policy knows none on this machine and none was named. */
 export async function signerHere(
@@ -47,21 +47,13 @@ export async function settleInTerminal(
 ): Promise<Settled> {
   const { request, outcome, again, message } = choice;
   const statement = await home.draftSettlement(request, { outcome, again, person: signer.person, message });
-  cli.terminal.note(`signing as ${signer.person} with ${signer.file ?? `the agent's key ${signer.comment}`}`);
-  const signature = await signWithSsh(
-    {
-      bytes: settlementBytes(statement),
-      namespace: SETTLEMENT_NAMESPACE,
-      key: signer,
-      // C6: alone, the passphrase is asked every time.
-      solo: home.adoption.current().solo === signer.person,
-      userVerified: signer.userVerified,
-      interactive: cli.terminal.interactive,
-    },
-    cli.ssh,
-  );
-  const { fingerprint } = signer;
-  const settled = await home.settle(statement, { kind: "sshsig", signature, fingerprint, channel: "cli" });
+  const proof = await signWithKey(cli, signer, {
+    bytes: settlementBytes(statement),
+    namespace: SETTLEMENT_NAMESPACE,
+    // C6: alone, the passphrase is asked every time.
+    solo: home.adoption.current().solo === signer.person,
+  });
+  const settled = await home.settle(statement, proof);
   if (settled.ok) return settled.value;
   throw new CountersignError("DECISION_REFUSED", `${settled.error.message} (${settled.error.code})`, {
     hint: "let somebody settle it who could decide on it; --unsigned records it as the gateway's own account's word",

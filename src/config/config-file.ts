@@ -1,6 +1,6 @@
 import { z } from "zod";
 import { parseDuration } from "../base/duration.ts";
-import { SCOPES } from "./api-scopes.ts";
+import { barredBesideAsking, SCOPES } from "./api-scopes.ts";
 import { err, ok, type Result } from "../base/result.ts";
 import { LEAST_RECORDS_MS } from "./settings.ts";
 import { isOriginOf } from "../base/webauthn.ts";
@@ -135,6 +135,11 @@ const apiToken = z
   .refine((token) => !token.scopes.includes("requests:write") || token.principal !== undefined, {
     path: ["scopes"],
     message: "requests:write needs principal and agent: a request is somebody's (C1)",
+  })
+  .refine((token) => barredBesideAsking(token.scopes).length === 0, {
+    path: ["scopes"],
+    message:
+      "a token that asks (requests:write) has neither requests:read nor log:read: both show previews before the grant (P4); make a second token",
   });
 
 /** `countersign.example.com` or `10.0.0.5:7332`: a Host header as it arrives. */

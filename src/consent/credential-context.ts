@@ -35,11 +35,11 @@ export interface CredentialDeskParts {
   readonly tries: EnrolmentTries;
 }
 
-/** How often a wrong code was tried against an invitation. Survives a restart. */
+/** How often a wrong code was tried, by what it began with. Survives a restart. */
 export interface EnrolmentTries {
-  count(codeDigest: string): number;
+  count(beginning: string): number;
   /** Durable when it resolves. */
-  add(codeDigest: string): Promise<void>;
+  add(beginning: string): Promise<void>;
 }
 
 export interface CredentialContext {

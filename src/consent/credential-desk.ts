@@ -9,7 +9,7 @@ import type { CredentialStatement } from "./credential-statement.ts";
 //       can't make a second person of himself where two are needed (P6). Where the policy adopts on save, whoever may
 //       write the files may invite, from the command line only.
 //   E2. A code is redeemed once, within its time, by the newest invitation of its person, while those who vouched for
-//       it may still do so. A few wrong tries end it.
+//       it may still do so. A few wrong tries that begin like it end it.
 //   E3. A person adds a passkey with one that counts already, or with an SSH key that verifies its user. A session, or a
 //       software key, is not enough.
 //   E4. A new passkey shows A2 until its cooling period is over. Only the very first of a log is spared it: nobody else
@@ -109,7 +109,7 @@ export interface CredentialDesk {
    */
   inviteOnSave(person: PersonId): Promise<InvitationAnswer & { readonly state: "invited" }>;
   /**
-   * Whose code this is, while it can be redeemed. A wrong secret counts as a try.
+   * Whose code this is, while it can be redeemed. A wrong secret that begins like the right one counts as a try.
    * @throws CountersignError `INVITATION_INVALID`, the same whatever is wrong
    */
   checkCode(code: string): Promise<PersonId>;

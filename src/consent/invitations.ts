@@ -16,6 +16,7 @@ import {
 } from "./credential-rules.ts";
 import { personSubject, type Invitation, type SignedCredential } from "./credentials.ts";
 import {
+  beginningDigest,
   formatInvitationCode,
   invitationDigest,
   newInvitationCode,
@@ -26,7 +27,10 @@ import { membersOf } from "./people.ts";
 
 // E1, E2: who may enrol, by whose leave, and with which code.
 
-/** So many wrong secrets against one invitation end it. */
+/**
+ * So many wrong secrets that begin like one end it. Those that begin otherwise are blind: 80 bits need no help, and
+ * whoever knows a person's name must not spoil their invitation with five of them.
+ */
 const MOST_WRONG_TRIES = 5;
 
 export interface Invitations extends Pick<CredentialDesk, "invite" | "inviteOnSave" | "checkCode"> {
@@ -77,7 +81,7 @@ export function createInvitations(parts: CredentialDeskParts, context: Credentia
     const invitation = code === null ? undefined : state.invitations.get(code.person);
     if (code === null || invitation === undefined || invitation.used) return null;
     if (clock.now() >= invitation.expiresAt) return null;
-    if (parts.tries.count(invitation.codeDigest) >= MOST_WRONG_TRIES) return null;
+    if (parts.tries.count(beginningDigest(parts.log, code)) >= MOST_WRONG_TRIES) return null;
     if (!sameDigest(invitationDigest(parts.log, code), invitation.codeDigest)) return { wrong: invitation };
     const policy = parts.policy();
     if (policy.people.get(invitation.person)?.disabled !== false) return null;
@@ -106,7 +110,8 @@ export function createInvitations(parts: CredentialDeskParts, context: Credentia
   const demand = async (text: string): Promise<Invitation> => {
     const found = forCode(text);
     if (found !== null && !("wrong" in found)) return found;
-    if (found !== null) await parts.tries.add(found.wrong.codeDigest);
+    const code = parseInvitationCode(text);
+    if (found !== null && code !== null) await parts.tries.add(beginningDigest(parts.log, code));
     throw invitationInvalid();
   };
 

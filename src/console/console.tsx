@@ -1,5 +1,5 @@
 import { Hono, type Context } from "hono";
-import type { ApiEnv } from "../transport/http/actor.ts";
+import { isUse, type ApiEnv } from "../transport/http/actor.ts";
 import type { Child } from "hono/jsx";
 import { statfs } from "node:fs/promises";
 import { isFault } from "../errors.ts";
@@ -43,6 +43,7 @@ export function createConsole(parts: ConsoleParts): Hono<ApiEnv> {
     version: parts.version,
     isolation: home.settings.isolation,
     logId: home.store.logId,
+    size: home.store.head().size,
     rpId: parts.rpId ?? null,
     mine: () => (viewer === null ? 0 : countMine(home, viewer.person)),
   });
@@ -53,7 +54,7 @@ export function createConsole(parts: ConsoleParts): Hono<ApiEnv> {
   };
 
   const fail = (c: Context, status: ErrorStatus, detail: string | null = null): Response => {
-    const session = parts.sessions.find(c.req.header("cookie"));
+    const session = parts.sessions.find(c.req.header("cookie"), false);
     const viewer = session === null ? null : viewerOf(parts, session);
     return answer(c, <ErrorPage frame={frameFor(viewer)} status={status} detail={detail} />, status);
   };
@@ -62,7 +63,10 @@ export function createConsole(parts: ConsoleParts): Hono<ApiEnv> {
   const signedIn =
     (make: (c: Context, viewer: Viewer, frame: Frame) => Promise<Child | Response>) =>
     async (c: Context): Promise<Response> => {
-      const session = parts.sessions.find(c.req.header("cookie"));
+      const session = parts.sessions.find(
+        c.req.header("cookie"),
+        isUse((name) => c.req.header(name)),
+      );
       if (session === null) {
         const { pathname, search } = new URL(c.req.url);
         const to = pathname === "/" && search === "" ? "" : `?next=${encodeURIComponent(pathname + search)}`;
@@ -117,7 +121,8 @@ export function createConsole(parts: ConsoleParts): Hono<ApiEnv> {
       const summary: RequestSummary = await home.requests.find(c.req.param("ref") ?? "");
       if (summary.id !== c.req.param("ref")) return c.redirect(`/requests/${summary.id}`, 303);
       const dossier = await readDossier(home, summary);
-      return <RequestPage frame={frame} viewer={viewer} dossier={dossier} now={now()} />;
+      const nameOf = (person: string): string => home.adoption.current().people.get(person)?.name ?? person;
+      return <RequestPage frame={frame} viewer={viewer} dossier={dossier} nameOf={nameOf} now={now()} />;
     }),
   );
 
@@ -231,6 +236,7 @@ export function refusalPage(
     version: parts.version,
     isolation: "service",
     logId: "",
+    size: 0,
     rpId: null,
     mine: () => 0,
   };

@@ -1,5 +1,5 @@
 import { isFault } from "../errors.ts";
-import type { PendingQuestion } from "../consent/desk.ts";
+import type { OpenQuestion, PendingQuestion } from "../consent/desk.ts";
 import type { Question } from "../consent/question.ts";
 import type { Entry, EntryKind } from "../log/entry.ts";
 import type { Requirement } from "../policy/verdict.ts";
@@ -37,6 +37,8 @@ export interface Dossier {
     readonly seq: number;
   })[];
   readonly inquiries: readonly Inquiry[];
+  /** Whose turn it is, what comes next and who was reminded; null once nobody is asked any more. */
+  readonly waiting: Pick<OpenQuestion, "escalations" | "reminders" | "onCall"> | null;
   /** Groups that were asked besides. */
   readonly escalatedTo: readonly string[];
 }
@@ -48,6 +50,7 @@ export async function readDossier(home: ConsoleHome, summary: RequestSummary): P
   const asked = first(history, "consent.asked")?.data ?? null;
   const viewRef = planned?.view ?? null;
   const shown = viewRef === null ? null : await readShown(home, viewRef);
+  const pending = pendingOf(home, summary);
   return {
     summary,
     history,
@@ -58,7 +61,8 @@ export async function readDossier(home: ConsoleHome, summary: RequestSummary): P
     requirement: asked?.requirement ?? planned?.requirement ?? null,
     shown,
     isViewLost: viewRef !== null && shown === null,
-    pending: pendingOf(home, summary),
+    pending,
+    waiting: pending === null || shown === null ? null : await readWaiting(home, pending),
     decisions: ofKind(history, "decision.recorded").map((entry) => ({
       ...entry.data,
       time: entry.time,
@@ -97,6 +101,17 @@ function pendingOf(home: ConsoleHome, summary: RequestSummary): PendingQuestion 
     return home.desk.find(summary.id);
   } catch (error) {
     if (isFault(error, "REQUEST_NOT_FOUND")) return null;
+    throw error;
+  }
+}
+
+async function readWaiting(home: ConsoleHome, { request }: PendingQuestion): Promise<Dossier["waiting"]> {
+  try {
+    const { escalations, reminders, onCall } = await home.desk.open(request);
+    return { escalations, reminders, onCall };
+  } catch (error) {
+    // Settled this moment: the next copy of the page says so.
+    if (isFault(error)) return null;
     throw error;
   }
 }

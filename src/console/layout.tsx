@@ -11,6 +11,8 @@ export interface Frame {
   readonly version: string;
   readonly isolation: "service" | "none";
   readonly logId: string;
+  /** Entries of the log that the page knows of: whoever follows it looks again where there are more. */
+  readonly size: number;
   readonly rpId: string | null;
   /** How many requests wait for the person who looks; asked only where it is shown. */
   readonly mine: () => number;
@@ -39,7 +41,7 @@ interface PageProps {
 export const Page: FC<PageProps> = ({ frame, title, at, follows, kind, children }) => {
   const { viewer, assets } = frame;
   return (
-    <html lang="en" data-page={kind} data-follows={follows}>
+    <html lang="en" data-page={kind} data-follows={follows} data-size={frame.size}>
       <head>
         <meta charset="utf-8" />
         <meta name="viewport" content="width=device-width, initial-scale=1, viewport-fit=cover" />

@@ -233,7 +233,14 @@ const Proposed: FC<{ reading: PolicyReading; viewer: Viewer }> = ({ reading, vie
                   <b>You have signed this.</b>
                 </p>
               ) : mayAdopt(document, proposal.needs.by, viewer.person) ? (
-                <form data-action="adopt" data-revision={proposal.revision} class="js-only" hidden>
+                <form
+                  data-action="adopt"
+                  data-from={reading.revision}
+                  data-revision={proposal.revision}
+                  data-registry={proposal.registry}
+                  class="js-only"
+                  hidden
+                >
                   <input type="hidden" name="with" value={viewer.passkey === null ? "session" : "passkey"} />
                   <p class="sheet-error" role="alert"></p>
                   <button class="button primary" data-submit>

@@ -79,6 +79,7 @@ async function signersOf(home: ConsoleHome, proposal: Proposal, since: number): 
     entry.kind === "policy.endorsed" &&
     entry.seq > since &&
     entry.data.statement.to.policy === proposal.revision &&
+    entry.data.statement.to.registry === proposal.registry &&
     entry.data.statement.to.registry === proposal.registry
       ? [entry.data.statement.approver]
       : [],

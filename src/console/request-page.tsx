@@ -1,4 +1,6 @@
 import type { Child, FC } from "hono/jsx";
+import { neutralLine } from "../base/text.ts";
+import type { PersonId } from "../request/principal.ts";
 import { isClosedPhase } from "../request/requests.ts";
 import type { Dossier } from "./dossier.ts";
 import { Icon } from "./icon.tsx";
@@ -24,14 +26,16 @@ export interface RequestPageProps {
   readonly frame: Frame;
   readonly viewer: Viewer;
   readonly dossier: Dossier;
+  /** A person's name in the running policy. */
+  readonly nameOf: (person: PersonId) => string;
   readonly now: number;
 }
 
-export const RequestPage: FC<RequestPageProps> = ({ frame, viewer, dossier, now }) => {
+export const RequestPage: FC<RequestPageProps> = ({ frame, viewer, dossier, nameOf, now }) => {
   const { summary, shown, question, pending, planned } = dossier;
   const sheet = shown === null ? null : createSheet(shown.view);
   const standing = standingIn(dossier, viewer);
-  const title = sheet === null ? summary.tool : sheet.text("/effectLine");
+  const title = sheet === null ? neutralLine(summary.tool) : sheet.text("/effectLine");
   const effect = shown?.view.effect ?? dossier.received?.effect ?? "read";
   return (
     <Page
@@ -92,7 +96,7 @@ export const RequestPage: FC<RequestPageProps> = ({ frame, viewer, dossier, now 
         <div class="request-side">
           <section class="card" data-live="quorum" id="quorum" aria-labelledby="quorum-title">
             <h2 id="quorum-title">Who has to agree</h2>
-            <Quorum dossier={dossier} />
+            <Quorum dossier={dossier} nameOf={nameOf} now={now} />
           </section>
           <Actions
             dossier={dossier}

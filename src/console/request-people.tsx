@@ -1,10 +1,10 @@
 import type { FC } from "hono/jsx";
 import { DECISION_REFUSALS } from "../consent/entries.ts";
 import type { Standing } from "../consent/standing.ts";
-import { formatDuration } from "../base/duration.ts";
 import type { PersonId } from "../request/principal.ts";
 import type { Dossier } from "./dossier.ts";
 import { Icon } from "./icon.tsx";
+import { Escalations, OnCall } from "./request-waiting.tsx";
 import { Distance, Line, Lines, Moment, type Sheet } from "./text.tsx";
 
 /** Which agent, for whom, and what the reader is in it. */
@@ -183,8 +183,12 @@ const PROOF: Readonly<Record<string, string>> = {
 };
 
 /** Every clause, who met it, what is missing; then every decision. */
-export const Quorum: FC<{ dossier: Dossier }> = ({ dossier }) => {
-  const { pending, requirement, decisions, escalatedTo } = dossier;
+export const Quorum: FC<{ dossier: Dossier; nameOf: (person: PersonId) => string; now: number }> = ({
+  dossier,
+  nameOf,
+  now,
+}) => {
+  const { pending, requirement, decisions } = dossier;
   if (requirement === null) return <p class="none">No person was asked: the policy decided by itself.</p>;
   const clauses =
     pending?.quorum.clauses ??
@@ -192,7 +196,7 @@ export const Quorum: FC<{ dossier: Dossier }> = ({ dossier }) => {
   return (
     <>
       <ul class="clauses">
-        {clauses.map(({ clause, by, missing }) => (
+        {clauses.map(({ clause, by, missing }, i) => (
           <li class={missing === 0 ? "clause met" : "clause"}>
             <p>
               <b>
@@ -215,15 +219,11 @@ export const Quorum: FC<{ dossier: Dossier }> = ({ dossier }) => {
                 </p>
               </>
             )}
-            {(clause.escalate ?? []).map(({ afterMs, to }) => (
-              <p class="fine">
-                After {formatDuration(afterMs)} also {to.join(", ")}
-                {to.every((group) => escalatedTo.includes(group)) ? ": asked now" : ""}
-              </p>
-            ))}
+            <Escalations dossier={dossier} clause={clause} at={i} isMet={missing === 0} now={now} />
           </li>
         ))}
       </ul>
+      <OnCall dossier={dossier} nameOf={nameOf} />
       {requirement.solo === null ? null : (
         <p class="note note-warn">
           <b>{requirement.solo}</b> may decide alone here (solo); log and receipt will say so.

@@ -8,15 +8,14 @@ import { unmeetableClause } from "../consent/quorum.ts";
 import { claimEntry, dispatchEntries, storeLease } from "../execution/dispatch.ts";
 import type { EntryDraft } from "../log/entry.ts";
 import type { Verdict } from "../policy/policy.ts";
-import type { Caller } from "../request/principal.ts";
-import { keysAfter, takenKeys } from "../request/recognition.ts";
-import { REFUSALS, type RefusalCode } from "../request/refusal.ts";
+import { takenKeys } from "../request/recognition.ts";
+import type { RefusalCode } from "../request/refusal.ts";
 import { keyOfRequester } from "../request/requests.ts";
 import type { AppendResult } from "../store/store.ts";
 import type { Preview } from "../preview/preview.ts";
 import type { Attend } from "./attend.ts";
+import { plannedDraft, receivedDraft, refusedDraft } from "./commit-entries.ts";
 import {
-  becauseOf,
   evidenceBytes,
   makeQuestion,
   maskKeysOf,
@@ -59,52 +58,6 @@ export interface Commit {
 export function createCommit(parts: GateParts, attend: Attend): Commit {
   const { clock, store } = parts;
 
-  const received = (
-    { received, keys, regime, follows }: Intake,
-    stored: StoredEvidence,
-  ): EntryDraft<"request.received"> => ({
-    kind: "request.received",
-    subject: received.id,
-    policy: regime.policy.revision,
-    keys: takenKeys(keys),
-    data: {
-      requester: received.requester,
-      tool: received.tool.name,
-      toolDefinition: received.tool.definition,
-      effect: received.tool.effect(received.input),
-      arguments: stored.arguments,
-      maskedArguments: stored.maskedArguments,
-      targets: received.targets,
-      reasoning: stored.reasoning,
-      transport: received.caller.transport,
-      client: clientOf(received.caller),
-      follows,
-    },
-  });
-
-  const refusedEntry = (
-    intake: Intake,
-    refusal: IntakeRefusal & { readonly deniedBy: "policy" | "gate" },
-  ): EntryDraft<"request.refused"> => ({
-    kind: "request.refused",
-    subject: intake.received.id,
-    policy: intake.regime.policy.revision,
-    keys: keysAfter(
-      takenKeys(intake.keys),
-      "refused",
-      REFUSALS[refusal.code].class === "denied_final",
-      clock.now(),
-    ),
-    data: {
-      code: refusal.code,
-      denied_by: refusal.deniedBy,
-      message: refusal.message.slice(0, 2_000),
-      rules: refusal.rules ?? [],
-      because: refusal.because ?? [],
-      attempt: null,
-    },
-  });
-
   const append = (intake: Intake, entries: readonly EntryDraft[]): Promise<AppendResult> =>
     store.append({
       expect: [
@@ -124,9 +77,9 @@ export function createCommit(parts: GateParts, attend: Attend): Commit {
   ): Promise<Committed | "again"> => {
     await stored.durable;
     const appended = await append(intake, [
-      received(intake, stored),
+      receivedDraft(intake, stored),
       ...between,
-      refusedEntry(intake, refusal),
+      refusedDraft(intake, refusal, clock.now()),
     ]);
     if (!appended.ok) return "again";
     const { code, deniedBy, message, because } = refusal;
@@ -196,27 +149,11 @@ export function createCommit(parts: GateParts, attend: Attend): Commit {
     if (!hasRoom(request, evidenceBytes(request, planned))) return noRoom();
     const stored = await storeEvidence(store.blobs, parts.mask, request, planned);
     if (stored.planned === null) throw new Error("evidence was stored without its plan");
-    const plannedEntry: EntryDraft<"request.planned"> = {
-      kind: "request.planned",
-      subject: request.id,
-      policy: policy.revision,
-      data: {
-        plan: stored.planned.plan,
-        files: stored.planned.files,
-        view: stored.planned.view,
-        summary: toolView.summary,
-        guard: preview.guard,
-        fidelity: preview.view.fidelity,
-        expires_at: preview.expiresAt === null ? null : timestamp(preview.expiresAt),
-        inputs: stored.planned.inputs,
-        masked_inputs: stored.planned.maskedInputs,
-        verdict: verdict.verdict,
-        rules: verdict.rules,
-        requirement: verdict.requirement,
-        requirement_digest: verdict.requirementDigest,
-        because: becauseOf(verdict),
-      },
-    };
+    const plannedEntry = plannedDraft(intake, stored.planned, {
+      preview,
+      summary: toolView.summary,
+      verdict,
+    });
     switch (verdict.verdict) {
       case "deny":
         return refuseWith(intake, stored, [plannedEntry], refusalOf(intake, verdict));
@@ -290,7 +227,7 @@ export function createCommit(parts: GateParts, attend: Attend): Commit {
     // Whoever follows the log may send the ask as soon as this is an entry (L1).
     await stored.durable;
     const appended = await append(intake, [
-      received(intake, stored),
+      receivedDraft(intake, stored),
       plannedEntry,
       {
         kind: "consent.asked",
@@ -335,7 +272,7 @@ export function createCommit(parts: GateParts, attend: Attend): Commit {
     const of = { request: id, grant: grant.data.grant, policy: intake.regime.policy.revision, fence: 1 };
     const undo = await storeLease(store.blobs, stored.planned.sealed, id);
     const appended = await append(intake, [
-      received(intake, stored),
+      receivedDraft(intake, stored),
       ...before,
       grant,
       claimEntry(of, parts.owner),
@@ -386,10 +323,6 @@ export function createCommit(parts: GateParts, attend: Attend): Commit {
     },
   };
 }
-
-/** A claim of any length; an entry has room for a name. */
-const clientOf = ({ client }: Caller): Caller["client"] =>
-  client === null ? null : { name: client.name.slice(0, 128), version: client.version.slice(0, 64) };
 
 const tooMuch = (limit: number): Reply =>
   refused({

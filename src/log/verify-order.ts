@@ -1,31 +1,24 @@
 import { statementDigest } from "../consent/statement.ts";
-import type { Digest } from "../base/digest.ts";
 import { parseTimestamp } from "../base/clock.ts";
 import type { ConsentEntries } from "../consent/entries.ts";
-import { meets } from "../policy/verdict.ts";
 import type { EntryData, EntryKind } from "./entry.ts";
-import type { FindingCode } from "./finding.ts";
 import type { TreeHash } from "./merkle.ts";
 import type { PolicyPeople } from "./policy-document.ts";
 import { createAdoptionCheck } from "./verify-adoption.ts";
 import { createCredentialCheck, type CredentialStep } from "./verify-credential.ts";
+import { checkAsked, checkDecision, type DecisionFacts, type Problem } from "./verify-decision.ts";
+import { checkGrant, checkSpend } from "./verify-grant.ts";
 import {
-  checkAsked,
-  checkDecision,
-  CLOCK_SLACK_MS,
-  type DecisionFacts,
-  type Problem,
-} from "./verify-decision.ts";
-import {
-  checkEscalated,
-  checkInquiry,
-  checkServed,
-  groupsAsked,
-  newWaiting,
-  type Waiting,
-} from "./verify-waiting.ts";
+  expectPhase,
+  newRequest,
+  type ClosedPhase,
+  type Known,
+  type OpenPhase,
+  type OpenRequest,
+} from "./verify-phase.ts";
 import { passkeyOf } from "./verify-proof.ts";
 import { checkSettlement } from "./verify-settlement.ts";
+import { checkEscalated, checkInquiry, checkServed } from "./verify-waiting.ts";
 
 // Replays the entries of every request against the rules that may never break. Independent of the engine's own fold
 // on purpose: a verifier that shares the engine's code shares its mistakes.
@@ -52,32 +45,6 @@ export interface StepResult {
     readonly recorded: ConsentEntries["decision.recorded"];
     readonly facts: DecisionFacts;
   };
-}
-
-type OpenPhase = "received" | "planned" | "held" | "granted" | "claimed" | "dispatched" | "unknown";
-type ClosedPhase = "refused" | "denied" | "withdrawn" | "expired" | "stale" | "done" | "failed";
-
-type Known = OpenRequest | "received" | ClosedPhase;
-
-interface OpenRequest {
-  phase: OpenPhase;
-  planned: Pick<EntryData["request.planned"], "verdict" | "plan"> | null;
-  asked: ConsentEntries["consent.asked"] | null;
-  settled: boolean;
-  approvals: {
-    readonly person: string;
-    readonly digest: Digest;
-    readonly assurance: string;
-    /** Positions of the clauses that the person could serve then. */
-    readonly serves: readonly number[];
-    /** The passkey that signed, or signed the session in; null for another proof. */
-    readonly credential: string | null;
-    stands: boolean;
-  }[];
-  readonly waiting: Waiting;
-  /** Whether the deny that was counted lets the agent correct the call; null: there was none. */
-  fixable: boolean | null;
-  grant: { readonly id: string; readonly executeBy: number } | null;
 }
 
 /** Kinds whose data has to be read; of all others the head of the line is enough. */
@@ -124,20 +91,8 @@ export function createOrderCheck(parts: {
   const credentials = createCredentialCheck();
   const adoptions = createAdoptionCheck(credentials.find);
 
-  const expectPhase = (
-    { kind, subject }: Step,
-    request: Known | undefined,
-    allowed: readonly OpenPhase[],
-    code: FindingCode = "out_of_order",
-    rule?: string,
-  ): readonly Problem[] => {
-    const phase = typeof request === "object" ? request.phase : request;
-    if (phase !== undefined && (allowed as readonly string[]).includes(phase)) return [];
-    const where = phase === undefined ? "was not received" : `was ${phase}`;
-    return [
-      { code, message: `${kind} of ${subject}, which ${where}`, ...(rule === undefined ? {} : { rule }) },
-    ];
-  };
+  const peopleOf = ({ policy }: Step): PolicyPeople | null =>
+    policy === null ? null : parts.peopleOf(policy);
   /** The open request of the step; one that is missing or closed is taken as just received, so that one fault is one. */
   const open = (subject: string): OpenRequest => {
     const known = requests.get(subject);
@@ -157,50 +112,6 @@ export function createOrderCheck(parts: {
     }
   };
 
-  const grantProblems = (step: Step<"grant.minted">, request: OpenRequest): Problem[] => {
-    const { basis, question, plan } = step.data;
-    const rests = (message: string): Problem => ({ code: "grant_without_basis", message, rule: "G2" });
-    if (basis === "verdict") {
-      if (request.planned?.verdict !== "allow") return [rests("the verdict was not allow")];
-      const shown = request.planned.plan?.digest;
-      return shown !== undefined && shown !== plan ? [rests("the grant names another plan")] : [];
-    }
-    const { asked } = request;
-    if (asked === null || !request.settled) return [rests("nobody's consent was settled")];
-    const problems: Problem[] = [];
-    if (question !== asked.digest) problems.push(rests("the grant names another question"));
-    if (plan !== asked.question.plan) problems.push(rests("the grant names another plan"));
-    const people = step.policy === null ? null : parts.peopleOf(step.policy);
-    for (const [index, clause] of asked.requirement.clauses.entries()) {
-      const by = new Set<string>();
-      const groups = groupsAsked(asked, request.waiting, index);
-      for (const { person, assurance, serves, stands } of request.approvals) {
-        if (!stands || !meets(assurance as typeof clause.assurance, clause.assurance)) continue;
-        if (!serves.includes(index)) continue;
-        if (people === null || people.isMember(person, groups)) by.add(person);
-      }
-      if (by.size >= clause.count) continue;
-      const wanted = `${clause.count} of ${clause.from.join(", ")} with ${clause.assurance}`;
-      problems.push(rests(`the requirement was not met: ${wanted} wanted, ${by.size} approved`));
-    }
-    if (asked.requirement.clauses.length === 0) problems.push(rests("the requirement has no clause"));
-    return problems;
-  };
-
-  const spendProblems = (
-    step: Step<"execution.claimed" | "execution.dispatched">,
-    request: OpenRequest,
-  ): Problem[] => {
-    const { grant } = request;
-    if (grant === null) return [];
-    if (step.data.grant !== grant.id) {
-      const message = `the grant is ${grant.id}, not ${step.data.grant}`;
-      return [{ code: "execution_without_grant", message, rule: "G1" }];
-    }
-    if (step.at <= grant.executeBy + CLOCK_SLACK_MS) return [];
-    return [{ code: "grant_expired", message: "the grant's time was over", rule: "G3" }];
-  };
-
   const decide = (step: Step<"decision.recorded">): StepResult => {
     const phase = expectPhase(step, requests.get(step.subject), ["held"]);
     const request = open(step.subject);
@@ -210,11 +121,11 @@ export function createOrderCheck(parts: {
       asked: request.asked,
       recorded,
       at: step.at,
-      people: step.policy === null ? null : parts.peopleOf(step.policy),
+      people: peopleOf(step),
       rootAt: parts.rootAt,
       credentialOf: credentials.find,
     });
-    const people = step.policy === null ? null : parts.peopleOf(step.policy);
+    const people = peopleOf(step);
     const { serves, wrong } = checkServed(request.asked, request.waiting, recorded, people, step.at);
     const digest = statementDigest(recorded.statement);
     const own = request.approvals.filter(({ person }) => person === recorded.person);
@@ -338,7 +249,7 @@ export function createOrderCheck(parts: {
         case "grant.minted": {
           const phase = expectPhase(step, known, ["planned", "held"], "grant_without_basis", "G2");
           const request = open(subject);
-          const problems = phase.length > 0 ? phase : grantProblems(step, request);
+          const problems = phase.length > 0 ? phase : checkGrant(step, request, peopleOf(step));
           request.phase = "granted";
           request.grant = { id: step.data.grant, executeBy: parseTimestamp(step.data.execute_by) };
           return { problems };
@@ -346,7 +257,7 @@ export function createOrderCheck(parts: {
         case "execution.claimed": {
           const phase = expectPhase(step, known, ["granted", "claimed"], "execution_without_grant", "G1");
           const request = open(subject);
-          const problems = phase.length > 0 ? phase : spendProblems(step, request);
+          const problems = phase.length > 0 ? phase : checkSpend(step, request);
           request.phase = "claimed";
           return { problems };
         }
@@ -361,7 +272,7 @@ export function createOrderCheck(parts: {
               ? expectPhase(step, known, ["claimed"], "dispatch_without_claim", "X1")
               : expectPhase(step, known, ["claimed"], "execution_without_grant", "G1");
           const request = open(subject);
-          const problems = misplaced.length > 0 ? misplaced : spendProblems(step, request);
+          const problems = misplaced.length > 0 ? misplaced : checkSpend(step, request);
           request.phase = "dispatched";
           return { problems };
         }
@@ -374,7 +285,7 @@ export function createOrderCheck(parts: {
         case "execution.resolved": {
           const misplaced = expectPhase(step, known, ["unknown"], "outcome_without_dispatch", "X1");
           const { grant, asked } = open(subject);
-          const people = step.policy === null ? null : parts.peopleOf(step.policy);
+          const people = peopleOf(step);
           const about = {
             ...{ request: subject, grant: grant?.id ?? null, asked, people },
             ...{ at: step.at, credentialOf: credentials.find },
@@ -421,7 +332,7 @@ export function createOrderCheck(parts: {
         case "credential.invited":
         case "credential.enrolled":
         case "credential.removed": {
-          const people = step.policy === null ? null : parts.peopleOf(step.policy);
+          const people = peopleOf(step);
           const { kind, at, data } = step;
           if (kind === "credential.removed") disown(data.credential);
           return { problems: credentials.step({ kind, at, data, people } as CredentialStep) };
@@ -430,14 +341,3 @@ export function createOrderCheck(parts: {
     },
   };
 }
-
-const newRequest = (): OpenRequest => ({
-  phase: "received",
-  planned: null,
-  asked: null,
-  settled: false,
-  approvals: [],
-  waiting: newWaiting(),
-  fixable: null,
-  grant: null,
-});

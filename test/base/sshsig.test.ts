@@ -29,7 +29,7 @@ const check = (
 
 const missing = missingSshKeygen(process.env["COUNTERSIGN_TARGETS"]);
 
-describe.skipIf(missing !== null)("with ssh-keygen", () => {
+describe.skipIf(missing !== null)(missing ?? "with ssh-keygen", () => {
   const keys = missing === null ? createKeyDirectory() : null;
   afterAll(() => keys?.remove());
 

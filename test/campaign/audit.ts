@@ -11,6 +11,8 @@ export interface Audit {
   readonly requests: number;
   readonly done: number;
   readonly unknown: number;
+  /** Of those, how many the tool could have been asked about. */
+  readonly unasked: number;
   /** Dispatches that had no outcome when the recovery began. */
   readonly cutOff: number;
   /** Empty where every rule held. */
@@ -60,11 +62,15 @@ export async function auditHome(parts: {
     if (times > 1) broken.push(`${id} ran ${times} times`);
     if (!isDispatched.has(id)) broken.push(`${id} ran and was not dispatched`);
   }
-  let [done, unknown] = [0, 0];
+  const summaries = new Map<string, string>();
+  for (const entry of entries)
+    if (entry.kind === "request.planned") summaries.set(entry.subject, entry.data.summary);
+  let [done, unknown, unasked] = [0, 0, 0];
   for (const id of dispatched) {
     const outcome = outcomes.get(id);
     if (outcome === "done") done += 1;
     if (outcome === "unknown") unknown += 1;
+    if (outcome === "unknown" && summaries.get(id)?.includes("CANNOT_TELL") !== true) unasked += 1;
     if (outcome === "done" && !ran.has(id)) broken.push(`${id} is done and did not run`);
     if (outcome === "failed" && ran.has(id)) broken.push(`${id} ran and is said to have failed`);
     if (outcome === undefined) broken.push(`${id} was dispatched and has no outcome`);
@@ -90,7 +96,7 @@ export async function auditHome(parts: {
     }
   }
   const requests = entries.filter(({ kind }) => kind === "request.received").length;
-  return { entries: entries.length, requests, done, unknown, cutOff: cutOff.size, broken };
+  return { entries: entries.length, requests, done, unknown, unasked, cutOff: cutOff.size, broken };
 }
 
 async function entriesOf(home: OpenedHome): Promise<readonly Entry[]> {

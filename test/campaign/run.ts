@@ -1,11 +1,10 @@
 import { spawnSync } from "node:child_process";
-import { mkdtempSync, rmSync, symlinkSync } from "node:fs";
+import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
-import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
-import { build } from "esbuild";
+import { bundleChild } from "../support/bundle-child.ts";
 import type { Audit } from "./audit.ts";
 import { createCutDisk, missingForCuts } from "./power-cut.ts";
 import { startRound } from "./round.ts";
@@ -54,34 +53,15 @@ const total = {
   requests: 0,
   done: 0,
   unknown: 0,
+  unasked: 0,
   cutOff: 0,
 };
 const broken: string[] = [];
 function count(audit: Audit & { readonly answers: number }, where: string): void {
   total.rounds += 1;
-  for (const name of ["answers", "entries", "requests", "done", "unknown", "cutOff"] as const)
+  for (const name of ["answers", "entries", "requests", "done", "unknown", "unasked", "cutOff"] as const)
     total[name] += audit[name];
   for (const one of audit.broken.slice(0, 20)) broken.push(`${where}: ${one}`);
-}
-
-/** The gateway as one file, so that a killed one is back soon. */
-async function bundle(into: string): Promise<string> {
-  const outfile = join(into, "gateway.mjs");
-  symlinkSync(fileURLToPath(new URL("../../node_modules", import.meta.url)), join(into, "node_modules"));
-  await build({
-    entryPoints: [fileURLToPath(new URL("child.ts", import.meta.url))],
-    outfile,
-    bundle: true,
-    format: "esm",
-    platform: "node",
-    target: "node20",
-    external: ["fs-native-extensions"],
-    banner: {
-      js: "import { createRequire as __r } from 'node:module'; const require = __r(import.meta.url);",
-    },
-    logLevel: "error",
-  });
-  return outfile;
 }
 
 async function killRounds(program: string): Promise<void> {
@@ -135,7 +115,7 @@ const place = mkdtempSync(join(tmpdir(), "countersign-campaign-program-"));
 say(`seed ${wanted.seed}: ${wanted.kills} kills of ${GATEWAYS} gateways, ${wanted.cuts} power cuts`);
 const started = Date.now();
 try {
-  const program = await bundle(place);
+  const program = await bundleChild(new URL("child.ts", import.meta.url), place);
   await killRounds(program);
   const missing = wanted.cuts === 0 ? null : missingForCuts();
   if (missing === null) await powerCuts(program);

@@ -1,15 +1,5 @@
-import { tmpdir } from "node:os";
 import { expect, test } from "vitest";
-import type { Surroundings } from "../../src/config/environment.ts";
-import { cliRun } from "../support/cli-run.ts";
-
-const around: Surroundings = {
-  env: {},
-  cwd: tmpdir(),
-  platform: "linux",
-  userHome: "/home/ana",
-  account: "1000@laptop",
-};
+import { ANYWHERE, cliRun } from "../support/cli-run.ts";
 
 const COMMANDS = [
   "",
@@ -54,7 +44,7 @@ const COMMANDS = [
 
 test.each(COMMANDS)("countersign %s --help says what it does and shows an example", async (command) => {
   const words = command === "" ? [] : command.split(" ");
-  const { exitCode, stdout, stderr } = await cliRun([...words, "--help"], { around });
+  const { exitCode, stdout, stderr } = await cliRun([...words, "--help"], { around: ANYWHERE });
   expect(exitCode).toBe(0);
   expect(stderr).toBe("");
   expect(stdout).toMatch(/\nExample/);
@@ -65,7 +55,7 @@ test.each(COMMANDS)("countersign %s --help says what it does and shows an exampl
 test("every command has its golden help", async () => {
   const known = new Set(COMMANDS);
   for (const command of COMMANDS) {
-    const { stdout } = await cliRun([...command.split(" ").filter(Boolean), "--help"], { around });
+    const { stdout } = await cliRun([...command.split(" ").filter(Boolean), "--help"], { around: ANYWHERE });
     const listed = [...stdout.matchAll(/^ {2}([a-z][a-z-]+)(?: .*)?$/gm)].map((match) => match[1] ?? "");
     if (!stdout.includes("<command>")) continue;
     for (const name of listed) expect(known).toContain([command, name].filter(Boolean).join(" "));
@@ -73,7 +63,7 @@ test("every command has its golden help", async () => {
 });
 
 test("the version is an answer, not a failure", async () => {
-  expect(await cliRun(["--version"], { around })).toEqual({
+  expect(await cliRun(["--version"], { around: ANYWHERE })).toEqual({
     exitCode: 0,
     stdout: "0.0.0-test\n",
     stderr: "",
@@ -114,7 +104,7 @@ test.each<[string, readonly string[], RegExp, RegExp]>([
     /see: countersign approve --help/,
   ],
 ])("%s is one error line and a hint, and exits 2", async (_what, argv, error, hint) => {
-  const run = await cliRun(argv, { around });
+  const run = await cliRun(argv, { around: ANYWHERE });
   expect(run.exitCode).toBe(2);
   expect(run.stdout).toBe("");
   expect(run.stderr).toMatch(error);
@@ -123,13 +113,13 @@ test.each<[string, readonly string[], RegExp, RegExp]>([
 });
 
 test("a word that would act on the terminal is shown in the error, not obeyed (P3)", async () => {
-  const { stderr } = await cliRun(["\u001b[2J\u202epending"], { around });
+  const { stderr } = await cliRun(["\u001b[2J\u202epending"], { around: ANYWHERE });
   expect(stderr).toContain("⟦U+001B⟧[2J⟦U+202E⟧pending");
   expect(stderr).not.toContain("\u001b");
 });
 
 test("called without a command it prints its help on standard error, and exits 2", async () => {
-  const { exitCode, stdout, stderr } = await cliRun([], { around });
+  const { exitCode, stdout, stderr } = await cliRun([], { around: ANYWHERE });
   expect(exitCode).toBe(2);
   expect(stdout).toBe("");
   expect(stderr).toContain("Usage: countersign");

@@ -1,9 +1,7 @@
-import { mkdir } from "node:fs/promises";
-import { join } from "node:path";
 import { afterEach, beforeEach, expect, test } from "vitest";
 import type { Surroundings } from "../../src/config/environment.ts";
 import type { RequestId } from "../../src/base/id.ts";
-import { cliRun, type CliRun } from "../support/cli-run.ts";
+import { aroundWorld, cliRun, type CliRun } from "../support/cli-run.ts";
 import { callTool, makeWorld, ticketOf, type World } from "../support/world.ts";
 
 // Erasing on the command line, on a real home: asked first, said who and why, and what was erased is said to be.
@@ -21,14 +19,7 @@ beforeEach(async () => {
   );
   if (reply.status !== "done") throw new Error(JSON.stringify(reply));
   request = reply.request;
-  around = {
-    env: { COUNTERSIGN_HOME: world.settings.home },
-    cwd: world.root,
-    platform: "linux",
-    userHome: join(world.root, "person"),
-    account: "ana@test",
-  };
-  await mkdir(around.userHome);
+  around = await aroundWorld(world);
 });
 afterEach(() => world.close());
 

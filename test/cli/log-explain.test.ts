@@ -1,11 +1,11 @@
-import { mkdir, writeFile } from "node:fs/promises";
+import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { afterEach, beforeEach, expect, test } from "vitest";
 import type { RequestId } from "../../src/base/id.ts";
 import type { Surroundings } from "../../src/config/environment.ts";
 import type { Reply } from "../../src/gate/reply.ts";
 import type { Story } from "../../src/gate/story.ts";
-import { cliRun } from "../support/cli-run.ts";
+import { aroundWorld, cliRun } from "../support/cli-run.ts";
 import { CALLER, callTool, decide, makeWorld, type World } from "../support/world.ts";
 
 // The story of a request on a terminal, on a real home: whole, in every way that a request can end, and inert.
@@ -15,14 +15,7 @@ let world: World;
 let around: Surroundings;
 beforeEach(async () => {
   world = await makeWorld();
-  around = {
-    env: { COUNTERSIGN_HOME: world.settings.home },
-    cwd: world.root,
-    platform: "linux",
-    userHome: join(world.root, "person"),
-    account: "ana@test",
-  };
-  await mkdir(around.userHome);
+  around = await aroundWorld(world);
 });
 afterEach(() => world.close());
 

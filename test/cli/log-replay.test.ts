@@ -1,8 +1,6 @@
-import { mkdir } from "node:fs/promises";
-import { join } from "node:path";
 import { afterEach, beforeEach, expect, test } from "vitest";
 import type { Surroundings } from "../../src/config/environment.ts";
-import { cliRun, type CliRun } from "../support/cli-run.ts";
+import { aroundWorld, cliRun, type CliRun } from "../support/cli-run.ts";
 import { callTool, makeWorld, type World } from "../support/world.ts";
 
 // Replay on the command line, on a real home: what it prints, and with which code it ends.
@@ -11,14 +9,7 @@ let world: World;
 let around: Surroundings;
 beforeEach(async () => {
   world = await makeWorld();
-  around = {
-    env: { COUNTERSIGN_HOME: world.settings.home },
-    cwd: world.root,
-    platform: "linux",
-    userHome: join(world.root, "person"),
-    account: "ana@test",
-  };
-  await mkdir(around.userHome);
+  around = await aroundWorld(world);
 });
 afterEach(() => world.close());
 

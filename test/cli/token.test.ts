@@ -1,24 +1,16 @@
-import { tmpdir } from "node:os";
 import { expect, test } from "vitest";
 import { z } from "zod";
 import { tokenSha256 } from "../../src/base/token.ts";
 import { parseConfig } from "../../src/config/config-file.ts";
-import type { Surroundings } from "../../src/config/environment.ts";
-import { cliRun, type CliRun } from "../support/cli-run.ts";
+import { ANYWHERE, cliRun, type CliRun } from "../support/cli-run.ts";
 
-const around: Surroundings = {
-  env: {},
-  cwd: tmpdir(),
-  platform: "linux",
-  userHome: "/home/ana",
-  account: "1000@laptop",
-};
-const make = (...words: string[]): Promise<CliRun> => cliRun(["token", "new", ...words], { around });
+const make = (...words: string[]): Promise<CliRun> =>
+  cliRun(["token", "new", ...words], { around: ANYWHERE });
 
 test("token new prints the token alone on standard output, and lines that countersign.yaml takes", async () => {
   const acts = ["--principal", "ci", "--agent", "jenkins", "--expires", "2027-01-31"];
   const { exitCode, stdout, stderr } = await make(
-    ...["--name", "jenkins", "--scope", "requests:write", "requests:read"],
+    ...["--name", "jenkins", "--scope", "statements:write", "requests:write"],
     ...acts,
   );
   expect(exitCode).toBe(0);
@@ -30,7 +22,7 @@ test("token new prints the token alone on standard output, and lines that counte
     {
       name: "jenkins",
       token_sha256: tokenSha256(stdout.trim()),
-      scopes: ["requests:read", "requests:write"],
+      scopes: ["requests:write", "statements:write"],
       principal: "ci",
       agent: "jenkins",
       expires: Date.UTC(2027, 0, 31),
@@ -51,6 +43,11 @@ test("two tokens are never the same, and --json is for programs", async () => {
 test.each<[string, readonly string[], RegExp]>([
   ["an unknown scope", ["--name", "a", "--scope", "admin"], /there is no scope "admin"/],
   ["a token that asks for nobody (C1)", ["--name", "a", "--scope", "requests:write"], /somebody's/],
+  [
+    "a token that asks and reads previews too (P4)",
+    ["--name", "a", "--scope", "requests:write,log:read", "--principal", "ci", "--agent", "b"],
+    /can't have log:read/,
+  ],
   ["a principal without an agent", ["--name", "a", "--scope", "log:read", "--principal", "x"], /both/],
   ["a name with a space", ["--name", "a b", "--scope", "log:read"], /--name/],
   ["a day that does not exist", ["--name", "a", "--scope", "log:read", "--expires", "soon"], /--expires/],

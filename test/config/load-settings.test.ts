@@ -316,6 +316,13 @@ describe("what is refused", () => {
       ],
     ],
     [
+      "a token that asks and reads previews before the grant (P4)",
+      `version: 1\napi:\n  tokens:\n    - { name: a, token_sha256: ${"b".repeat(64)}, scopes: [requests:read, requests:write], principal: ci, agent: bot }\n`,
+      [
+        "countersign.yaml:4:106 api.tokens[0].scopes: a token that asks (requests:write) has neither requests:read nor log:read: both show previews before the grant (P4); make a second token",
+      ],
+    ],
+    [
       "an agent's token on the people's listener (P1)",
       `version: 1\nclients:\n  - { name: a, token_sha256: ${"b".repeat(64)}, agent: a, principal: p }\napi:\n  tokens:\n    - { name: a, token_sha256: ${"b".repeat(64)}, scopes: [log:read] }\n`,
       [

@@ -190,11 +190,22 @@ describe("a code", () => {
     await expect(desk.redeem(third, registered(createSoftPasskey()), "late")).rejects.toMatchObject(INVALID);
   });
 
-  test("dies after a few wrong tries, and a restart doesn't revive it", async () => {
+  test("is not spoilt by somebody who knows only whose it is", async () => {
+    const { home, desk } = await start(ONE);
+    const code = codeOf(await invite(world, home, "chi", ["dee"]));
+    for (let i = 0; i < 50; i += 1) {
+      const wrong = formatInvitationCode(newInvitationCode("chi"));
+      await expect(desk.checkCode(wrong)).rejects.toMatchObject(INVALID);
+    }
+    expect(await desk.checkCode(code)).toBe("chi");
+  });
+
+  test("dies after a few wrong tries that begin like it, and a restart doesn't revive it", async () => {
     const { home, desk } = await start(ONE);
     const code = codeOf(await invite(world, home, "chi", ["dee"]));
     for (let i = 0; i < 5; i += 1) {
-      const wrong = formatInvitationCode(newInvitationCode("chi"));
+      const other = formatInvitationCode(newInvitationCode("chi"));
+      const wrong = `${code.slice(0, "chi.XXXX".length)}${other.slice("chi.XXXX".length)}`;
       await expect(desk.checkCode(wrong)).rejects.toMatchObject(INVALID);
     }
     await expect(desk.checkCode(code)).rejects.toMatchObject(INVALID);

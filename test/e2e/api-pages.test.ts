@@ -179,3 +179,11 @@ describe("what other parts keep", () => {
     expect(both.code).toBe("bad_request");
   });
 });
+
+// Last: it leaves nothing for strangers of this address.
+test("pages lead to the sign-in also while somebody else floods from the same address", async () => {
+  for (let i = 0; i < 70; i += 1) await visit("/api/v1/requests");
+  expect((await visit("/api/v1/requests")).status).toBe(429);
+  expect((await visit("/")).status).toBe(303);
+  expect((await visit("/sign-in")).status).toBe(200);
+});

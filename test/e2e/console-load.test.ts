@@ -10,7 +10,7 @@ const PENDING = 1_000;
 let world: Showcase;
 let browser: Browser;
 
-describe.skipIf(missing !== null)("an inbox with a thousand requests", () => {
+describe.skipIf(missing !== null)(missing ?? "an inbox with a thousand requests", () => {
   beforeAll(async () => {
     world = await openShowcase();
     for (let i = 0; i < PENDING; i += 50) {

@@ -18,7 +18,7 @@ let contexts: BrowserContext[] = [];
 const handedIn: Record<string, unknown>[] = [];
 let watched: { readonly troubles: readonly string[] }[] = [];
 
-describe.skipIf(missing !== null)("the console in Chromium", () => {
+describe.skipIf(missing !== null)(missing ?? "the console in Chromium", () => {
   beforeAll(async () => {
     world = await openShowcase();
     browser = await openBrowser();

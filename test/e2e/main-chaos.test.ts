@@ -9,6 +9,10 @@ import { missingForMain, openRealHome, type RunningGateway } from "../support/re
 
 const missing = missingForMain();
 const RUN_MS = 25_000;
+/** A busy machine gets longer to see as many deaths and ends as the checks want. */
+const LONGEST_RUN_MS = 75_000;
+const LEAST_KILLS = 5;
+const LEAST_DONE = 3;
 const kind = CLIENT_KINDS.find((one) => one.name === "v2 SDK, 2026-07-28, over stdio");
 
 /** A small generator with a seed, so that a failure names what it did. */
@@ -24,16 +28,19 @@ const sleep = (ms: number): Promise<void> => new Promise((resolve) => setTimeout
 describe.skipIf(missing !== null)(missing ?? "many calls and many deaths", () => {
   test(
     "each release is written once, every acknowledged ticket is known, outcomes are what the disk shows",
-    { timeout: 180_000 },
+    { timeout: 240_000 },
     async () => {
       const seed = Date.now() & 0xffff;
       const random = randomFrom(seed);
       const home = await openRealHome({ hold: "2s" });
       const acknowledged = new Map<string, string>();
-      const until = Date.now() + RUN_MS;
-      const isOver = (): boolean => Date.now() > until;
       let gateway: RunningGateway | null = await home.start();
       let kills = 0;
+      const started = Date.now();
+      const hasSeenEnough = (): boolean =>
+        kills >= LEAST_KILLS &&
+        [...acknowledged.values()].filter((status) => status === "done").length >= LEAST_DONE;
+      const isOver = (): boolean => Date.now() - started > (hasSeenEnough() ? RUN_MS : LONGEST_RUN_MS);
 
       let refs = 0;
       const nextRef = (): string => {
@@ -123,8 +130,8 @@ describe.skipIf(missing !== null)(missing ?? "many calls and many deaths", () =>
 
         const all = await requests();
         const note = `seed ${seed}, ${kills} kills, ${all.length} requests`;
-        expect(kills, note).toBeGreaterThan(4);
-        expect(all.filter((one) => one.phase === "done").length, note).toBeGreaterThan(2);
+        expect(kills, note).toBeGreaterThanOrEqual(LEAST_KILLS);
+        expect(all.filter((one) => one.phase === "done").length, note).toBeGreaterThanOrEqual(LEAST_DONE);
         const phases = new Map<string, string>(all.map((one) => [one.id, one.phase]));
         for (const [ticket, status] of acknowledged) {
           expect(phases.has(ticket), `${ticket} was acknowledged; ${note}`).toBe(true);

@@ -139,7 +139,7 @@ async function decide(
   );
 }
 
-describe.skipIf(missing !== null)("a person with a passkey", () => {
+describe.skipIf(missing !== null)(missing ?? "a person with a passkey", () => {
   test("enrols by invitation, is signed in, signs in again, approves with verification, and it runs", async () => {
     await enrolIn("ben");
     const [{ credentials, strongest }] = world.home.credentials

@@ -3,12 +3,8 @@ import { existsSync, readdirSync } from "node:fs";
 import { createServer } from "node:net";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import {
-  findProgram,
-  makeTerraformWorld,
-  missingTerraform,
-  type TerraformWorld,
-} from "../support/terraform-world.ts";
+import { findProgram } from "../support/find-program.ts";
+import { makeTerraformWorld, missingTerraform, type TerraformWorld } from "../support/terraform-world.ts";
 
 // One test with a provider that many people use, against a server that speaks its protocol. Slow: the plugin is large.
 

@@ -115,9 +115,11 @@ for line in lines.splitlines():
     print("OK" if done.returncode == 0 else "BAD", time)
 `;
 const hasTools = ["python3", "openssl"].every((tool) => spawnSync(tool, ["version"]).error === undefined);
-if (!hasTools && process.env["COUNTERSIGN_TARGETS"] === "required") throw new Error("python3 and openssl");
+if (!hasTools && process.env["COUNTERSIGN_TARGETS"] === "required")
+  throw new Error("python3 or openssl is not installed");
 
-test.skipIf(!hasTools)("python and openssl, from the specification alone, verify what we cosign", () => {
+test("python and openssl, from the specification alone, verify what we cosign", (context) => {
+  if (!hasTools) return context.skip("python3 or openssl is not installed");
   const cosigner = createCosigner({ name, privateKeyPem: newKey() });
   writeFileSync(join(place, "verify.py"), SCRIPT);
   writeFileSync(join(place, "note"), cosigner.cosign(note, 1_732_184_000));

@@ -17,7 +17,8 @@ const place = mkdtempSync(join(tmpdir(), "countersign-chain-"));
 afterAll(() => rmSync(place, { recursive: true, force: true }));
 const script = fileURLToPath(new URL("../vectors/verify_receipt.py", import.meta.url));
 const hasPython = spawnSync("python3", ["--version"]).error === undefined;
-if (!hasPython && process.env["COUNTERSIGN_TARGETS"] === "required") throw new Error("no python3");
+if (!hasPython && process.env["COUNTERSIGN_TARGETS"] === "required")
+  throw new Error("python3 is not installed");
 const python = (...args: string[]): string => {
   const done = spawnSync("python3", [script, ...args], { encoding: "utf8" });
   return (done.stdout + done.stderr).trim().split("\n").at(-1) as string;
@@ -74,7 +75,7 @@ test("the log and its receipts verify with any key that the log has had", async 
 });
 
 test("a second verifier, in another language, follows the keys too", async (context) => {
-  if (!hasPython) return context.skip();
+  if (!hasPython) return context.skip("python3 is not installed");
   const directory = join(place, "log-python");
   story.log.writeTo(directory);
   const path = join(place, "receipt.json");

@@ -294,8 +294,8 @@ describe("time is linear on the worst texts (M2)", () => {
     test(name, () => {
       const started = performance.now();
       logText(value);
-      // A megabyte takes tens of milliseconds; a quadratic walk would take minutes.
-      expect(performance.now() - started).toBeLessThan(3_000);
+      // A megabyte takes less than a second, on a machine at its limit several; a quadratic walk would take minutes.
+      expect(performance.now() - started).toBeLessThan(20_000);
     });
   }
 });

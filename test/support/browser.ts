@@ -1,14 +1,17 @@
 import { existsSync } from "node:fs";
 import { chromium, type Browser, type CDPSession, type Page } from "playwright-core";
+import { findProgram } from "./find-program.ts";
 
 // A real Chromium, driven over its own protocol. It must reach nothing but loopback.
 
-const EXECUTABLE = process.env["COUNTERSIGN_CHROMIUM"] ?? "/usr/bin/chromium";
+const NAMED = process.env["COUNTERSIGN_CHROMIUM"];
+const EXECUTABLE = NAMED ?? findProgram("chromium");
 
 /** Why there is no browser here; null where there is one. A failure where targets are required. */
 export function missingBrowser(): string | null {
-  if (existsSync(EXECUTABLE)) return null;
-  const why = `no Chromium at ${EXECUTABLE}: install it, or name it in COUNTERSIGN_CHROMIUM`;
+  if (EXECUTABLE !== null && existsSync(EXECUTABLE)) return null;
+  const where = NAMED === undefined ? "" : ` at ${NAMED}`;
+  const why = `no Chromium${where}: install it, or name it in COUNTERSIGN_CHROMIUM`;
   if (process.env["COUNTERSIGN_TARGETS"] === "required") throw new Error(why);
   return why;
 }
@@ -16,7 +19,7 @@ export function missingBrowser(): string | null {
 /** Starts a browser; `args` are added to its command line. */
 export const openBrowser = (args: readonly string[] = []): Promise<Browser> =>
   chromium.launch({
-    executablePath: EXECUTABLE,
+    executablePath: EXECUTABLE ?? "chromium",
     args: [
       "--headless",
       "--no-sandbox",

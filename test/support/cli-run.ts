@@ -1,3 +1,6 @@
+import { mkdir } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { PassThrough } from "node:stream";
 import { z } from "zod";
 import { err, ok } from "../../src/base/result.ts";
@@ -9,11 +12,37 @@ import type { Settings } from "../../src/config/settings.ts";
 import type { Home } from "../../src/gate/home.ts";
 import { verifyConsistency } from "./reference-merkle.ts";
 import { scriptedPolicy, T0 } from "./scripted-home.ts";
+import type { World } from "./world.ts";
 
 export interface CliRun {
   readonly exitCode: number;
   readonly stdout: string;
   readonly stderr: string;
+}
+
+/** Where commands run that open no home. */
+export const ANYWHERE: Surroundings = {
+  env: {},
+  cwd: tmpdir(),
+  platform: "linux",
+  userHome: "/home/ana",
+  account: "1000@laptop",
+};
+
+/** Beside a home of the tests, as ana's account, with an empty directory of her own. */
+export async function aroundWorld({
+  root,
+  settings,
+}: Pick<World, "root" | "settings">): Promise<Surroundings> {
+  const userHome = join(root, "person");
+  await mkdir(userHome);
+  return {
+    env: { COUNTERSIGN_HOME: settings.home },
+    cwd: root,
+    platform: "linux",
+    userHome,
+    account: "ana@test",
+  };
 }
 
 /** Runs one command line in this process, with streams of its own. `typed` makes it a terminal with a person. */

@@ -1,9 +1,8 @@
 import { spawn, type ChildProcess } from "node:child_process";
-import { mkdtempSync, rmSync, symlinkSync } from "node:fs";
+import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { fileURLToPath } from "node:url";
-import { build } from "esbuild";
+import { bundleChild } from "./bundle-child.ts";
 import { openAt } from "./embedded-bed.ts";
 import { auditLog } from "./store-audit.ts";
 
@@ -12,27 +11,6 @@ export interface CampaignResult {
   readonly acknowledged: number;
   readonly lost: readonly string[];
   readonly entries: number;
-}
-
-/** Bundles the writer, so that a killed one is back in a tenth of a second. */
-async function bundleWriter(into: string): Promise<string> {
-  const outfile = join(into, "writer.mjs");
-  // What stays outside the bundle is found beside it.
-  symlinkSync(fileURLToPath(new URL("../../node_modules", import.meta.url)), join(into, "node_modules"));
-  await build({
-    entryPoints: [fileURLToPath(new URL("store-writer.ts", import.meta.url))],
-    outfile,
-    bundle: true,
-    format: "esm",
-    platform: "node",
-    target: "node20",
-    external: ["fs-native-extensions"],
-    banner: {
-      js: "import { createRequire as __r } from 'node:module'; const require = __r(import.meta.url);",
-    },
-    logLevel: "error",
-  });
-  return outfile;
 }
 
 /**
@@ -49,7 +27,7 @@ export async function killCampaign(options: {
 }): Promise<CampaignResult> {
   const root = mkdtempSync(join(tmpdir(), "countersign-kill-"));
   const dir = join(root, "data");
-  const script = await bundleWriter(root);
+  const script = await bundleChild(new URL("store-writer.ts", import.meta.url), root);
   await (await openAt(dir, { create: true })).close();
   const acknowledged = new Set<string>();
   const failures: string[] = [];

@@ -161,7 +161,10 @@ people:
   chi: { name: Chi Tanaka, oidc: { issuer: "https://idp.example.com", subject: chi }, ssh: [{ fingerprint: "${keyOf("chi")}", user_verified: true }] }
   dee: { name: Dee Larsen, oidc: { issuer: "https://idp.example.com", subject: dee }, ssh: [{ fingerprint: "${keyOf("dee")}", user_verified: true }] }
   eva: { name: Eva Novak, disabled: true }
-groups: { sre: [ben, chi], security: [dee] }
+groups:
+  sre: [ben, chi]
+  security: [dee]
+  leads: { on_call: { people: [dee, chi], every: 7d, starts: 2026-01-05T08:00:00Z } }
 agents:
   claude: { owners: [ana], description: the platform team's assistant }
   release-bot: { owners: [ben] }
@@ -177,7 +180,7 @@ rules:
     match: { tool: apply_infrastructure, environment: prod }
     when: preview.counts.delete > 0
     verdict: hold
-    approve: { by: [sre, security], quorum: 2, assurance: A3, within: 1h, escalate: [{ after: 15m, to: [security] }] }
+    approve: { by: [sre, security], quorum: 2, assurance: A3, within: 1h, remind: 10m, escalate: [{ after: 15m, to: [leads] }] }
     because: deleting production resources needs two people with passkeys
   - id: access-is-for-security
     match: { tool: change_access }

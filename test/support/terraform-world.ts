@@ -1,42 +1,15 @@
 import { execFileSync } from "node:child_process";
-import {
-  accessSync,
-  constants,
-  mkdirSync,
-  mkdtempSync,
-  readFileSync,
-  realpathSync,
-  rmSync,
-  writeFileSync,
-} from "node:fs";
+import { mkdirSync, mkdtempSync, readFileSync, realpathSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
-import { delimiter, join } from "node:path";
+import { join } from "node:path";
 import type { JsonObject } from "../../src/base/canonical-json.ts";
 import { newId } from "../../src/base/id.ts";
 import type { Tool, ToolContext, ToolPreview } from "../../src/tool.ts";
 import { createApplyInfrastructure, workspaceRegistration } from "../../tools/apply_infrastructure/tool.ts";
 import { createPlanInfrastructure } from "../../tools/plan_infrastructure/tool.ts";
 import type { TerraformLimits } from "../../tools/terraform/workspace.ts";
+import { findProgram } from "./find-program.ts";
 import { makeGitSource, type GitSource } from "./git-source.ts";
-
-/** The real program, where this machine has it. */
-export function findProgram(name: string): string | null {
-  for (const dir of [
-    "/usr/local/bin",
-    "/usr/bin",
-    "/bin",
-    "/opt/homebrew/bin",
-    ...(process.env["PATH"] ?? "").split(delimiter),
-  ]) {
-    try {
-      accessSync(join(dir, name), constants.X_OK);
-      return join(dir, name);
-    } catch {
-      // Not there.
-    }
-  }
-  return null;
-}
 
 /**
  * Why terraform can't be driven here; null where it can. Neither Debian nor npm has it, so a machine that must have every

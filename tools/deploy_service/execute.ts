@@ -3,6 +3,7 @@ import { runHealth, type HealthPhase } from "./health.ts";
 import { LockBusy, withLock } from "../git/lock.ts";
 import { manifestSchema, sha256, type Manifest } from "../git/manifest.ts";
 import { openObjects } from "../git/objects.ts";
+import { openRegisteredMirror } from "../git/registered-mirror.ts";
 import type { DeployOutput, DeployPlan, DeployUndo } from "./plan.ts";
 import { MANIFEST_FILE } from "./preview.ts";
 import {
@@ -19,7 +20,7 @@ import {
   sweepLeftovers,
   switchCurrent,
 } from "./releases.ts";
-import { findService, guardNow, openServiceMirror, type DeployParts } from "./service.ts";
+import { findService, guardNow, type DeployParts } from "./service.ts";
 import { writeRelease } from "./write-release.ts";
 
 // From the sealed plan to a switched link.
@@ -123,7 +124,7 @@ async function beforeSwitch(run: Run): Promise<void> {
     }
     ctx.progress("writing the release");
     written = true;
-    const mirror = await openServiceMirror(parts, service, ctx);
+    const mirror = await openRegisteredMirror(parts, service, ctx);
     const reader = openObjects(parts.git, mirror.dir, ctx.signal);
     try {
       await writeRelease(plan.root, plan.release, manifest.value, manifest.bytes, reader, ctx.signal);

@@ -5,9 +5,10 @@ import { readRange } from "./history.ts";
 import { sealManifest, type Manifest } from "../git/manifest.ts";
 import { keepName } from "../git/mirror-room.ts";
 import { openObjects, readTyped, type ObjectReader } from "../git/objects.ts";
+import { openRegisteredMirror, readRef } from "../git/registered-mirror.ts";
 import { guardOf, releaseId, type DeployPlan } from "./plan.ts";
 import { lstatOrNull, openRoot, readCurrent, readRegular, releaseDir } from "./releases.ts";
-import { findService, openServiceMirror, readRef, type DeployParts } from "./service.ts";
+import { findService, type DeployParts } from "./service.ts";
 import { descend, readCommit, readTree } from "../git/tree.ts";
 import { buildView } from "./view.ts";
 
@@ -29,7 +30,7 @@ export async function previewDeploy(
   const ref = readRef(input.ref);
   if (!/^[A-Za-z0-9_-]{1,64}$/.test(ctx.requestId)) throw new TypeError("a request id is expected");
   const root = await openRoot(registration.releases);
-  const mirror = await openServiceMirror(parts, service, ctx);
+  const mirror = await openRegisteredMirror(parts, service, ctx);
   const held = keepName(ctx.requestId, ctx.now());
   let reader: ObjectReader | undefined;
   try {

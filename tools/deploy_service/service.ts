@@ -1,12 +1,9 @@
-import { join } from "node:path";
 import { ToolRefusal, type ToolContext } from "../../src/tool.ts";
 import type { Digest } from "../../src/base/digest.ts";
 import type { Git } from "../git/git.ts";
 import type { HealthParts } from "./health.ts";
-import { openMirror, type Mirror } from "../git/mirror.ts";
+import { openRegisteredMirror, readRef } from "../git/registered-mirror.ts";
 import { guardOf, type DeployPlan } from "./plan.ts";
-import { parseRef, type RefRequest } from "../git/ref.ts";
-import { protocolOf } from "../git/repository.ts";
 import { registrationDigest, type ServiceRegistration } from "./registration.ts";
 import { openRoot, readCurrent } from "./releases.ts";
 import type { TreeLimits } from "../git/tree.ts";
@@ -50,34 +47,6 @@ export function findService(parts: DeployParts, name: string): Service {
   return { name, registration, digest: registrationDigest(registration) };
 }
 
-/** @throws ToolRefusal `ref_malformed` */
-export function readRef(text: string): RefRequest {
-  const ref = parseRef(text);
-  if (ref === undefined) throw new ToolRefusal("ref_malformed", text);
-  return ref;
-}
-
-/** The service's mirror, made if it is not there. @throws ToolRefusal */
-export async function openServiceMirror(
-  parts: DeployParts,
-  service: Service,
-  ctx: ToolContext,
-): Promise<Mirror> {
-  await parts.git.ensureUsable(ctx.signal);
-  const { registration } = service;
-  const password =
-    protocolOf(registration.repository) === "https" && registration.credential !== undefined
-      ? await ctx.creds(registration.credential.name)
-      : null;
-  return openMirror({
-    git: parts.git,
-    dir: join(parts.stateDir, "mirrors", `${service.name}.git`),
-    remote: parts.git.remote(registration, password),
-    patterns: registration.refs,
-    maxBytes: parts.limits.mirrorBytes,
-  });
-}
-
 /** Refusals that mean the world is another one than the plan's; others mean that it could not be looked at. */
 const GONE: ReadonlySet<string> = new Set([
   "unknown_service",
@@ -94,7 +63,7 @@ export async function guardNow(parts: DeployParts, plan: DeployPlan, ctx: ToolCo
     const service = findService(parts, plan.service);
     // Another registration may name another repository; nothing of it is touched for a plan of the old one.
     if (service.digest !== plan.registration) return `moved: registration ${service.digest}`;
-    const mirror = await openServiceMirror(parts, service, ctx);
+    const mirror = await openRegisteredMirror(parts, service, ctx);
     const { name, oid } = await mirror.resolve(readRef(plan.requested), ctx.signal);
     const root = await openRoot(service.registration.releases);
     const current = await readCurrent(root, parts.limits.entries);

@@ -1,8 +1,8 @@
 import { z } from "zod";
 import type { Json } from "../../src/base/canonical-json.ts";
 import { defineTool, NoEffect, ToolRefusal, type Tool, type ToolContext } from "../../src/tool.ts";
+import { openRegisteredMirror } from "../git/registered-mirror.ts";
 import {
-  openWorkspaceMirror,
   findWorkspace,
   terraformParts,
   type TerraformOptions,
@@ -105,7 +105,7 @@ async function tell(
 ): Promise<{ readonly output: z.infer<typeof outputSchema> }> {
   const work = planRef(parts, input, ctx, async (planned) => {
     // Nothing of this will run, so its objects need not be held.
-    await (await openWorkspaceMirror(parts, planned.workspace, ctx)).release(planned.held);
+    await (await openRegisteredMirror(parts, planned.workspace, ctx)).release(planned.held);
     return { output: describe(planned) };
   });
   // It only reads, so whatever went wrong changed nothing.

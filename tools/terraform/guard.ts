@@ -6,16 +6,10 @@ import { readVersion } from "./binary.ts";
 import type { InfraPlan } from "./plan.ts";
 import { sealManifest } from "../git/manifest.ts";
 import { keepName } from "../git/mirror-room.ts";
+import { openRegisteredMirror, readRef } from "../git/registered-mirror.ts";
 import { createScrub } from "./scrub.ts";
 import type { VariableValue } from "./variables.ts";
-import {
-  findWorkspace,
-  keyedHash,
-  openWorkspaceMirror,
-  readRef,
-  type TerraformParts,
-  type Workspace,
-} from "./workspace.ts";
+import { findWorkspace, keyedHash, type TerraformParts, type Workspace } from "./workspace.ts";
 
 /** What a plan relies on. */
 export interface InfraFacts {
@@ -79,7 +73,7 @@ export async function stillThere(
   const workspace = findWorkspace(parts, plan.workspace);
   // Another registration may name another repository; nothing of it is touched for a plan of the old one.
   if (workspace.digest !== plan.registration) throw new ToolRefusal("unknown_workspace", "registered anew");
-  const mirror = await openWorkspaceMirror(parts, workspace, ctx);
+  const mirror = await openRegisteredMirror(parts, workspace, ctx);
   const ref = readRef(plan.requested);
   const now = await mirror.resolve(ref, ctx.signal);
   if (now.name !== plan.ref && ref.kind !== "commit") throw new ToolRefusal("ref_unknown", now.name);

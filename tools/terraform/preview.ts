@@ -2,19 +2,14 @@ import type { ToolContext, ToolPreview } from "../../src/tool.ts";
 import { ToolRefusal } from "../../src/tool.ts";
 import { sha256 } from "../git/manifest.ts";
 import { keepName } from "../git/mirror-room.ts";
+import { openRegisteredMirror, readRef } from "../git/registered-mirror.ts";
 import { makePlan, PLAN_FILE, type MadePlan } from "./make-plan.ts";
 import { guardOf } from "./guard.ts";
 import type { InfraPlan } from "./plan.ts";
 import { summarise, type PlanSummary } from "./summary.ts";
 import { checkVariables, type VariableValue } from "./variables.ts";
 import { buildView } from "./view.ts";
-import {
-  findWorkspace,
-  openWorkspaceMirror,
-  readRef,
-  type TerraformParts,
-  type Workspace,
-} from "./workspace.ts";
+import { findWorkspace, type TerraformParts, type Workspace } from "./workspace.ts";
 
 /** Milliseconds a plan may wait; its objects are held for longer than that. */
 export const PLAN_LIFE_MS = 24 * 3_600_000;
@@ -55,7 +50,7 @@ export async function planRef<T>(
   const workspace = checkInput(parts, input);
   const ref = readRef(input.ref);
   if (!/^[A-Za-z0-9_-]{1,64}$/.test(ctx.requestId)) throw new TypeError("a request id is expected");
-  const mirror = await openWorkspaceMirror(parts, workspace, ctx);
+  const mirror = await openRegisteredMirror(parts, workspace, ctx);
   const held = keepName(ctx.requestId, ctx.now());
   try {
     ctx.progress("fetching the source");

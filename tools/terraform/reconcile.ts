@@ -3,6 +3,7 @@ import { join } from "node:path";
 import { ToolRefusal, type Reconciled, type ToolContext } from "../../src/tool.ts";
 import { LockBusy, withLock } from "../git/lock.ts";
 import { sha256 } from "../git/manifest.ts";
+import { openRegisteredMirror } from "../git/registered-mirror.ts";
 import { createEventReader, type ApplyEvents } from "./apply-command.ts";
 import { readVersion } from "./binary.ts";
 import { initialise, openTerraform, type Terraform } from "./command.ts";
@@ -20,7 +21,7 @@ import type { InfraPlan } from "./plan.ts";
 import { planJsonSchema } from "./plan-json.ts";
 import { createScrub } from "./scrub.ts";
 import { isInState, stateResources } from "./state-compare.ts";
-import { findWorkspace, openWorkspaceMirror, type TerraformParts } from "./workspace.ts";
+import { findWorkspace, type TerraformParts } from "./workspace.ts";
 
 /**
  * What became of an apply whose answer was lost: found out by looking, while none is running. A terraform that outlived
@@ -42,7 +43,7 @@ export async function reconcileApply(
         return mark.ended.how === "done" ? "done" : "not_done";
       }
       // The mirror holds the commit still; nothing is fetched, so that a repository that is away hides nothing.
-      const mirror = await openWorkspaceMirror(parts, workspace, ctx);
+      const mirror = await openRegisteredMirror(parts, workspace, ctx);
       const version = await readVersion(workspace.registration.binary, parts.home, ctx.signal);
       return withCheckout(
         parts,

@@ -2,11 +2,8 @@ import { createHmac, randomBytes } from "node:crypto";
 import { link, mkdir, open, readFile, rm } from "node:fs/promises";
 import { join } from "node:path";
 import type { Digest } from "../../src/base/digest.ts";
-import { ToolRefusal, type ToolContext } from "../../src/tool.ts";
+import { ToolRefusal } from "../../src/tool.ts";
 import { createGit, type Git } from "../git/git.ts";
-import { openMirror, type Mirror } from "../git/mirror.ts";
-import { parseRef, type RefRequest } from "../git/ref.ts";
-import { protocolOf } from "../git/repository.ts";
 import type { TreeLimits } from "../git/tree.ts";
 import { workspaceDigest, type WorkspaceRegistration } from "./registration.ts";
 
@@ -78,34 +75,6 @@ export function findWorkspace(parts: Pick<TerraformParts, "workspaces">, name: s
   const registration = Object.hasOwn(parts.workspaces, name) ? parts.workspaces[name] : undefined;
   if (registration === undefined) throw new ToolRefusal("unknown_workspace", name);
   return { name, registration, digest: workspaceDigest(registration) };
-}
-
-/** @throws ToolRefusal `ref_malformed` */
-export function readRef(text: string): RefRequest {
-  const ref = parseRef(text);
-  if (ref === undefined) throw new ToolRefusal("ref_malformed", text);
-  return ref;
-}
-
-/** The workspace's mirror, made if it is not there. @throws ToolRefusal */
-export async function openWorkspaceMirror(
-  parts: TerraformParts,
-  workspace: Workspace,
-  ctx: ToolContext,
-): Promise<Mirror> {
-  await parts.git.ensureUsable(ctx.signal);
-  const { registration } = workspace;
-  const password =
-    protocolOf(registration.repository) === "https" && registration.credential !== undefined
-      ? await ctx.creds(registration.credential.name)
-      : null;
-  return openMirror({
-    git: parts.git,
-    dir: join(parts.stateDir, "mirrors", `${workspace.name}.git`),
-    remote: parts.git.remote(registration, password),
-    patterns: registration.refs,
-    maxBytes: parts.limits.mirrorBytes,
-  });
 }
 
 /**

@@ -38,7 +38,7 @@ Example:
             cli.terminal.note("nothing was signed");
             return 1;
           }
-          show(cli, home, answer, flags.json === true);
+          await show(cli, home, answer, flags.json === true);
           return 0;
         }),
       ),
@@ -57,7 +57,7 @@ async function inviteInTerminal(
   return signed === null ? null : home.credentials.invite(signed);
 }
 
-function show(cli: Cli, home: Home, answer: InvitationAnswer, asJson: boolean): void {
+async function show(cli: Cli, home: Home, answer: InvitationAnswer, asJson: boolean): Promise<void> {
   const { terminal } = cli;
   if (answer.state === "endorsed") {
     if (asJson) terminal.json(answer);
@@ -67,7 +67,7 @@ function show(cli: Cli, home: Home, answer: InvitationAnswer, asJson: boolean): 
       );
     return;
   }
-  const url = `${home.credentials.rp.origins()[0] ?? ""}/enrol#${answer.code}`;
+  const url = `${await pagesOf(cli, home)}/enrol#${answer.code}`;
   if (asJson) {
     terminal.json({ ...answer, url, expiresAt: timestamp(answer.expiresAt) });
     return;
@@ -76,4 +76,11 @@ function show(cli: Cli, home: Home, answer: InvitationAnswer, asJson: boolean): 
   terminal.out(`page   ${url}`);
   terminal.out(`until  ${formatMoment(answer.expiresAt, localZone())}`);
   terminal.note("It works once and is not shown again. Give it to the person over a way that you trust.");
+}
+
+/** Where the pages are: as configured, else where the gateway that runs listens, whose port the system may have chosen. */
+async function pagesOf(cli: Cli, home: Home): Promise<string> {
+  const [configured = ""] = home.credentials.rp.origins();
+  if (home.settings.passkeys.origins.length > 0) return configured;
+  return (await cli.parts.gatewayOf(home.settings))?.api ?? configured;
 }

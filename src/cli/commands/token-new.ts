@@ -1,5 +1,5 @@
 import { newToken, tokenSha256 } from "../../base/token.ts";
-import { SCOPES, type Scope } from "../../config/api-scopes.ts";
+import { barredBesideAsking, SCOPES, type Scope } from "../../config/api-scopes.ts";
 import { flagsOf } from "../context.ts";
 import { usage } from "../failure.ts";
 import type { AddCommand } from "../program.ts";
@@ -75,6 +75,13 @@ function scopesOf({ name, scope, principal, agent, expires }: TokenFlags): reado
     throw usage(
       "requests:write needs --principal and --agent: a request is somebody's",
       "name a person or service of the policy, and an agent of it",
+    );
+  }
+  const barred = barredBesideAsking(wanted);
+  if (barred.length > 0) {
+    throw usage(
+      `a token that asks (requests:write) can't have ${barred.join(" and ")}: previews are not for the agent's side`,
+      "make two tokens; the one that asks sees its own outcomes without it",
     );
   }
   if (expires !== undefined && (!MOMENT.test(expires) || Number.isNaN(Date.parse(expires))))

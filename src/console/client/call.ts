@@ -55,10 +55,27 @@ export async function call<T>(
   };
 }
 
+/** Where a page knows better than the API what a person should do next. */
+const HERE: Readonly<Record<string, string>> = {
+  request_not_found: "This request is over. Nothing was recorded; the page shows what came of it.",
+  already_settled: "This was settled before your answer came, so it does not count.",
+  expired: "The deadline has passed: no answer counts any more.",
+  duplicate: "You have answered this already.",
+  wrong_person: "The statement is another person’s. Nothing was recorded.",
+};
+
+/** Whether a problem means that the page shows something that is over. */
+export const isOver = ({ code }: Problem): boolean =>
+  ["request_not_found", "already_settled", "expired", "duplicate"].includes(code);
+
 /** A problem as a sentence for the person, with the next step. */
-export function problemWords({ title, detail, hint, status }: Problem): string {
+export function problemWords({ code, title, detail, hint, status }: Problem): string {
   if (status === 401) return "Your session has ended. Sign in again; nothing was recorded.";
+  const here = HERE[code];
+  if (here !== undefined) return here;
   const words = detail ?? title;
-  const sentence = `${words.charAt(0).toUpperCase()}${words.slice(1)}.`;
-  return hint === undefined ? sentence : `${sentence} Next: ${hint}.`;
+  // An id stays as it is.
+  const isId = /^\w+_/.test(words);
+  const sentence = `${isId ? words : words.charAt(0).toUpperCase() + words.slice(1)}.`;
+  return hint === undefined || hint.startsWith("docs/") ? sentence : `${sentence} Next: ${hint}.`;
 }

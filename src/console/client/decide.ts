@@ -1,6 +1,6 @@
 import type { Statement } from "../../consent/statement.ts";
-import { call, problemWords, type Answer } from "./call.ts";
-import { complain, toast } from "./sheets.ts";
+import { call, isOver, problemWords, type Answer, type Problem } from "./call.ts";
+import { complain, lookAgain, toast } from "./sheets.ts";
 import { checkDraft, checkPage, readEvidence, type Check, type Draft } from "./verify.ts";
 
 // Deciding: draft, compare, prove, hand in. Nothing is proved before everything agreed.
@@ -73,7 +73,7 @@ export async function decide(form: HTMLFormElement, decision: Statement["decisio
   if (reason !== null) query.set("reason", reason);
   if (isFixable) query.set("fixable", "true");
   const drafted = await call<Draft>("GET", `/requests/${requestId()}/draft?${query.toString()}`);
-  if (!drafted.ok) return complain(form, problemWords(drafted.problem));
+  if (!drafted.ok) return refused(form, drafted.problem);
   const draft = drafted.value;
 
   const evidence = readEvidence();
@@ -115,6 +115,15 @@ async function firstWrong(
   return checks.find((check) => !check.ok)?.words ?? null;
 }
 
+/** Says why it was not taken; what is over takes its sheet with it, so that is said beside it too. */
+function refused(form: HTMLFormElement, problem: Problem): void {
+  const words = problemWords(problem);
+  complain(form, words);
+  if (!isOver(problem)) return;
+  toast(words);
+  lookAgain();
+}
+
 /** Proves a draft and hands both in; null where it failed, which the form then says. */
 export async function handIn<T>(
   form: HTMLFormElement,
@@ -136,14 +145,17 @@ export async function handIn<T>(
     { "idempotency-key": crypto.randomUUID() },
   );
   if (answer.ok) return answer.value;
-  complain(form, problemWords(answer.problem));
+  refused(form, answer.problem);
   return null;
 }
 
 /** What a passkey that did not sign means. */
 export function signingWords(error: unknown): string {
   const name = error instanceof Error ? error.name : "";
-  if (name === "NotAllowedError") return "Nothing was signed: it was cancelled, or took too long.";
+  if (name === "NotAllowedError") {
+    // A browser tells these apart for nobody.
+    return "Nothing was signed: it was cancelled, took too long, or your device did not recognise you.";
+  }
   if (name === "InvalidStateError") return "This device has a passkey for you already.";
   if (name === "SecurityError")
     return "Nothing was signed: passkeys belong to another address of this gateway.";
@@ -155,7 +167,7 @@ export async function ask(form: HTMLFormElement): Promise<void> {
   const text = textOf(new FormData(form), "text");
   if (text === null) return complain(form, "Write a question first.");
   const answer = await call("POST", `/requests/${requestId()}/inquiries`, { text });
-  if (!answer.ok) return complain(form, problemWords(answer.problem));
+  if (!answer.ok) return refused(form, answer.problem);
   form.reset();
   form.closest("dialog")?.close();
   toast("Asked. The answer will appear on this page.");
@@ -176,7 +188,7 @@ export async function settle(form: HTMLFormElement): Promise<void> {
     "GET",
     `${path}?${query.toString()}`,
   );
-  if (!drafted.ok) return complain(form, problemWords(drafted.problem));
+  if (!drafted.ok) return refused(form, drafted.problem);
   const { statement } = drafted.value;
   const isChoice =
     statement["request"] === requestId() &&
@@ -197,17 +209,28 @@ export async function settle(form: HTMLFormElement): Promise<void> {
   if (settled !== null) toast("Settled. Your word stands in the log.");
 }
 
+interface AdoptionDraft {
+  readonly typ?: string;
+  readonly from?: { readonly policy?: string };
+  readonly to?: { readonly policy?: string; readonly registry?: string };
+}
+
 /** A person's signature under a policy change. */
 export async function adopt(form: HTMLFormElement): Promise<void> {
-  const drafted = await call<{ statement: { to?: { policy?: string } }; sign: Draft["sign"] }>(
-    "GET",
-    "/policy/draft",
-  );
-  if (!drafted.ok) return complain(form, problemWords(drafted.problem));
-  if (drafted.value.statement.to?.policy !== form.dataset["revision"]) {
+  const { from: shownFrom, revision, registry } = form.dataset;
+  const drafted = await call<{ statement: AdoptionDraft; sign: Draft["sign"] }>("GET", "/policy/draft");
+  if (!drafted.ok) return refused(form, drafted.problem);
+  const { typ, from, to } = drafted.value.statement;
+  // Both halves of what would run: the rules, and what they run on.
+  const isShown =
+    typ === "countersign.adoption" &&
+    from?.policy === shownFrom &&
+    to?.policy === revision &&
+    to?.registry === registry;
+  if (!isShown) {
     return complain(
       form,
-      "The file changed since this page was made. Look at the difference again; nothing was signed.",
+      "The files changed since this page was made. Look at the difference again; nothing was signed.",
     );
   }
   const how = textOf(new FormData(form), "with") ?? "session";

@@ -1,9 +1,14 @@
 import { parsePage } from "./markup.ts";
+import { complain } from "./sheets.ts";
 
 // Keeps a page true without a reload: an event says that something happened, the page fetches a newer copy of itself and
 // takes over the regions that differ. Evidence is no such region: what a person reads before deciding never moves.
 
 const EVENTS = "/api/v1/events";
+/** Says that nobody pressed anything: an open page keeps no session from ending. */
+const BY_ITSELF: RequestInit = { credentials: "same-origin", headers: { "x-countersign-live": "1" } };
+/** While no event comes through, the page asks this often. */
+const ASKS_EVERY_MS = 15_000;
 
 export interface LiveHooks {
   /** After regions were taken over. */
@@ -22,6 +27,7 @@ export function followEvents(hooks: LiveHooks): void {
     }
     return (JSON.parse(data) as { id?: string }).id === follows;
   };
+  document.addEventListener("look-again", refresh);
   let wasLost = false;
   const source = new EventSource(EVENTS);
   for (const kind of ["request", "policy", "people"]) {
@@ -29,6 +35,14 @@ export function followEvents(hooks: LiveHooks): void {
       if (isOurs(kind, event.data)) refresh();
     });
   }
+  source.addEventListener("hello", (event: MessageEvent<string>) => {
+    // What happened after this page was made and before anybody listened.
+    const { size } = JSON.parse(event.data) as { readonly size?: number };
+    if (size !== Number(document.documentElement.dataset["size"])) refresh();
+  });
+  setInterval(() => {
+    if (wasLost && !document.hidden) refresh();
+  }, ASKS_EVERY_MS);
   source.addEventListener("open", () => {
     show("on", "Live");
     // What happened while nobody listened.
@@ -46,7 +60,7 @@ export function followEvents(hooks: LiveHooks): void {
 
 /** A closed stream most often means that the session ended. */
 async function checkSession(): Promise<void> {
-  const response = await fetch(location.href, { credentials: "same-origin" }).catch(() => null);
+  const response = await fetch(location.href, BY_ITSELF).catch(() => null);
   if (response?.redirected === true) location.reload();
 }
 
@@ -68,7 +82,7 @@ export function createRefresh(hooks: LiveHooks): () => void {
     isRunning = true;
     while (isWanted) {
       isWanted = false;
-      const response = await fetch(location.href, { credentials: "same-origin" }).catch(() => null);
+      const response = await fetch(location.href, BY_ITSELF).catch(() => null);
       if (response === null) break;
       if (response.redirected) {
         location.reload();
@@ -102,10 +116,28 @@ function takeOver(newer: Document, served: Map<string, string>): readonly Elemen
     const restore = remember(old);
     old.replaceWith(fresh);
     restore(fresh);
+    holdMoved(old, fresh);
     changed.push(fresh);
   }
   if (changed.length > 0) document.title = newer.title;
   return changed;
+}
+
+/** So long a button rests whose meaning has just changed under the reader's hand. */
+const REST_MS = 4_000;
+
+/** Another proposal than the one that was being read can't be signed by a press that was meant for that one. */
+function holdMoved(old: Element, fresh: Element): void {
+  const meaning = (root: Element): string =>
+    JSON.stringify({ ...root.querySelector<HTMLElement>("form[data-revision]")?.dataset });
+  const form = fresh.querySelector<HTMLFormElement>("form[data-revision]");
+  if (form === null || old.querySelector("form[data-revision]") === null || meaning(old) === meaning(fresh))
+    return;
+  const button = form.querySelector<HTMLButtonElement>("[data-submit]");
+  if (button === null) return;
+  complain(form, "The files changed while you looked. Read the difference again.");
+  button.disabled = true;
+  setTimeout(() => (button.disabled = false), REST_MS);
 }
 
 function markNewRows(old: Element, fresh: Element): void {

@@ -1,7 +1,7 @@
 import { adopt, ask, decide, settle, showChecks } from "./decide.ts";
 import { followEvents } from "./live.ts";
 import { endSession, enrol, invite, removePasskey, signIn, signOut } from "./people.ts";
-import { complain, wireSheets } from "./sheets.ts";
+import { complain, lookAgain, wireSheets } from "./sheets.ts";
 import { wireShortcuts } from "./shortcuts.ts";
 import { keepTime, localise } from "./time.ts";
 
@@ -42,6 +42,8 @@ async function submit(form: HTMLFormElement): Promise<void> {
   button?.setAttribute("aria-busy", "true");
   try {
     await act(form);
+    // Also where no event comes through: whoever acted sees what came of it.
+    lookAgain();
   } finally {
     delete form.dataset["busy"];
     button?.removeAttribute("aria-busy");
@@ -60,7 +62,7 @@ document.addEventListener("click", (event) => {
   const button =
     event.target instanceof Element ? event.target.closest<HTMLElement>("button[data-action]") : null;
   const act = BUTTONS[button?.dataset["action"] ?? ""];
-  if (button !== null && act !== undefined) void act(button);
+  if (button !== null && act !== undefined) void act(button).then(lookAgain);
 });
 
 document.addEventListener("sheet-open", (event) => {

@@ -26,6 +26,9 @@ export function toast(words: string): void {
   }, 6_000);
 }
 
+/** The page may show what is not so any more: whoever keeps it true looks again. */
+export const lookAgain = (): boolean => document.dispatchEvent(new CustomEvent("look-again"));
+
 export function wireSheets(): void {
   document.addEventListener("click", (event) => {
     const target = event.target instanceof Element ? event.target : null;

@@ -3,7 +3,7 @@ import type { Clock } from "../../base/clock.ts";
 import type { Digest } from "../../base/digest.ts";
 import { idTime, isId, newId, type RequestId } from "../../base/id.ts";
 import { CountersignError } from "../../errors.ts";
-import { decodeEntry } from "../../log/encode.ts";
+import { decodeEntry, peekLine, PREFIX_BYTES } from "../../log/encode.ts";
 import type { Entry } from "../../log/entry.ts";
 import { toHex } from "../../log/merkle.ts";
 import type { FoldPort, Store, StoredLine } from "../store.ts";
@@ -219,6 +219,11 @@ const decodeLine = (line: StoredLine): Entry => {
   return decoded.value;
 };
 
+/** A request's first entry is written when its preview is there: within hours of its id, and this leaves room for more. */
+const FIRST_WITHIN_MS = 7 * 86_400_000;
+/** The time of every so many lines is looked at. */
+const LOOK_EVERY = 64;
+
 async function* entriesOf(
   linesSince: ReturnType<typeof createLogReader>["linesSince"],
   subject: RequestId,
@@ -228,9 +233,21 @@ async function* entriesOf(
   // Q4: the id is at most so much younger than its first entry. Quotes are escaped inside JSON strings, so the needle
   // can only be a member called subject; whose member, the parsed entry says.
   const needle = Buffer.from(`"subject":"${subject}"`);
-  for await (const line of linesSince(idTime(subject) - MAX_AHEAD_MS, cursor())) {
-    if (!Buffer.from(line.bytes.buffer, line.bytes.byteOffset, line.bytes.length).includes(needle)) continue;
+  const made = idTime(subject);
+  let isFound = false;
+  for await (const line of linesSince(made - MAX_AHEAD_MS, cursor())) {
+    const bytes = Buffer.from(line.bytes.buffer, line.bytes.byteOffset, line.bytes.length);
+    if (!bytes.includes(needle)) {
+      // An id that somebody made up is looked for where it would begin, and not through all that ever happened since.
+      if (!isFound && line.seq % LOOK_EVERY === 0) {
+        const peek = peekLine(bytes.toString("latin1", 0, PREFIX_BYTES));
+        if (peek !== null && peek.time > made + FIRST_WITHIN_MS) return;
+      }
+      continue;
+    }
     const entry = decodeLine(line);
-    if (entry.subject === subject) yield { entry, line };
+    if (entry.subject !== subject) continue;
+    isFound = true;
+    yield { entry, line };
   }
 }

@@ -1,18 +1,18 @@
 import { createDurableFile } from "./durable-file.ts";
 
-/** Wrong tries per invitation. Losing the file gives an attacker a few more of 2^80. */
+/** Wrong tries by what the code began with. Losing the file gives an attacker a few more of 2^80. */
 interface Tries {
   readonly v: 1;
   readonly wrong: Readonly<Record<string, number>>;
 }
 
-/** Only the newest are kept: there is one open invitation per person at most. */
-const MOST_KEPT = 10_000;
+/** Only the newest are kept, and few: the whole file is written at each wrong try. */
+const MOST_KEPT = 500;
 
-/** Reads and counts wrong enrolment codes, by the digest of the right one. */
+/** Reads and counts wrong enrolment codes, by the digest of their beginning. */
 export async function openEnrolmentTries(
   path: string,
-): Promise<{ count(codeDigest: string): number; add(codeDigest: string): Promise<void> }> {
+): Promise<{ count(beginning: string): number; add(beginning: string): Promise<void> }> {
   const file = createDurableFile<Tries>({
     path,
     encode: (tries) => `${JSON.stringify(tries)}\n`,
@@ -30,9 +30,9 @@ export async function openEnrolmentTries(
   const wrong = new Map(Object.entries((await file.read())?.wrong ?? {}));
   let writing: Promise<void> = Promise.resolve();
   return {
-    count: (codeDigest) => wrong.get(codeDigest) ?? 0,
-    async add(codeDigest) {
-      wrong.set(codeDigest, (wrong.get(codeDigest) ?? 0) + 1);
+    count: (beginning) => wrong.get(beginning) ?? 0,
+    async add(beginning) {
+      wrong.set(beginning, (wrong.get(beginning) ?? 0) + 1);
       for (const oldest of wrong.keys()) {
         if (wrong.size <= MOST_KEPT) break;
         wrong.delete(oldest);

@@ -68,3 +68,10 @@ export async function tryStewardLock(dir: string, files: Files = systemFiles): P
     },
   };
 }
+
+/** True while some process holds the steward's lock of a data directory. */
+export async function isStewardAlive(dir: string): Promise<boolean> {
+  const lock = await tryStewardLock(dir);
+  lock?.release();
+  return lock === null;
+}

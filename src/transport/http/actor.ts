@@ -40,9 +40,19 @@ export interface Session {
 
 /** What the listener needs of sessions. */
 export interface Sessions {
-  /** The session whose cookie this is, if it stands and its person is enabled. */
-  find(cookieHeader: string | undefined): Session | null;
+  /**
+   * The session whose cookie this is, if it stands and its person is enabled. `isUse` false: a page asks by itself, and
+   * nobody is known to be there; that keeps no session from ending (S3).
+   */
+  find(cookieHeader: string | undefined, isUse?: boolean): Session | null;
 }
+
+/** Sent by a page that fetches a newer copy of itself. */
+export const LIVE_HEADER = "x-countersign-live";
+
+/** True where a person asks; false where an open page does so by itself: its stream of events, and its newer copies. */
+export const isUse = (header: (name: string) => string | undefined): boolean =>
+  header(LIVE_HEADER) === undefined && header("accept") !== "text/event-stream";
 
 /** What handlers find on the context: who speaks, or nobody where a route is open to nobody in particular. */
 export interface ApiEnv {

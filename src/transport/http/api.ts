@@ -204,9 +204,10 @@ function strangers(
     raw.split("?")[0] === path &&
     (isOpenRoute(method, path, raw) || (parts.pages !== undefined && isOpenPage(method, path)));
   if (isOpen && !rejected) return null;
-  const waiting = take();
-  if (waiting !== null) return refuse(tooMany(waiting));
   const isForPages = parts.pages !== undefined && !isApi && !rejected && method === "GET";
+  // The way to sign-in is open to everybody, whoever else knocks from the same address.
+  const waiting = isForPages ? null : take();
+  if (waiting !== null) return refuse(tooMany(waiting));
   if (isForPages) return c.redirect(`/sign-in?next=${encodeURIComponent(raw)}`, 303);
   return refuse(problem("unauthenticated"));
 }

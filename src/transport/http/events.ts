@@ -4,7 +4,7 @@ import { decodeEntry } from "../../log/encode.ts";
 import type { Entry } from "../../log/entry.ts";
 import type { RequestSummary } from "../../request/summary.ts";
 import type { Store } from "../../store/store.ts";
-import { mayUse, type Actor } from "./actor.ts";
+import { actorName, mayUse, type Actor } from "./actor.ts";
 import { problem } from "./problem.ts";
 import { defineRoute, type Route } from "./route.ts";
 
@@ -16,6 +16,7 @@ import { defineRoute, type Route } from "./route.ts";
 //       to look at everything again.
 //   E3. A listener that does not read is let go when its buffer is full, never waited for; it comes back with its id.
 //   E4. A session that was revoked, or a token whose time is over, gets no further event and its stream ends.
+//   E5. Nobody takes all the room: a person has a few streams, a program at most half of all.
 
 export interface EventsParts {
   readonly store: Pick<Store, "follow" | "lines" | "head" | "catchUp">;
@@ -25,13 +26,16 @@ export interface EventsParts {
 }
 
 export interface Events {
-  /** One stream. Null where there are too many already. */
+  /** One stream. Null where there are too many already, of all or of this actor (E5). */
   open(actor: Actor, cookie: string | undefined, lastId: number | null): ReadableStream<Uint8Array> | null;
   readonly listening: number;
   close(): void;
 }
 
 const MOST_LISTENERS = 2_500;
+/** A browser keeps six connections to a host; this is several browsers of one person. */
+const MOST_OF_PERSON = 48;
+const MOST_OF_TOKEN = MOST_LISTENERS / 2;
 /** Entries that are read for somebody who comes back; beyond it they have to look at everything. */
 const MOST_MISSED = 5_000;
 /** Events that wait for a listener who does not read. */
@@ -54,6 +58,7 @@ interface Event {
 
 export function createEvents(parts: EventsParts): Events {
   const listeners = new Set<Listener>();
+  const countByActor = new Map<string, number>();
   const encoder = new TextEncoder();
   const write = (text: string): Uint8Array => encoder.encode(text);
   const HEARTBEAT = write(": still here\n\n");
@@ -86,6 +91,10 @@ export function createEvents(parts: EventsParts): Events {
 
   const end = (listener: Listener): void => {
     if (!listeners.delete(listener)) return;
+    const name = actorName(listener.actor);
+    const left = (countByActor.get(name) ?? 1) - 1;
+    if (left === 0) countByActor.delete(name);
+    else countByActor.set(name, left);
     try {
       listener.controller.close();
     } catch {
@@ -168,12 +177,16 @@ export function createEvents(parts: EventsParts): Events {
 
   return {
     open(actor, cookie, lastId) {
-      if (listeners.size >= MOST_LISTENERS) return null;
+      const name = actorName(actor);
+      const own = countByActor.get(name) ?? 0;
+      const most = actor.kind === "session" ? MOST_OF_PERSON : MOST_OF_TOKEN;
+      if (listeners.size >= MOST_LISTENERS || own >= most) return null;
       let listener: Listener | null = null;
       return new ReadableStream<Uint8Array>({
         start(controller) {
           listener = { actor, cookie, controller, kept: [], lastSeq: -1 };
           listeners.add(listener);
+          countByActor.set(name, own + 1);
           startFollowing();
           const mine = listener;
           resume(mine, lastId).catch(() => end(mine));

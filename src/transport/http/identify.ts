@@ -1,6 +1,6 @@
 import { createHash, timingSafeEqual } from "node:crypto";
 import type { IncomingMessage } from "node:http";
-import type { Actor, Sessions, TokenActor } from "./actor.ts";
+import { isUse, type Actor, type Sessions, type TokenActor } from "./actor.ts";
 import type { Authenticate } from "./bearer.ts";
 
 // Who speaks. An Authorization header settles it: a bad token is refused even where a good cookie came along, so that
@@ -31,16 +31,23 @@ export function createIdentify(parts: IdentifyParts): Identify {
       const actor = parts.tokens(headers.authorization);
       return actor === null || isOver(actor) ? { actor: null, rejected: true } : { actor, rejected: false };
     }
-    const session = parts.sessions?.find(headers.cookie) ?? null;
+    const session =
+      parts.sessions?.find(
+        headers.cookie,
+        isUse((name) => single(headers[name])),
+      ) ?? null;
     return { actor: session === null ? null : { kind: "session", session }, rejected: false };
   };
   return Object.assign(identify, {
     stands(actor: Actor, cookie: string | undefined) {
       if (actor.kind === "token") return !isOver(actor);
-      return parts.sessions?.find(cookie)?.id === actor.session.id;
+      return parts.sessions?.find(cookie, false)?.id === actor.session.id;
     },
   });
 }
+
+const single = (value: string | readonly string[] | undefined): string | undefined =>
+  typeof value === "string" ? value : undefined;
 
 /** True where the header is the session's own CSRF token. Compared as digests: no length, no prefix shows in the time. */
 export function isCsrf(given: string | undefined, expected: string): boolean {

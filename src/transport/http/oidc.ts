@@ -46,7 +46,8 @@ const COOKIE = "__Host-countersign-oidc";
 // Lax: the provider's redirect is a navigation from another site, which Strict would not let it ride on.
 const ATTRIBUTES = "Path=/; Secure; HttpOnly; SameSite=Lax";
 const FLOW_LIFE_MS = 10 * 60_000;
-const MOST_FLOWS = 1_000;
+/** More than one address may begin in that time: nobody pushes out the sign-in of another. */
+const MOST_FLOWS = 30_000;
 const DISCOVERY_LIFE_MS = 3_600_000;
 
 interface Flow {

@@ -41,10 +41,12 @@ const TRY_LIMITS = {
 const MAX_BODY = 128 * 1024;
 
 export interface PeopleContext {
-  /** Does the work, and counts a failure of it against the keys. @throws CountersignError `TOO_MANY_TRIES` */
+  /**
+   * Does the work, and counts a failure of it against the keys. What is right is never refused: codes have 80 random bits
+   * and answers a signature, so a lock would stop nobody who guesses, and everybody who shares their address.
+   * @throws CountersignError `TOO_MANY_TRIES` in the place of a failure beyond the limit
+   */
   guarded<T>(keys: readonly string[], work: () => Promise<T> | T): Promise<T>;
-  /** @throws CountersignError `TOO_MANY_TRIES` */
-  demand(keys: readonly string[]): void;
   succeeded(keys: readonly string[]): void;
   /** Begins a session and gives the browser its cookie. What this browser had before is over, whoever it was (S2). */
   begin(
@@ -57,17 +59,18 @@ export function createPeopleContext({ clock, sessions, warn }: PeopleRoutesParts
   const tries = createTries(
     () => clock.monotonic(),
     TRY_LIMITS,
-    (key) => warn({ key }, "too many tries failed; locked out"),
+    (key) => warn({ key }, "too many tries failed: somebody guesses, or something is broken"),
   );
   return {
-    demand: tries.demand,
     succeeded: tries.succeeded,
     async guarded(keys, work) {
-      tries.demand(keys);
       try {
         return await work();
       } catch (error) {
-        if (isFault(error) && GUESSES.has(error.code)) tries.failed(keys);
+        if (isFault(error) && GUESSES.has(error.code)) {
+          tries.demand(keys);
+          tries.failed(keys);
+        }
         throw error;
       }
     },

@@ -52,6 +52,7 @@ const decision = z
     whyNot: z.string().nullable(),
     reason: z.string().nullable(),
     at: time,
+    takenBack: z.boolean().describe("Its person undid this approval; it counts no more."),
   })
   .meta({ id: "Decision" });
 

@@ -88,7 +88,11 @@ export function mountRoutes(routes: readonly Route[], limits: RateLimits): Hono<
   for (const route of routes) {
     app.on(route.method, route.path, async (c) => {
       const answer = await serve(route, c, replays, limits);
-      if (answer instanceof Response) return answer;
+      if (answer instanceof Response) {
+        // HEAD is served as GET without its body; a body that nobody reads would be held open for ever.
+        if (c.req.method === "HEAD") await answer.body?.cancel();
+        return answer;
+      }
       if ("refused" in answer) return answerProblem(answer.refused);
       return c.json(answer.document as never, answer.status ?? 200, answer.headers);
     });

@@ -106,7 +106,7 @@ export async function createSessions(parts: SessionParts): Promise<PeopleSession
       .sort((a, b) => b.startedAt - a.startedAt);
 
   return {
-    find(cookieHeader) {
+    find(cookieHeader, isUse = true) {
       const token = onlyCookie(cookieHeader, cookieName);
       if (token === null || !TOKEN.test(token)) return null;
       const digest = digestOf(token);
@@ -116,6 +116,7 @@ export async function createSessions(parts: SessionParts): Promise<PeopleSession
         byDigest.delete(digest);
         return null;
       }
+      if (!isUse) return shown(session, csrfOf(token));
       const seen = { ...session, seenAt: now() };
       byDigest.set(digest, seen);
       // Losing this write costs an idle session at most a minute.

@@ -25,7 +25,7 @@ export function addSignInRoutes(
   context: PeopleContext,
 ): void {
   const { credentials, sessions, clock } = parts;
-  const { begin, demand, guarded, succeeded } = context;
+  const { begin, guarded, succeeded } = context;
   const signIns = createChallenges<"sign-in">(() => clock.monotonic());
   /** Signature counters of answers that no entry holds. */
   const counters = new Map<string, number>();
@@ -37,10 +37,9 @@ export function addSignInRoutes(
 
   routes.get("/session", (c) => c.json(about(sessionOf(c))));
 
-  routes.post("/session/passkey/options", (c) => {
-    demand([sourceOf(c)]);
-    return c.json(signInOptions(credentials.rp, signIns.issue("sign-in")));
-  });
+  routes.post("/session/passkey/options", (c) =>
+    c.json(signInOptions(credentials.rp, signIns.issue("sign-in"))),
+  );
 
   routes.post("/session/passkey", async (c) => {
     const body = await read(c, signInBody);
@@ -99,7 +98,6 @@ export function addSignInRoutes(
 
   routes.get("/auth/oidc", async (c) => {
     if (parts.oidc === null) return answerProblem(problem("not_found", "no identity provider is configured"));
-    demand([sourceOf(c)]);
     try {
       const { url, cookie } = await parts.oidc.start(localPath(c.req.query("to")));
       c.header("set-cookie", cookie);

@@ -134,12 +134,13 @@ export function startSteward(parts: StewardParts): Steward {
       .filter((id) => isOld(id, parts.clock.now()))
       .slice(0, ERASED_AT_ONCE);
     if (ended.length === 0) return;
-    for (const id of ended) await parts.store.blobs.eraseSealed(id);
+    // L1. A crash in between leaves keys that the log calls erased; the next round finds them, and says so once more.
     await parts.store.append({
       expect: [],
       newKeys: [],
       entries: ended.map(sealedErased),
     });
+    for (const id of ended) await parts.store.blobs.eraseSealed(id);
   };
 
   const sweep = async (): Promise<void> => {

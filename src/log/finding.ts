@@ -45,6 +45,7 @@ export const FINDINGS = {
   escalation_invalid: "an escalation is no step of the requirement that had come due",
   late_decision: "a decision was counted after the deadline",
   credential_unproved: "a passkey came to its person, or was used, without what that takes",
+  adoption_unproved: "a policy came to run without what that takes",
   witness_mismatch: "an approver saw another log than this one",
   // receipts
   receipt_malformed: "the receipt can't be read",

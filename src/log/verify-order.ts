@@ -4,6 +4,7 @@ import type { ConsentEntries } from "../consent/entries.ts";
 import type { EntryData, EntryKind } from "./entry.ts";
 import type { TreeHash } from "./merkle.ts";
 import type { PolicyPeople } from "./policy-document.ts";
+import { createAdoptionCheck } from "./verify-adoption.ts";
 import { createCredentialCheck, type CredentialStep } from "./verify-credential.ts";
 import { checkAsked, checkDecision, type DecisionFacts, type Problem } from "./verify-decision.ts";
 import { checkGrant, checkSpend } from "./verify-grant.ts";
@@ -88,6 +89,7 @@ export function createOrderCheck(parts: {
   const requests = new Map<string, Known>();
   const leases = new Set<string>();
   const credentials = createCredentialCheck();
+  const adoptions = createAdoptionCheck(credentials.find);
 
   const peopleOf = ({ policy }: Step): PolicyPeople | null =>
     policy === null ? null : parts.peopleOf(policy);
@@ -318,10 +320,14 @@ export function createOrderCheck(parts: {
         case "blob.erased":
         case "throttled":
         case "ask.delivered":
-        case "policy.adopted":
         case "policy.proposed":
         case "policy.endorsed":
           return NONE;
+        case "policy.adopted": {
+          const before = adoptions.running();
+          const people = before === null ? null : parts.peopleOf(before);
+          return { problems: adoptions.adopted(step.data, step.at, people) };
+        }
         case "credential.endorsed":
         case "credential.invited":
         case "credential.enrolled":

@@ -171,13 +171,18 @@ test("nothing is allowed on a clock that fell behind, or a plan that ran out, wh
     ...tool,
     preview: async (input, ctx) => {
       const preview = await tool.preview(input, ctx);
-      const expiresAt = clock.now() + 1_000;
-      // The previewer looks at the time when the preview is done; storing it takes a while.
-      setTimeout(() => clock.advance(2_000), 0);
-      return { ...preview, expiresAt };
+      return { ...preview, expiresAt: clock.now() + 1_000 };
     },
   };
   const other = await world.open({ tools: [brief] });
+  // The previewer looks at the time when the preview is done; storing it takes a while.
+  const { place } = other.store.blobs;
+  Object.assign(other.store.blobs, {
+    place: (...documents: Parameters<typeof place>) => {
+      clock.advance(2_000);
+      return place(...documents);
+    },
+  });
   const reply = await callTool(other, "write_note", { book: "log", text: "y" }, { holdMs: 5_000 });
   expect(reply).toMatchObject({ status: "refused" });
   expect(world.notes.runs).toEqual([]);

@@ -22,6 +22,7 @@ test('`import "countersign/verify"` pulls in Node\'s own modules and pure files 
     "src/consent/summary.ts",
     "src/errors.ts",
     "src/execution/settlement.ts",
+    "src/policy/adoption-statement.ts",
     "src/policy/verdict.ts",
   ]);
   expect(files).not.toContain("src/log/fold.ts");

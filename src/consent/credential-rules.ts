@@ -99,7 +99,7 @@ export function checkNewCredential(
   if (allowed.denyAaguids.includes(credential.aaguid.toLowerCase())) {
     throw credentialRefused(
       `authenticators of the model ${credential.aaguid} may not be enrolled here`,
-      "use another one, or change passkeys.deny_aaguids in countersign.yaml",
+      "use your phone, this computer's own or a security key; a browser's virtual one is for tests, which set passkeys.deny_aaguids: [] in countersign.yaml",
     );
   }
   if (!credential.userVerified) {

@@ -7,6 +7,7 @@ import type { RequestId } from "../base/id.ts";
 import type { Home } from "../gate/home.ts";
 import { startApi } from "../transport/http/api.ts";
 import { createBearer } from "../transport/http/bearer.ts";
+import { PEOPLE_ROUTE_DOCS } from "../transport/http/people-route-docs.ts";
 import { startMcpHttp } from "../transport/mcp/http.ts";
 import { announce, findRunning, withdrawAnnouncement } from "./running.ts";
 import { consolePages } from "./console-pages.ts";
@@ -93,6 +94,7 @@ export async function startGateway(parts: GatewayParts): Promise<Gateway> {
     version,
     sessions: people.sessions,
     peopleRoutes: people.routes,
+    peopleRouteDocs: PEOPLE_ROUTE_DOCS,
     ...console,
     verification: () => verifier.state(),
     hosts: settings.api.hosts,

@@ -28,6 +28,8 @@ export interface PeopleWorld {
   signIn(person: string): Promise<Visitor>;
   /** The token of ana's agent claude. */
   readonly agent: ApiClient;
+  /** What the people's part serves: `GET /session`. */
+  readonly served: readonly string[];
   close(): Promise<void>;
 }
 
@@ -64,6 +66,7 @@ export async function openPeopleWorld(options: WorldOptions): Promise<PeopleWorl
   return {
     world,
     origin: api.url,
+    served: people.routes.routes.map(({ method, path }) => `${method} ${path}`),
     agent: createApiClient(
       () => api.port,
       () => ({ authorization: `Bearer ${token}` }),

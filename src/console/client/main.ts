@@ -79,8 +79,11 @@ document.addEventListener(
 
 // A code that came behind the #, where no server and no log sees it.
 const code = document.querySelector<HTMLInputElement>('form[data-action="enrol"] input[name="code"]');
-if (code !== null && code.value === "" && location.hash.length > 1)
+if (code !== null && code.value === "" && location.hash.length > 1) {
   code.value = decodeURIComponent(location.hash.slice(1));
+  // Nor does a history keep it.
+  history.replaceState(null, "", location.pathname);
+}
 
 for (const fold of document.querySelectorAll<HTMLDetailsElement>("details[open]"))
   fold.dataset["opened"] = "";

@@ -53,6 +53,11 @@ const how = (): string =>
 
 /** Invites a person to enrol; the code is shown once. */
 export async function invite(person: string): Promise<void> {
+  if (how() === "session") {
+    return toast(
+      `An invitation is signed with a passkey, and you have none. In a terminal: countersign people invite ${person}`,
+    );
+  }
   const form = carrier();
   const drafted = await call<CredentialDraft>(
     "GET",

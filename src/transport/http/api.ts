@@ -16,7 +16,7 @@ import { listen, type ListenParts } from "./listen.ts";
 import { isOpenPage, isOpenRoute } from "./open-routes.ts";
 import { answerProblem, faultProblem, problem, PROBLEM_TYPE, type Problem } from "./problem.ts";
 import { createRateLimits, type RateLimits } from "./rate-limits.ts";
-import { mountRoutes, tooMany, type Route } from "./route.ts";
+import { mountRoutes, tooMany, type RouteDoc } from "./route.ts";
 import type { Settling } from "./settlement-routes.ts";
 import type { Inquiring } from "./inquiry-routes.ts";
 import { createTurnedAwayLog } from "./turned-away.ts";
@@ -49,7 +49,7 @@ export interface ApiParts {
   /** Sign-in, people and credentials, mounted under `/api/v1`; what is open of them is in open-routes.ts. */
   readonly peopleRoutes?: Hono<ApiEnv>;
   /** What `peopleRoutes` serves, for the OpenAPI document. */
-  readonly peopleRouteDocs?: readonly Route[];
+  readonly peopleRouteDocs?: readonly RouteDoc[];
   /** The text of what proves one request offline; without it the route says that there is none. */
   readonly receipt?: (request: RequestId) => Promise<string>;
   /** How far the log was verified last; without it the route says that nobody looks. */

@@ -1,7 +1,7 @@
 import { z } from "zod";
 import { SCOPES } from "./actor.ts";
 import { problemDocument } from "./documents.ts";
-import type { Route } from "./route.ts";
+import type { RouteDoc } from "./route.ts";
 
 // The API as an OpenAPI 3.1 document, made from the very definitions that serve.
 
@@ -14,7 +14,7 @@ const EVERYWHERE = [
 ];
 
 /** The document of these routes. */
-export function openApiDocument(routes: readonly Route[], version: string): unknown {
+export function openApiDocument(routes: readonly RouteDoc[], version: string): unknown {
   const components: Record<string, Schema> = {};
   const schemaOf = (schema: z.ZodType, io: "input" | "output"): Schema =>
     hoist(
@@ -51,9 +51,9 @@ export function openApiDocument(routes: readonly Route[], version: string): unkn
       { name: "decisions", description: "What people sign." },
       { name: "policy" },
       { name: "log" },
-      { name: "people" },
+      { name: "people", description: "Who may sign, with what, and who is signed in." },
       { name: "gateway" },
-    ].filter((tag) => routes.some((route) => (route.tag as string) === tag.name)),
+    ].filter((tag) => routes.some((route) => route.tag === tag.name)),
     security: [{ token: [] }, { session: [] }],
     paths,
     components: {
@@ -76,7 +76,10 @@ export function openApiDocument(routes: readonly Route[], version: string): unkn
   };
 }
 
-function operation(route: Route, schemaOf: (schema: z.ZodType, io: "input" | "output") => Schema): unknown {
+function operation(
+  route: RouteDoc,
+  schemaOf: (schema: z.ZodType, io: "input" | "output") => Schema,
+): unknown {
   const { who, scope } = route;
   const needs =
     scope === null
@@ -102,7 +105,12 @@ function operation(route: Route, schemaOf: (schema: z.ZodType, io: "input" | "ou
       ...Object.fromEntries(
         Object.entries(route.answers).map(([status, { description, schema, media }]) => [
           status,
-          { description, content: { [media ?? "application/json"]: { schema: schemaOf(schema, "output") } } },
+          {
+            description,
+            ...(schema === undefined
+              ? {}
+              : { content: { [media ?? "application/json"]: { schema: schemaOf(schema, "output") } } }),
+          },
         ]),
       ),
       default: {
@@ -113,13 +121,13 @@ function operation(route: Route, schemaOf: (schema: z.ZodType, io: "input" | "ou
   };
 }
 
-const securityOf = ({ who }: Route): readonly unknown[] => [
+const securityOf = ({ who }: RouteDoc): readonly unknown[] => [
   ...(who === "person" ? [] : [{ token: [] }]),
   ...(who === "program" ? [] : [{ session: [] }]),
 ];
 
 function parameters(
-  route: Route,
+  route: RouteDoc,
   schemaOf: (schema: z.ZodType, io: "input" | "output") => Schema,
 ): { readonly parameters?: readonly unknown[] } {
   const inPath = [...route.path.matchAll(/:(\w+)/g)].map(([, name]) => ({

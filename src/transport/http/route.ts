@@ -37,7 +37,7 @@ export interface RouteSpec<Q extends z.ZodType, B extends z.ZodType> {
   readonly path: string;
   /** `listRequests`: for generated clients. */
   readonly id: string;
-  readonly tag: "requests" | "decisions" | "log" | "policy" | "gateway";
+  readonly tag: "requests" | "decisions" | "log" | "policy" | "people" | "gateway";
   readonly summary: string;
   readonly description?: string;
   /** What a token needs; null: anybody, also without credentials. */
@@ -66,6 +66,20 @@ export interface RouteSpec<Q extends z.ZodType, B extends z.ZodType> {
 /** A route whose types are its own business. */
 export type Route = Omit<RouteSpec<z.ZodType, z.ZodType>, "handle"> & {
   handle(asked: Asked<never, never>): Promise<Answer>;
+};
+
+/** A route that is described here and served by an app of its own. */
+export type RouteDoc = Omit<Route, "handle" | "method" | "answers"> & {
+  readonly method: Route["method"] | "DELETE";
+  /** An answer without a body has no schema. */
+  readonly answers: Readonly<
+    Partial<
+      Record<
+        200 | 202 | 302,
+        { readonly description: string; readonly schema?: z.ZodType; readonly media?: string }
+      >
+    >
+  >;
 };
 
 export const defineRoute = <Q extends z.ZodType = z.ZodUndefined, B extends z.ZodType = z.ZodUndefined>(

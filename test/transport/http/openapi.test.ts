@@ -3,6 +3,7 @@ import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { describedRoutes, openApiText } from "../../../src/transport/http/api-document.ts";
+import { isOpenRoute } from "../../../src/transport/http/open-routes.ts";
 import { API_PROBLEMS } from "../../../src/transport/http/problem.ts";
 import { DECISION_REFUSALS } from "../../../src/consent/entries.ts";
 import { FAULTS } from "../../../src/errors.ts";
@@ -62,8 +63,13 @@ describe("docs/openapi.json", () => {
     }
   });
 
-  test("only the probe and the document itself need no credentials", () => {
+  test("only the probe, the document itself and the ways in need no credentials", () => {
     const open = describedRoutes(version).filter((route) => route.scope === null);
-    expect(open.map(({ path }) => path)).toEqual(["/health", "/openapi.json"]);
+    for (const { method, path } of open)
+      expect([path, isOpenRoute(method, `/api/v1${path}`, `/api/v1${path}`)]).toEqual([path, true]);
+    expect(open.map(({ path }) => path).toSorted()).toEqual([
+      ...["/auth/oidc", "/auth/oidc/callback", "/enrolment", "/enrolment/options", "/health"],
+      ...["/openapi.json", "/session", "/session/passkey", "/session/passkey/options"],
+    ]);
   });
 });

@@ -6,6 +6,7 @@ import { leafHashInPlace, type TreeHash } from "./merkle.ts";
 
 /** Part of a log with the places of its lines. The byte before each line is 0, the prefix of its leaf. */
 export interface Chunk {
+  /** The whole of its memory. */
   readonly buffer: Buffer;
   /** Start and end of each line, in turn. */
   readonly bounds: Int32Array;
@@ -23,10 +24,16 @@ export interface LeafHasher {
 
 const HASH_BYTES = 32;
 
+/** Bytes of a leaf: a view of the plain kind, which costs half of what a `Buffer` does. */
+const leafBytes = ({ buffer, bounds }: Chunk, line: number): Uint8Array => {
+  const from = (bounds[line * 2] as number) - 1;
+  return new Uint8Array(buffer.buffer, from, (bounds[line * 2 + 1] as number) - from);
+};
+
 const inlineLeaf =
-  ({ buffer, bounds }: Chunk) =>
+  (chunk: Chunk) =>
   (line: number): TreeHash =>
-    leafHashInPlace(buffer.subarray((bounds[line * 2] as number) - 1, bounds[line * 2 + 1] as number));
+    leafHashInPlace(leafBytes(chunk, line));
 
 /** Hashes when asked, in the caller's thread. */
 export function createLeafHasher(chunkBytes: number): LeafHasher {

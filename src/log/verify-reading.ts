@@ -1,5 +1,6 @@
 import { MAX_ENTRY_BYTES, type EntryData, type EntryKind } from "./entry.ts";
 import { finding, type Finding, type Place } from "./finding.ts";
+import { createMarkFinder } from "./find-mark.ts";
 import { createHeadReader, type HeadReader } from "./verify-head.ts";
 import { createOrderCheck, NEEDS_DATA, type Step } from "./verify-order.ts";
 import { placeOf, type Cursor, type OnLine } from "./verify-segments.ts";
@@ -39,6 +40,7 @@ export function createReading(): Reading {
   const head = createHeadReader();
   const adopted = new Set<string>();
   const unknownKinds = new Set<string>();
+  const isMarked = createMarkFinder(UNRESOLVED);
   const last: Cursor = { segment: "", line: 0, offset: 0 };
   const rotations: { seq: number; data: EntryData["log.key_rotated"] }[] = [];
   let opened: EntryData["log.opened"] | null = null;
@@ -103,7 +105,7 @@ export function createReading(): Reading {
     if (kind === "request.received") {
       // Nothing may happen because of it yet: its rules begin when it is planned, and half of a log is spared.
       requests += 1;
-      if (!buffer.subarray(start, end).includes(UNRESOLVED)) return;
+      if (!isMarked(buffer, start, end)) return;
     }
     if (kind === "decision.recorded") decisions += 1;
     judgeEntry(kind, buffer, start, end, at);

@@ -97,9 +97,12 @@ const IN_NAME = Uint8Array.from({ length: 256 }, (_, byte) =>
 export function createHeadReader(): HeadReader {
   let buffer: Buffer = Buffer.alloc(0);
   let memory = memoryOf(buffer);
-  let version = 0;
-  let seq = 0;
-  let kind: EntryKind | null = null;
+  // Plain fields: an object literal with getters is a dictionary to V8, and each look at it a call.
+  const line: { -readonly [field in "version" | "seq" | "kind"]: HeadReader[field] } = {
+    version: 0,
+    seq: 0,
+    kind: null,
+  };
   let kindAt = 0;
   let kindEnd = 0;
   let subjectAt = 0;
@@ -141,7 +144,7 @@ export function createHeadReader(): HeadReader {
   const readNames = (from: number): number => {
     kindAt = from;
     const known = knownKind(memory, from);
-    kind = known?.kind ?? null;
+    line.kind = known?.kind ?? null;
     if (known !== null) {
       kindEnd = from + known.kind.length;
       subjectAt = from + known.text.length;
@@ -187,11 +190,11 @@ export function createHeadReader(): HeadReader {
     return from + lastPolicy.length;
   };
 
-  return {
-    read(line, start, end) {
-      if (line !== buffer) {
-        buffer = line;
-        memory = memoryOf(line);
+  return Object.assign(line, {
+    read(bytes: Buffer, start: number, end: number) {
+      if (bytes !== buffer) {
+        buffer = bytes;
+        memory = memoryOf(bytes);
       }
       // The last byte of an entry closes its object: a line that was cut shows here already. No head reaches beyond
       // its line: every step stops at the newline, which is in none of the expected texts.
@@ -199,28 +202,19 @@ export function createHeadReader(): HeadReader {
       let at = skip(memory, start, V);
       if (at < 0) return false;
       let digitsEnd = digits(buffer, at);
-      version = number(buffer, at, digitsEnd);
+      line.version = number(buffer, at, digitsEnd);
       at = skip(memory, digitsEnd, SEQ);
-      if (version < 1 || at < 0) return false;
+      if (line.version < 1 || at < 0) return false;
       digitsEnd = digits(buffer, at);
-      seq = number(buffer, at, digitsEnd);
+      line.seq = number(buffer, at, digitsEnd);
       at = skip(memory, digitsEnd, TIME);
-      if (seq < 0 || at < 0 || !readTime(at)) return false;
+      if (line.seq < 0 || at < 0 || !readTime(at)) return false;
       at = skip(memory, at + TIME_BYTES, KIND);
       if (at < 0 || readNames(at) < 0) return false;
       at = skip(memory, subjectEnd, POLICY);
       if (at < 0) return false;
       at = readPolicy(at);
       return at > 0 && at < end && buffer[at] === COMMA && buffer[at + 1] === QUOTE;
-    },
-    get version() {
-      return version;
-    },
-    get seq() {
-      return seq;
-    },
-    get kind() {
-      return kind;
     },
     kindText: () => buffer.toString("latin1", kindAt, kindEnd),
     time: () => time.toString("latin1"),
@@ -232,7 +226,7 @@ export function createHeadReader(): HeadReader {
       for (let i = 0; compared !== 0 && i < TIME_BYTES; i += 1) remembered[i] = time[i] as number;
       isRemembered = true;
     },
-  };
+  });
 }
 
 // Reading past the end of a buffer gives undefined, which is neither a digit nor in a name.

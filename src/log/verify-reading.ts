@@ -48,6 +48,8 @@ export function createReading(): Reading {
   let requests = 0;
   let decisions = 0;
   let unlisted = 0;
+  /** Whether every line was the one due so far. */
+  let isWhole = true;
 
   const found = (each: Finding): void => {
     if (findings.length < MOST_FINDINGS) findings.push(each);
@@ -124,8 +126,8 @@ export function createReading(): Reading {
       last.line = at.line;
       last.offset = at.offset;
       if (isEntry && head.seq > highest) highest = head.seq;
-      const isDue = sequence.next(isEntry ? head.seq : null, at);
-      if (isDue && !sequence.broken) judge(buffer, start, end, at);
+      isWhole = sequence.next(isEntry ? head.seq : null, at) && isWhole;
+      if (isWhole) judge(buffer, start, end, at);
     },
     get unlisted() {
       return unlisted;

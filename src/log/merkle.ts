@@ -13,6 +13,9 @@ export type TreeHash = string & { readonly __treeHash?: never };
 
 const HASH_BYTES = 32;
 
+/** What Node's types know as "binary" only, under the name that takes it less time. */
+const LATIN1 = "latin1" as "binary";
+
 // Scratch for one synchronous call each; nothing is remembered between calls.
 const nodeInput = Buffer.alloc(1 + 2 * HASH_BYTES, 1);
 
@@ -21,11 +24,11 @@ export function leafHash(line: Uint8Array): TreeHash {
   const input = Buffer.allocUnsafe(line.length + 1);
   input[0] = 0;
   input.set(line, 1);
-  return hash("sha256", input, "binary");
+  return hash("sha256", input, LATIN1);
 }
 
 /** {@link leafHash} for a caller that owns the byte before the line and has set it to 0: no copy. */
-export const leafHashInPlace = (zeroAndLine: Uint8Array): TreeHash => hash("sha256", zeroAndLine, "binary");
+export const leafHashInPlace = (zeroAndLine: Uint8Array): TreeHash => hash("sha256", zeroAndLine, LATIN1);
 
 /** SHA-256(0x01 ‖ left ‖ right) (RFC 6962 §2.1). */
 export function nodeHash(left: TreeHash, right: TreeHash): TreeHash {
@@ -34,11 +37,24 @@ export function nodeHash(left: TreeHash, right: TreeHash): TreeHash {
     nodeInput[1 + i] = left.charCodeAt(i);
     nodeInput[1 + HASH_BYTES + i] = right.charCodeAt(i);
   }
-  return hash("sha256", nodeInput, "binary");
+  return hash("sha256", nodeInput, LATIN1);
+}
+
+/** {@link nodeHash} that also leaves both children in the caller's memory, from `at` on. */
+export function nodeHashKeeping(left: TreeHash, right: TreeHash, memory: Uint8Array, at: number): TreeHash {
+  for (let i = 0; i < HASH_BYTES; i += 1) {
+    const ofLeft = left.charCodeAt(i);
+    const ofRight = right.charCodeAt(i);
+    nodeInput[1 + i] = ofLeft;
+    nodeInput[1 + HASH_BYTES + i] = ofRight;
+    memory[at + i] = ofLeft;
+    memory[at + HASH_BYTES + i] = ofRight;
+  }
+  return hash("sha256", nodeInput, LATIN1);
 }
 
 /** Root of the empty tree: SHA-256 of nothing. */
-export const EMPTY_ROOT: TreeHash = hash("sha256", "", "binary");
+export const EMPTY_ROOT: TreeHash = hash("sha256", "", LATIN1);
 
 export const toHex = (treeHash: TreeHash): string => Buffer.from(treeHash, "latin1").toString("hex");
 

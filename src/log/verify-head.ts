@@ -43,10 +43,21 @@ function textOf(bytes: Uint8Array): Text {
 
 // Words are read through a DataView, single bytes from the buffer: a DataView takes three times as long for those.
 
+/** Memory with its length, because asking a DataView for it takes longer than reading from it. */
+interface Memory {
+  readonly view: DataView;
+  readonly length: number;
+}
+
+const memoryOf = (bytes: Uint8Array): Memory => ({
+  view: new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength),
+  length: bytes.byteLength,
+});
+
 /** The position after `text`; -1 where something else stands at `at`. */
-function skip(view: DataView, at: number, { words, last, length }: Text): number {
+function skip({ view, length: limit }: Memory, at: number, { words, last, length }: Text): number {
   const end = at + length;
-  if (end > view.byteLength) return -1;
+  if (end > limit) return -1;
   let from = at;
   for (let i = 0; i < words.length; i += 1, from += 4) if (view.getInt32(from, true) !== words[i]) return -1;
   return last === null || view.getInt32(end - 4, true) === last ? end : -1;
@@ -85,27 +96,34 @@ const IN_NAME = Uint8Array.from({ length: 256 }, (_, byte) =>
 
 export function createHeadReader(): HeadReader {
   let buffer: Buffer = Buffer.alloc(0);
-  let view = new DataView(buffer.buffer, buffer.byteOffset, 0);
-  let version = 0;
-  let seq = 0;
-  let kind: EntryKind | null = null;
+  let memory = memoryOf(buffer);
+  // Plain fields: an object literal with getters is a dictionary to V8, and each look at it a call.
+  const line: { -readonly [field in "version" | "seq" | "kind"]: HeadReader[field] } = {
+    version: 0,
+    seq: 0,
+    kind: null,
+  };
   let kindAt = 0;
   let kindEnd = 0;
   let subjectAt = 0;
   let subjectEnd = 0;
   let policy: string | null = null;
   let compared: -1 | 0 | 1 = 0;
-  // Almost every line has the policy of the line before it, and most of its time: what is the same was checked then.
+  // Almost every line has the policy of the line before it, and most of its time and subject: what is the same was
+  // checked then.
   const time = Buffer.from(EARLIEST);
   const timeView = new DataView(time.buffer, time.byteOffset, time.byteLength);
   const remembered = Buffer.from(EARLIEST);
   let isRemembered = true;
+  const subject = new DataView(new ArrayBuffer(LONGEST_SUBJECT + 4));
+  let subjectLength = 0;
   let lastPolicy: Text | null = null;
   let lastPolicyText = "";
 
   /** Checks the time at `from` against its form, and compares it with the one that is remembered. */
   const readTime = (from: number): boolean => {
-    if (from + TIME_BYTES > view.byteLength) return false;
+    const { view, length } = memory;
+    if (from + TIME_BYTES > length) return false;
     let same = 0;
     while (same < TIME_BYTES && view.getInt32(from + same, true) === timeView.getInt32(same, true)) same += 4;
     if (same < TIME_BYTES) {
@@ -125,29 +143,43 @@ export function createHeadReader(): HeadReader {
   /** Reads kind and subject; the position after the subject's quote, or -1. */
   const readNames = (from: number): number => {
     kindAt = from;
-    const known = knownKind(view, from);
-    kind = known?.kind ?? null;
+    const known = knownKind(memory, from);
+    line.kind = known?.kind ?? null;
     if (known !== null) {
       kindEnd = from + known.kind.length;
       subjectAt = from + known.text.length;
     } else {
       kindEnd = name(buffer, from, LONGEST_KIND);
-      subjectAt = kindEnd < 0 ? -1 : skip(view, kindEnd, SUBJECT);
+      subjectAt = kindEnd < 0 ? -1 : skip(memory, kindEnd, SUBJECT);
     }
-    subjectEnd = subjectAt < 0 ? -1 : name(buffer, subjectAt, LONGEST_SUBJECT);
+    subjectEnd = subjectAt < 0 ? -1 : readSubject(subjectAt);
     return subjectEnd;
+  };
+
+  /** The position of the quote after the subject at `from`; -1 where it is no name. */
+  const readSubject = (from: number): number => {
+    let same = 0;
+    const { view, length } = memory;
+    const most = Math.min(subjectLength, length - from) - 4;
+    while (same <= most && view.getInt32(from + same, true) === subject.getInt32(same, true)) same += 4;
+    let at = from + same;
+    while (at - from < LONGEST_SUBJECT && IN_NAME[buffer[at] ?? 0] === 1) at += 1;
+    if (at === from || buffer[at] !== QUOTE) return -1;
+    subjectLength = at - from;
+    for (let i = same; i < subjectLength; i += 1) subject.setUint8(i, buffer[from + i] as number);
+    return at;
   };
 
   /** The end of the policy's value at `from`; -1 where it is none. */
   const readPolicy = (from: number): number => {
-    const end = skip(view, from, NULL);
+    const end = skip(memory, from, NULL);
     if (end > 0) {
       policy = null;
       return end;
     }
-    if (lastPolicy === null || skip(view, from, lastPolicy) < 0) {
-      const hex = skip(view, from, DIGEST);
-      if (hex < 0 || hex + HEX_DIGITS >= view.byteLength) return -1;
+    if (lastPolicy === null || skip(memory, from, lastPolicy) < 0) {
+      const hex = skip(memory, from, DIGEST);
+      if (hex < 0 || hex + HEX_DIGITS >= memory.length) return -1;
       for (let i = 0; i < HEX_DIGITS; i += 1) if (!isHex(buffer[hex + i] as number)) return -1;
       if (buffer[hex + HEX_DIGITS] !== QUOTE) return -1;
       const bytes = buffer.subarray(from, hex + HEX_DIGITS + 1);
@@ -158,40 +190,31 @@ export function createHeadReader(): HeadReader {
     return from + lastPolicy.length;
   };
 
-  return {
-    read(line, start, end) {
-      if (line !== buffer) {
-        buffer = line;
-        view = new DataView(line.buffer, line.byteOffset, line.byteLength);
+  return Object.assign(line, {
+    read(bytes: Buffer, start: number, end: number) {
+      if (bytes !== buffer) {
+        buffer = bytes;
+        memory = memoryOf(bytes);
       }
       // The last byte of an entry closes its object: a line that was cut shows here already. No head reaches beyond
       // its line: every step stops at the newline, which is in none of the expected texts.
       if (end <= start || buffer[end - 1] !== CLOSING_BRACE) return false;
-      let at = skip(view, start, V);
+      let at = skip(memory, start, V);
       if (at < 0) return false;
       let digitsEnd = digits(buffer, at);
-      version = number(buffer, at, digitsEnd);
-      at = skip(view, digitsEnd, SEQ);
-      if (version < 1 || at < 0) return false;
+      line.version = number(buffer, at, digitsEnd);
+      at = skip(memory, digitsEnd, SEQ);
+      if (line.version < 1 || at < 0) return false;
       digitsEnd = digits(buffer, at);
-      seq = number(buffer, at, digitsEnd);
-      at = skip(view, digitsEnd, TIME);
-      if (seq < 0 || at < 0 || !readTime(at)) return false;
-      at = skip(view, at + TIME_BYTES, KIND);
+      line.seq = number(buffer, at, digitsEnd);
+      at = skip(memory, digitsEnd, TIME);
+      if (line.seq < 0 || at < 0 || !readTime(at)) return false;
+      at = skip(memory, at + TIME_BYTES, KIND);
       if (at < 0 || readNames(at) < 0) return false;
-      at = skip(view, subjectEnd, POLICY);
+      at = skip(memory, subjectEnd, POLICY);
       if (at < 0) return false;
       at = readPolicy(at);
       return at > 0 && at < end && buffer[at] === COMMA && buffer[at + 1] === QUOTE;
-    },
-    get version() {
-      return version;
-    },
-    get seq() {
-      return seq;
-    },
-    get kind() {
-      return kind;
     },
     kindText: () => buffer.toString("latin1", kindAt, kindEnd),
     time: () => time.toString("latin1"),
@@ -199,10 +222,11 @@ export function createHeadReader(): HeadReader {
     policy: () => policy,
     comparedWithRemembered: () => compared,
     remember() {
-      if (compared !== 0) time.copy(remembered);
+      // Byte by byte: a call out of JavaScript takes longer than these few.
+      for (let i = 0; compared !== 0 && i < TIME_BYTES; i += 1) remembered[i] = time[i] as number;
       isRemembered = true;
     },
-  };
+  });
 }
 
 // Reading past the end of a buffer gives undefined, which is neither a digit nor in a name.
@@ -278,8 +302,9 @@ function keyOf(first: number, third: number): number {
   return Math.imul(first, 31) ^ third;
 }
 
-function knownKind(view: DataView, at: number): KnownKind | null {
-  if (at + 12 > view.byteLength) return null;
+function knownKind(memory: Memory, at: number): KnownKind | null {
+  if (at + 12 > memory.length) return null;
+  const { view } = memory;
   const known = KINDS.get(keyOf(view.getInt32(at, true), view.getInt32(at + 8, true)));
-  return known !== undefined && skip(view, at, known.text) > 0 ? known : null;
+  return known !== undefined && skip(memory, at, known.text) > 0 ? known : null;
 }

@@ -1,5 +1,6 @@
 import { MAX_ENTRY_BYTES, type EntryData, type EntryKind } from "./entry.ts";
 import { finding, type Finding, type Place } from "./finding.ts";
+import { createMarkFinder } from "./find-mark.ts";
 import { createHeadReader, type HeadReader } from "./verify-head.ts";
 import { createOrderCheck, NEEDS_DATA, type Step } from "./verify-order.ts";
 import { placeOf, type Cursor, type OnLine } from "./verify-segments.ts";
@@ -39,6 +40,7 @@ export function createReading(): Reading {
   const head = createHeadReader();
   const adopted = new Set<string>();
   const unknownKinds = new Set<string>();
+  const isMarked = createMarkFinder(UNRESOLVED);
   const last: Cursor = { segment: "", line: 0, offset: 0 };
   const rotations: { seq: number; data: EntryData["log.key_rotated"] }[] = [];
   let opened: EntryData["log.opened"] | null = null;
@@ -46,6 +48,8 @@ export function createReading(): Reading {
   let requests = 0;
   let decisions = 0;
   let unlisted = 0;
+  /** Whether every line was the one due so far. */
+  let isWhole = true;
 
   const found = (each: Finding): void => {
     if (findings.length < MOST_FINDINGS) findings.push(each);
@@ -103,7 +107,7 @@ export function createReading(): Reading {
     if (kind === "request.received") {
       // Nothing may happen because of it yet: its rules begin when it is planned, and half of a log is spared.
       requests += 1;
-      if (!buffer.subarray(start, end).includes(UNRESOLVED)) return;
+      if (!isMarked(buffer, start, end)) return;
     }
     if (kind === "decision.recorded") decisions += 1;
     judgeEntry(kind, buffer, start, end, at);
@@ -122,8 +126,8 @@ export function createReading(): Reading {
       last.line = at.line;
       last.offset = at.offset;
       if (isEntry && head.seq > highest) highest = head.seq;
-      const isDue = sequence.next(isEntry ? head.seq : null, at);
-      if (isDue && !sequence.broken) judge(buffer, start, end, at);
+      isWhole = sequence.next(isEntry ? head.seq : null, at) && isWhole;
+      if (isWhole) judge(buffer, start, end, at);
     },
     get unlisted() {
       return unlisted;

@@ -1,11 +1,13 @@
-import { EMPTY_ROOT, nodeHash, rootOf, type TreeHash } from "./merkle.ts";
+import { EMPTY_ROOT, nodeHash, nodeHashKeeping, rootOf, type TreeHash } from "./merkle.ts";
 import { foldSubtrees, rootPlan, type SubtreeRef } from "./merkle-proof.ts";
 
 // The tree of a log that is being read, with the root of every size seen so far: approvers bound their decisions to
 // earlier sizes, and each of those roots has to be the one that this log had. Costs 32 bytes an entry.
 
-const PAGE_LEVEL = 8;
-const PAGE = 2 ** PAGE_LEVEL;
+/** Complete subtrees are kept from this level up; smaller ones are made again from their leaves. */
+const KEPT_LEVEL = 8;
+/** Leaves to a piece of memory. */
+const PAGE = 4_096;
 const HASH_BYTES = 32;
 
 export interface GrowingTree {
@@ -19,21 +21,26 @@ export interface GrowingTree {
 
 export function createGrowingTree(): GrowingTree {
   let size = 0;
-  /** Leaves of full pages, 256 each: strings of their own would take four times the memory. */
-  const pages: Buffer[] = [];
-  let page: TreeHash[] = [];
+  /** Leaves two by two: strings of their own would take four times the memory. */
+  const pages: Uint8Array<ArrayBuffer>[] = [];
   /** By level, the complete subtree that still waits for its right neighbour. */
   const waiting: (TreeHash | undefined)[] = [];
-  /** All complete subtrees from a page up, by level above it. */
+  /** All complete subtrees from the kept level up, by level above it. */
   const complete: TreeHash[][] = [];
 
+  const pair = (left: TreeHash, right: TreeHash): TreeHash => {
+    const at = size - 2;
+    if (at % PAGE === 0) pages.push(new Uint8Array(PAGE * HASH_BYTES));
+    return nodeHashKeeping(left, right, pages.at(-1) as Uint8Array, (at % PAGE) * HASH_BYTES);
+  };
   const leafAt = (index: number): TreeHash => {
-    const at = index % PAGE;
-    const full = pages[Math.floor(index / PAGE)];
-    return full?.toString("latin1", at * HASH_BYTES, (at + 1) * HASH_BYTES) ?? (page[at] as TreeHash);
+    // The last of an odd number has no pair yet.
+    if (index === size - 1 && size % 2 === 1) return waiting[0] as TreeHash;
+    const page = pages[Math.floor(index / PAGE)] as Uint8Array<ArrayBuffer>;
+    return Buffer.from(page.buffer, (index % PAGE) * HASH_BYTES, HASH_BYTES).toString("latin1");
   };
   const subtree = ({ level, index }: SubtreeRef): TreeHash => {
-    if (level >= PAGE_LEVEL) return complete[level - PAGE_LEVEL]?.[index] as TreeHash;
+    if (level >= KEPT_LEVEL) return complete[level - KEPT_LEVEL]?.[index] as TreeHash;
     const width = 2 ** level;
     return rootOf(Array.from({ length: width }, (_, i) => leafAt(index * width + i)));
   };
@@ -44,21 +51,16 @@ export function createGrowingTree(): GrowingTree {
     },
     push(leaf) {
       size += 1;
-      page.push(leaf);
-      if (page.length === PAGE) {
-        pages.push(Buffer.from(page.join(""), "latin1"));
-        page = [];
-      }
       let node = leaf;
       for (let level = 0; ; level += 1) {
-        if (level >= PAGE_LEVEL) (complete[level - PAGE_LEVEL] ??= []).push(node);
+        if (level >= KEPT_LEVEL) (complete[level - KEPT_LEVEL] ??= []).push(node);
         const left = waiting[level];
         if (left === undefined) {
           waiting[level] = node;
           return;
         }
         waiting[level] = undefined;
-        node = nodeHash(left, node);
+        node = level === 0 ? pair(left, node) : nodeHash(left, node);
       }
     },
     root() {

@@ -52,3 +52,27 @@ test("where the second thread ends too early, the leaves are hashed here and are
   hasher.start(second);
   expect(await leavesOf(hasher, second)).toEqual(expected);
 });
+
+test("however many lines fall to which thread, each has its own leaf", async () => {
+  const hasher = createThreadedLeafHasher(4 * 1024 * 1024);
+  const leaves: string[] = [];
+  const [, chunk] = hasher.chunks;
+  let at = 1;
+  for (; chunk.lines < 10_000; at += 401) {
+    const line = Buffer.from(String(chunk.lines).padEnd(400, "x"));
+    chunk.buffer[at - 1] = 0;
+    chunk.buffer.set(line, at);
+    chunk.bounds[chunk.lines * 2] = at;
+    chunk.bounds[chunk.lines * 2 + 1] = at + line.length;
+    chunk.lines += 1;
+    leaves.push(leafHash(line));
+  }
+  // Asked at once the caller hashes nearly all, later some, at last nothing.
+  for (const wait of [0, 20, 1, 2, 4, 500]) {
+    hasher.start(chunk);
+    if (wait > 0) await new Promise((resume) => setTimeout(resume, wait));
+    const leaf = await hasher.leaves(chunk);
+    expect(leaves.findIndex((each, i) => each !== leaf(i))).toBe(-1);
+  }
+  await hasher.close();
+});

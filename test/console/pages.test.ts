@@ -203,7 +203,7 @@ describe("the log", () => {
 describe("the policy page", () => {
   test("shows each rule in the words of the file", async () => {
     const { html } = await get("/policy");
-    expect(html).toContain("policy.yaml, line 16");
+    expect(html).toContain("policy.yaml, line 19");
     expect(html).toContain("when: preview.counts.delete &gt; 0");
     // The comment above the next rule is not part of the one before.
     expect(html).not.toContain("Deleting is for two");

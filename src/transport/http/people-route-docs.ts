@@ -172,7 +172,7 @@ export const PEOPLE_ROUTE_DOCS: readonly RouteDoc[] = [
       approver: person.optional().describe("Who signs: a token has to say it, a session is the person."),
     }),
     answers: { 200: { description: "The draft.", schema: z.strictObject(signable) } },
-    problems: ["credential_refused"],
+    problems: [],
   },
   {
     ...{ method: "POST", path: "/people/:id/invitations", id: "invite", tag: "people" },

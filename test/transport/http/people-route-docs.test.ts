@@ -47,7 +47,7 @@ describe("what is described of people, passkeys and sessions", () => {
       "invitation_invalid",
     );
     expect((await ben.post("/session/passkey/options", {})).json).toHaveProperty("challenge");
-    expect((await ben.get("/people/mallory/credential-draft?action=invite")).code).toBe("credential_refused");
+    expect((await ben.post("/people/chi/invitations", {})).code).toBe("bad_request");
   });
 
   test("is what ending a session says, and then it is over", async () => {

@@ -1,5 +1,6 @@
 import type { FC } from "hono/jsx";
 import { formatDuration } from "../base/duration.ts";
+import type { Rotation } from "../policy/on-call.ts";
 import type { ApproveDocument } from "../policy/resolve.ts";
 import { ExplainForm, type Explained, type ExplainFields } from "./explain-form.tsx";
 import { Icon } from "./icon.tsx";
@@ -74,7 +75,9 @@ export const PolicyPage: FC<PolicyPageProps> = ({ frame, viewer, reading, tools,
           {Object.entries(document.groups).map(([group, people]) => (
             <>
               <dt>{group}</dt>
-              <dd>{people.length === 0 ? "nobody" : people.join(", ")}</dd>
+              <dd>
+                <Members people={people} rotation={reading.onCall.get(group)} />
+              </dd>
             </>
           ))}
           {Object.entries(document.agents).map(([agent, { owners, description }]) => (
@@ -132,6 +135,17 @@ export const PolicyPage: FC<PolicyPageProps> = ({ frame, viewer, reading, tools,
   );
 };
 
+/** Everybody of a group, or those who take turns, in the order of their turns. */
+const Members: FC<{ people: readonly string[]; rotation: Rotation | undefined }> = ({ people, rotation }) =>
+  rotation === undefined ? (
+    <>{people.length === 0 ? "nobody" : people.join(", ")}</>
+  ) : (
+    <>
+      {rotation.people.join(", then ")}
+      <span class="fine"> one at a time, for {formatDuration(rotation.everyMs)} each</span>
+    </>
+  );
+
 const TONES = { allow: "good", hold: "wait", deny: "bad" } as const;
 
 const RuleCard: FC<{ one: RuleText }> = ({ one: { rule, text, line } }) => (
@@ -168,6 +182,7 @@ const Asks: FC<{ approve: ApproveDocument }> = ({ approve }) => (
     {approve.escalate.map(
       ({ after_ms: after, to }) => `; after ${formatDuration(after)} also ${to.join(", ")}`,
     )}
+    {approve.remind_ms === undefined ? "" : `; reminds every ${formatDuration(approve.remind_ms)}`}
   </p>
 );
 

@@ -3,6 +3,7 @@ import { parseYaml } from "../base/yaml.ts";
 import { isFault } from "../errors.ts";
 import type { Proposal } from "../gate/home.ts";
 import type { Entry } from "../log/entry.ts";
+import type { Rotation } from "../policy/on-call.ts";
 import type { PolicyDocument, RuleDocument } from "../policy/resolve.ts";
 import { readEntry, readLog } from "./read-log.ts";
 import type { ConsoleHome } from "./reader.ts";
@@ -23,6 +24,8 @@ export interface PolicyReading {
   /** Newest first, the newest twenty. */
   readonly history: readonly Entry<"policy.adopted">[];
   readonly adoptions: number;
+  /** Groups whose one member changes with time. */
+  readonly onCall: ReadonlyMap<string, Rotation>;
   readonly proposal: Proposal | null;
   /** People who signed the proposal as it stands. */
   readonly signed: readonly string[];
@@ -54,6 +57,7 @@ export async function readPolicy(home: ConsoleHome): Promise<PolicyReading> {
     warnings: policy.warnings.map(({ line, column, message }) => `policy.yaml:${line}:${column} ${message}`),
     history,
     adoptions: sequence.length,
+    onCall: policy.onCall,
     proposal,
     signed: proposal?.changed === true ? await signersOf(home, proposal, sequence.at(-1) ?? 0) : [],
   };

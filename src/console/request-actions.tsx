@@ -265,7 +265,7 @@ const Decided: FC<ActionsProps & { standing: Extract<Standing, { kind: "decided"
 );
 
 const Settle: FC<ActionsProps> = ({ viewer }) => (
-  <section class="card settle" aria-label="Settle the outcome">
+  <section class="card settle" id="settle" aria-label="Settle the outcome">
     <h2>Did it run?</h2>
     <p>
       The result was lost, and countersign does not guess. Look at the backend, then say what you saw: your

@@ -187,6 +187,11 @@ export const Status: FC<{ dossier: Dossier; now: number }> = ({ dossier }) => {
           <Lines text={settled.data.error?.message ?? settled.data.summary} />
         </p>
       )}
+      {summary.phase === "unknown" ? (
+        <p>
+          Nobody knows whether it ran. <a href="#settle">Say what you find</a>
+        </p>
+      ) : null}
       {resolved === undefined ? null : (
         <p>
           <Line text={resolved.data.person ?? "the gateway"} /> found out:{" "}

@@ -1,7 +1,8 @@
 #!/usr/bin/env node
+import "./config/read-schemas-plainly.ts";
 import { join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
-import { z } from "zod";
+import * as z from "zod";
 import { checkServices } from "../tools/deploy_service/doctor.ts";
 import { checkWorkspaces } from "../tools/terraform/doctor.ts";
 import {
@@ -88,10 +89,8 @@ const makeTools = (registrations: JsonObject, dataDir: string): readonly Tool[] 
   ];
 };
 // A policy may speak of every tool that there could be.
-const builtinFacts = toolFacts([
-  ...makeTools({}, around.cwd),
-  ...terraformTools(terraformOptions({}, around.cwd)),
-]);
+const builtinFacts = (): ReturnType<typeof toolFacts> =>
+  toolFacts([...makeTools({}, around.cwd), ...terraformTools(terraformOptions({}, around.cwd))]);
 
 /** The registrations as the operator's file has them now. */
 const readRegistrations: CliParts["readRegistrations"] = async ({ configFile }) => {
@@ -225,11 +224,11 @@ process.exitCode = await runCli(process.argv.slice(2), {
   verifyConsistency: extendsHead,
   policyTools: {
     load(text, file) {
-      const loaded = loadPolicy(text, { file, tools: builtinFacts });
+      const loaded = loadPolicy(text, { file, tools: builtinFacts() });
       return loaded.ok ? { ok: true, value: { policy: loaded.value, notes: loaded.value.warnings } } : loaded;
     },
-    test: (policy) => runPolicyTests(policy, builtinFacts),
-    readCall: (call, policy) => readTestCall(call, policy, builtinFacts),
+    test: (policy) => runPolicyTests(policy, builtinFacts()),
+    readCall: (call, policy) => readTestCall(call, policy, builtinFacts()),
   },
   logTools,
   readRegistrations,

@@ -1,4 +1,4 @@
-import { z } from "zod";
+import * as z from "zod";
 import { digestJson, type Digest } from "./base/digest.ts";
 import type { Json, JsonObject } from "./base/canonical-json.ts";
 import { CountersignError } from "./errors.ts";

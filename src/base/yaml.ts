@@ -11,7 +11,7 @@ import {
   type Pair,
   type Scalar,
 } from "yaml";
-import { z } from "zod";
+import * as z from "zod";
 import type { Json } from "./canonical-json.ts";
 import { err, ok, type Result } from "./result.ts";
 import { nearest } from "./suggest.ts";

@@ -1,4 +1,4 @@
-import { z } from "zod";
+import * as z from "zod";
 import { neutralLine } from "../base/text.ts";
 import { CountersignError, isFault } from "../errors.ts";
 import type { Reply } from "../gate/reply.ts";

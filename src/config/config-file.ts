@@ -1,4 +1,4 @@
-import { z } from "zod";
+import * as z from "zod";
 import { parseDuration } from "../base/duration.ts";
 import { barredBesideAsking, SCOPES } from "./api-scopes.ts";
 import { err, ok, type Result } from "../base/result.ts";

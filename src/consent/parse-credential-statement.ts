@@ -1,4 +1,4 @@
-import { z } from "zod";
+import * as z from "zod";
 import { parseTimestamp } from "../base/clock.ts";
 import { CountersignError } from "../errors.ts";
 import type { CredentialStatement } from "./credential-statement.ts";

@@ -1,4 +1,4 @@
-import { z } from "zod";
+import * as z from "zod";
 import { isDigest, type Digest } from "../base/digest.ts";
 import { parseTimestamp } from "../base/clock.ts";
 import { CountersignError } from "../errors.ts";

@@ -8,7 +8,7 @@ import type { LogTools } from "../cli/parts.ts";
 import type { OpenedHome } from "../compose.ts";
 import type { OpenQuestion } from "../consent/desk.ts";
 import { SSHSIG_NAMESPACE, statementBytes, type Statement } from "../consent/statement.ts";
-import { keepSteward } from "../serve/gateway.ts";
+import { keepSteward } from "../serve/keep-steward.ts";
 import { prepareDemo, type ServeParts } from "../serve/serve.ts";
 import { connectAgent } from "../transport/mcp/agent-client.ts";
 import { commitNextVersion, DEMO, type DemoWorkspace } from "./workspace.ts";

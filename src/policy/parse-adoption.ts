@@ -1,4 +1,4 @@
-import { z } from "zod";
+import * as z from "zod";
 import { isDigest, type Digest } from "../base/digest.ts";
 import { parseTimestamp } from "../base/clock.ts";
 import { err, ok, type Result } from "../base/result.ts";

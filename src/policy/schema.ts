@@ -1,4 +1,4 @@
-import { z } from "zod";
+import * as z from "zod";
 import { EFFECTS } from "../request/action-request.ts";
 import { FIDELITIES } from "../preview/fidelity.ts";
 import { ASSURANCES } from "./verdict.ts";

@@ -1,4 +1,4 @@
-import { z } from "zod";
+import * as z from "zod";
 import { FIDELITIES } from "./fidelity.ts";
 
 // The view is what people are shown, in every channel, and what `question.view` is the digest of. It is static:

@@ -9,6 +9,7 @@ import { startApi } from "../transport/http/api.ts";
 import { createBearer } from "../transport/http/bearer.ts";
 import { PEOPLE_ROUTE_DOCS } from "../transport/http/people-route-docs.ts";
 import { startMcpHttp } from "../transport/mcp/http.ts";
+import { keepSteward } from "./keep-steward.ts";
 import { announce, findRunning, withdrawAnnouncement } from "./running.ts";
 import { consolePages } from "./console-pages.ts";
 import { createLogVerifier } from "./log-verifier.ts";
@@ -34,9 +35,6 @@ export interface GatewayParts {
   /** Where the thread that verifies the log lies. */
   readonly verifyWorker: URL;
 }
-
-/** How often a process that is not the steward looks whether it can become it. */
-const STEWARD_RETRY_MS = 2_000;
 
 /**
  * Opens both listeners and becomes the steward as soon as nobody else is.
@@ -121,22 +119,5 @@ export async function startGateway(parts: GatewayParts): Promise<Gateway> {
       await Promise.all([mcp.close(), api.close(), verifier.stop()]);
       await people.sessions.flush();
     },
-  };
-}
-
-/** Tries to be the steward until it is, or until told to stop. */
-export function keepSteward(home: Pick<Home, "startSteward" | "log">): () => void {
-  let stopped = false;
-  const attempt = async (): Promise<void> => {
-    if (stopped) return;
-    const isSteward = await home.startSteward().catch((error: unknown) => {
-      home.log.warn({ err: error }, "could not become the steward");
-      return false;
-    });
-    if (!isSteward && !stopped) setTimeout(() => void attempt(), STEWARD_RETRY_MS).unref();
-  };
-  void attempt();
-  return () => {
-    stopped = true;
   };
 }

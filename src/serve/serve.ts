@@ -10,7 +10,7 @@ import type { OpenedHome } from "../compose.ts";
 import { createDemoWorkspace, DEMO, type DemoWorkspace } from "../demo/workspace.ts";
 import { serveStdio } from "../transport/mcp/stdio.ts";
 import { runShim } from "../transport/mcp/shim.ts";
-import { keepSteward, startGateway } from "./gateway.ts";
+import { keepSteward } from "./keep-steward.ts";
 import { findRunning } from "./running.ts";
 import { localToken } from "./tokens.ts";
 
@@ -82,6 +82,8 @@ async function serveUntilStopped(
 ): Promise<number> {
   const home = await parts.openHome(settings);
   try {
+    // Only here: an agent's host that starts `mcp` pays for no listener, no page and no API.
+    const { startGateway } = await import("./gateway.ts");
     const gateway = await startGateway({ ...parts, home, settings });
     // The demo's own approver has no passkey yet; its policy adopts on save, so nobody has to sign for one.
     const invited = demo === null ? null : await home.credentials.inviteOnSave(DEMO.person);

@@ -1,5 +1,5 @@
 import { isDeepStrictEqual } from "node:util";
-import { z } from "zod";
+import * as z from "zod";
 import { canonicalCopy, canonicalJson, type Json, type JsonObject } from "../base/canonical-json.ts";
 import { PREVIEW_CAPS } from "../preview/preview.ts";
 import { toolViewSchema } from "../preview/view.ts";

@@ -3,7 +3,7 @@ import { systemClock } from "../../src/base/clock.ts";
 import { ok } from "../../src/base/result.ts";
 import { openHome, type OpenedHome } from "../../src/compose.ts";
 import type { Settings } from "../../src/config/settings.ts";
-import { keepSteward } from "../../src/serve/gateway.ts";
+import { keepSteward } from "../../src/serve/keep-steward.ts";
 import { serveStdio } from "../../src/transport/mcp/stdio.ts";
 import { CALLER } from "../support/world.ts";
 import { writeLine } from "./line-tool.ts";

@@ -1,4 +1,4 @@
-import { z } from "zod";
+import * as z from "zod";
 import { digestJson } from "../../src/base/digest.ts";
 
 const hex40 = z.string().regex(/^[0-9a-f]{40}$/);

@@ -1,5 +1,5 @@
 import { isAbsolute } from "node:path";
-import { z } from "zod";
+import * as z from "zod";
 import { digestJson, type Digest } from "../../src/base/digest.ts";
 import { parseDuration } from "../../src/base/duration.ts";
 import {

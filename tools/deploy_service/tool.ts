@@ -1,5 +1,5 @@
 import { join } from "node:path";
-import { z } from "zod";
+import * as z from "zod";
 import type { Json } from "../../src/base/canonical-json.ts";
 import { defineTool, type Tool } from "../../src/tool.ts";
 import { executeDeploy, reconcileDeploy, revokeDeploy } from "./execute.ts";

@@ -1,5 +1,5 @@
 import { isAbsolute, normalize } from "node:path";
-import { z } from "zod";
+import * as z from "zod";
 import { isRefPattern } from "./ref.ts";
 
 // Where a tool's source comes from, as the operator registers it: the repository, the refs that may be used, and how it

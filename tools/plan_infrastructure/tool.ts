@@ -1,4 +1,4 @@
-import { z } from "zod";
+import * as z from "zod";
 import type { Json } from "../../src/base/canonical-json.ts";
 import { defineTool, NoEffect, ToolRefusal, type Tool, type ToolContext } from "../../src/tool.ts";
 import { openRegisteredMirror } from "../git/registered-mirror.ts";

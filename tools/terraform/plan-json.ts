@@ -1,4 +1,4 @@
-import { z } from "zod";
+import * as z from "zod";
 
 // The parts of `terraform show -json PLAN` that are read (JSON output format 1.x). Members that are not named here are
 // dropped; `variables`, `planned_values` and `prior_state` hold every secret in clear and are never passed on.

@@ -1,4 +1,4 @@
-import { z } from "zod";
+import * as z from "zod";
 
 const hex40 = z.string().regex(/^[0-9a-f]{40}$/);
 const hex64 = z.string().regex(/^[0-9a-f]{64}$/);

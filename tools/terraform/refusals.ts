@@ -1,4 +1,4 @@
-import { z } from "zod";
+import * as z from "zod";
 import { MAX_REF_LENGTH, parseRef } from "../git/ref.ts";
 import { variableValue } from "./plan.ts";
 import { WORKSPACE_NAME } from "./registration.ts";

@@ -1,4 +1,4 @@
-import { z } from "zod";
+import * as z from "zod";
 import { digestJson, type Digest } from "../../src/base/digest.ts";
 import { parseDuration } from "../../src/base/duration.ts";
 import {

@@ -1,4 +1,4 @@
-import { z } from "zod";
+import * as z from "zod";
 import type { ApiParts } from "./api.ts";
 import { callRoutes } from "./call-routes.ts";
 import { decisionRoutes } from "./decision-routes.ts";

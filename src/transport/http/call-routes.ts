@@ -1,4 +1,4 @@
-import { z } from "zod";
+import * as z from "zod";
 import { justificationOf } from "../../gate/publish.ts";
 import type { Reply } from "../../gate/reply.ts";
 import type { Caller } from "../../request/principal.ts";

@@ -1,4 +1,4 @@
-import { z } from "zod";
+import * as z from "zod";
 import { FRESH_SESSION_MS } from "../../consent/attest.ts";
 import type { OpenQuestion } from "../../consent/desk.ts";
 import { DECISION_REFUSALS, type DecisionRefusalCode } from "../../consent/entries.ts";

@@ -1,4 +1,4 @@
-import { z } from "zod";
+import * as z from "zod";
 import { PHASES } from "../../request/summary.ts";
 import { toolViewSchema } from "../../preview/view.ts";
 import { ASSURANCES } from "../../policy/verdict.ts";

@@ -1,4 +1,4 @@
-import { z } from "zod";
+import * as z from "zod";
 import { isId, type RequestId } from "../../base/id.ts";
 import { decodeEntry } from "../../log/encode.ts";
 import type { Entry } from "../../log/entry.ts";

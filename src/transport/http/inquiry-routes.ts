@@ -1,4 +1,4 @@
-import { z } from "zod";
+import * as z from "zod";
 import type { RequestId } from "../../base/id.ts";
 import type { Result } from "../../base/result.ts";
 import type { SessionProof } from "../../consent/entries.ts";

@@ -1,4 +1,4 @@
-import { z } from "zod";
+import * as z from "zod";
 import { linesBackwards } from "../../log/backwards.ts";
 import { decodeEntry } from "../../log/encode.ts";
 import { ENTRY_KINDS, type Entry } from "../../log/entry.ts";

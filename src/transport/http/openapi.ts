@@ -1,4 +1,4 @@
-import { z } from "zod";
+import * as z from "zod";
 import { SCOPES } from "./actor.ts";
 import { problemDocument } from "./documents.ts";
 import type { RouteDoc } from "./route.ts";

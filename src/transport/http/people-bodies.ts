@@ -1,4 +1,4 @@
-import { z } from "zod";
+import * as z from "zod";
 import { timestamp } from "../../base/clock.ts";
 import { verifySshSignature } from "../../base/sshsig.ts";
 import {

@@ -1,4 +1,4 @@
-import { z } from "zod";
+import * as z from "zod";
 import { formatSourceError } from "../../base/yaml.ts";
 import { CountersignError } from "../../errors.ts";
 import { toolFacts } from "../../gate/regime.ts";

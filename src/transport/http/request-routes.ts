@@ -1,4 +1,4 @@
-import { z } from "zod";
+import * as z from "zod";
 import { systemClock } from "../../base/clock.ts";
 import type { RequestId } from "../../base/id.ts";
 import type { OpenQuestion } from "../../consent/desk.ts";

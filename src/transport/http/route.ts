@@ -1,6 +1,6 @@
 import { createHash } from "node:crypto";
 import { Hono, type Context } from "hono";
-import { z } from "zod";
+import * as z from "zod";
 import { actorName, callerOf, mayUse, type Actor, type ApiEnv, type Scope } from "./actor.ts";
 import { readJson } from "./json-body.ts";
 import { answerProblem, problem, type Problem } from "./problem.ts";

@@ -1,4 +1,4 @@
-import { z } from "zod";
+import * as z from "zod";
 import { time } from "./documents.ts";
 
 /** How far the gateway itself has verified its log, in the background. */

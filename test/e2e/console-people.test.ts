@@ -49,8 +49,8 @@ rules:
       by: [leads]
       quorum: 1
       assurance: A3
-      within: 5s
-      escalate: [{ after: 2s, to: [duty] }]
+      within: 12s
+      escalate: [{ after: 5s, to: [duty] }]
   - id: the-lab-needs-two
     match: { tool: deploy_service, environment: lab }
     verdict: hold
@@ -309,7 +309,7 @@ describe.skipIf(missing !== null)(missing ?? "people at the console", () => {
     expect(await outcome(ticket)).toMatchObject({ status: "refused", code: "expired" });
   });
 
-  test("in real time others are asked after two seconds and it is over after five, seen without a reload", async () => {
+  test("in real time others are asked after five seconds and it is over after twelve, seen without a reload", async () => {
     const ticket = await ask("web", "slow");
     await ben.go(`/requests/${ticket}`);
     const { page } = ben;
@@ -321,10 +321,10 @@ describe.skipIf(missing !== null)(missing ?? "people at the console", () => {
     const at = (kind: string): number =>
       Date.parse(home.entries().find((entry) => entry.subject === ticket && entry.kind === kind)?.time ?? "");
     const asked = at("consent.asked");
-    expect(at("consent.escalated") - asked).toBeGreaterThanOrEqual(2_000);
-    expect(at("consent.escalated") - asked).toBeLessThan(4_000);
-    expect(at("request.expired") - asked).toBeGreaterThanOrEqual(5_000);
-    expect(at("request.expired") - asked).toBeLessThan(8_000);
+    expect(at("consent.escalated") - asked).toBeGreaterThanOrEqual(5_000);
+    expect(at("consent.escalated") - asked).toBeLessThan(10_000);
+    expect(at("request.expired") - asked).toBeGreaterThanOrEqual(12_000);
+    expect(at("request.expired") - asked).toBeLessThan(20_000);
   });
 
   test("a denial reaches the agent with its words and what it may do about it", async () => {
@@ -494,7 +494,8 @@ describe.skipIf(missing !== null)(missing ?? "people at the console", () => {
     await other.page.waitForURL("**/sign-in*", { timeout: 60_000 });
 
     await chi.page.click('header button[data-action="sign-out"]');
-    await chi.page.waitForURL("**/sign-in");
+    // Whether the page left by itself or found its session gone first, it ends here.
+    await chi.page.waitForURL("**/sign-in*");
     await chi.page.goto(`${gateway.api}/log`);
     expect(chi.page.url()).toContain("/sign-in?next=%2Flog");
   });

@@ -48,6 +48,15 @@ export function standingOf(
   return { kind: "approver", solo: solo && own !== null, clauses };
 }
 
+/** The same for a line of a list, where only the approvals that count are at hand. */
+export const standingInList = (person: PersonId, pending: PendingQuestion): Standing =>
+  standingOf(person, {
+    ...pending,
+    decisions: pending.quorum.clauses.flatMap(({ by }) =>
+      by.map((who) => ({ person: who, decision: "approve" as const, counted: true })),
+    ),
+  });
+
 /** One sentence about it, for the card. Names of groups are the operator's. */
 export function standingWords(person: PersonId, standing: Standing): string {
   switch (standing.kind) {

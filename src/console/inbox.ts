@@ -1,6 +1,6 @@
 import { isFault } from "../errors.ts";
 import type { PendingQuestion } from "../consent/desk.ts";
-import { standingOf } from "../consent/standing.ts";
+import { standingInList } from "../consent/standing.ts";
 import { isClosedPhase } from "../request/requests.ts";
 import type { PersonId } from "../request/principal.ts";
 import type { Phase, RequestSummary } from "../request/summary.ts";
@@ -99,10 +99,7 @@ export function countMine(home: ConsoleHome, person: PersonId): number {
 }
 
 function isMine(question: PendingQuestion, person: PersonId): boolean {
-  const decisions = question.quorum.clauses
-    .flatMap((clause) => clause.by)
-    .map((by) => ({ person: by, decision: "approve" as const, counted: true }));
-  const standing = standingOf(person, { ...question, decisions });
+  const standing = standingInList(person, question);
   return standing.kind === "approver" && standing.clauses.some(({ nth, count }) => nth <= count);
 }
 

@@ -98,7 +98,6 @@ export function createAdoption(parts: AdoptionParts): AdoptionDesk {
   const boundOfRegime = ({ policy, registry }: Regime): Bound => ({ policy: policy.revision, registry });
   const running = (): Bound => boundOfRegime(parts.regime.current());
   const boundOf = ({ policy, registry }: Candidate): Bound => ({ policy: policy.revision, registry });
-  const isSame = isSameBound;
 
   const expectsOfAll = (statements: PolicyEntries["policy.adopted"]["statements"]): Batch["expect"] =>
     statements.flatMap(({ proof }) => parts.expectsOf(proof));
@@ -181,9 +180,8 @@ export function createAdoption(parts: AdoptionParts): AdoptionDesk {
   });
 
   /** The given signatures, and the recorded ones of everybody else. */
-  const joined = (signers: SignersParts, given: readonly Signature[]): readonly Signature[] => {
+  const joined = (given: readonly Signature[], recorded: readonly Signature[]): readonly Signature[] => {
     const people = new Set(given.map((one) => one.person));
-    const recorded = standingSignatures(signers, parts.state.endorsements);
     return [...given, ...recorded.filter((one) => !people.has(one.person))];
   };
 
@@ -213,7 +211,7 @@ export function createAdoption(parts: AdoptionParts): AdoptionDesk {
       }
       const to = loaded.value;
       const regime = parts.regime.current();
-      const isChanged = !isSame(running(), boundOf(to));
+      const isChanged = !isSameBound(running(), boundOf(to));
       const signers = policy.adopt === "on_save" || !isChanged ? null : signersParts(regime, to);
       const signatures = signers === null ? [] : standingSignatures(signers, parts.state.endorsements);
       const registryChanged = to.registry !== running().registry;
@@ -253,7 +251,7 @@ export function createAdoption(parts: AdoptionParts): AdoptionDesk {
       const regime = parts.regime.current();
       const { policy } = regime;
       const from = boundOfRegime(regime);
-      if (isSame(from, boundOf(to))) return from.policy;
+      if (isSameBound(from, boundOf(to))) return from.policy;
       const expected = parts.regime.expects(regime);
       // Nobody has to sign for on_save: the entry must not say that somebody did. What was given is verified all the same.
       if (policy.adopt === "on_save") {
@@ -263,7 +261,7 @@ export function createAdoption(parts: AdoptionParts): AdoptionDesk {
       const signers = signersParts(regime, to);
       const at = timestamp(parts.clock.now());
       const given = statements.map((one) => signatureOf(signers, { ...one, at }));
-      const signatures = joined(signers, given);
+      const signatures = joined(given, standingSignatures(signers, parts.state.endorsements));
       const missing = missingOf(signers.need, signatures);
       if (missing > 0) {
         const { by, quorum, assurance } = signers.need;
@@ -285,7 +283,7 @@ export function createAdoption(parts: AdoptionParts): AdoptionDesk {
         const regime = parts.regime.current();
         const { policy } = regime;
         const from = boundOfRegime(regime);
-        if (isSame(from, boundOf(to))) return { state: "adopted", revision: from.policy };
+        if (isSameBound(from, boundOf(to))) return { state: "adopted", revision: from.policy };
         if (policy.adopt === "on_save") {
           throw new CountersignError(
             "ADOPTION_REFUSED",
@@ -306,14 +304,14 @@ export function createAdoption(parts: AdoptionParts): AdoptionDesk {
             { hint: "somebody whom policy_change names signs, with that proof" },
           );
         }
-        const signatures = joined(signers, [own]);
+        const recorded = standingSignatures(signers, parts.state.endorsements);
+        const signatures = joined([own], recorded);
         const missing = missingOf(signers.need, signatures);
         if (missing === 0) {
           const revision = await tryWrite(to, from, "signed", statementsOf(signatures), expected);
           if (revision === null) continue;
           return { state: "adopted", revision };
         }
-        const recorded = standingSignatures(signers, parts.state.endorsements);
         const before = recorded.find((one) => one.person === own.person);
         // Signing the same again changes nothing, and must not fill the log.
         if (before?.counts === true) return { state: "endorsed", missing };
@@ -348,7 +346,7 @@ export function createAdoption(parts: AdoptionParts): AdoptionDesk {
       if (content === lastContent) return "unchanged";
       const regime = parts.regime.current();
       const loaded = candidateOf(files);
-      if (loaded.ok && isSame(running(), boundOf(loaded.value))) {
+      if (loaded.ok && isSameBound(running(), boundOf(loaded.value))) {
         lastContent = content;
         return "unchanged";
       }

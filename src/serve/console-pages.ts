@@ -4,7 +4,7 @@ import { readAssets } from "../console/assets.ts";
 import { createConsole, refusalPage } from "../console/console.tsx";
 import type { ConsoleParts, CredentialLine } from "../console/reader.ts";
 import type { Home } from "../gate/home.ts";
-import { tryStewardLock } from "../store/embedded/lock.ts";
+import { isStewardAlive } from "../store/embedded/lock.ts";
 import type { ApiEnv } from "../transport/http/actor.ts";
 import type { ApiParts } from "../transport/http/api.ts";
 
@@ -39,7 +39,7 @@ export async function consolePages(
   const pages = createConsole({
     ...parts,
     assets,
-    hasSteward: () => isHeld(settings.dataDir),
+    hasSteward: () => isStewardAlive(settings.dataDir),
     ...(passkeys === undefined ? {} : { rpId: passkeys.rp.id, credentials: () => linesOf(passkeys) }),
   });
   return { pages, refusalPage: (status, home) => refusalPage({ assets, version }, status, home) };
@@ -52,9 +52,3 @@ const linesOf = (passkeys: PasskeyReader): readonly CredentialLine[] =>
       backedUp: backupEligible,
     })),
   );
-
-async function isHeld(dataDir: string): Promise<boolean> {
-  const lock = await tryStewardLock(dataDir);
-  lock?.release();
-  return lock === null;
-}

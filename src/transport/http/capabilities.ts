@@ -3,8 +3,6 @@ import { FRESH_SESSION_MS } from "../../consent/attest.ts";
 import type { OpenQuestion } from "../../consent/desk.ts";
 import { DECISION_REFUSALS, type DecisionRefusalCode } from "../../consent/entries.ts";
 import { isInvolved } from "../../consent/people.ts";
-import type { Entry } from "../../log/entry.ts";
-import type { Policy } from "../../policy/policy.ts";
 import type { Assurance, Clause } from "../../policy/verdict.ts";
 import type { RequestSummary } from "../../request/summary.ts";
 import { callerOf, mayUse, personOf, type Actor } from "./actor.ts";
@@ -49,8 +47,6 @@ export interface CapabilityParts {
    * member of the groups that are asked.
    */
   readonly open: (OpenQuestion & { readonly eligible?: readonly (readonly string[])[] }) | null;
-  readonly entries: readonly Entry[];
-  readonly policy: Policy;
   readonly now: number;
 }
 
@@ -113,7 +109,8 @@ function decisionsOf(parts: CapabilityParts, person: string | null): Decides {
     return all(refusedBy("self_approval"));
   const theirs = open.requirement.clauses.filter((_, i) => open.eligible[i]?.includes(person) === true);
   if (theirs.length === 0) return all(refusedBy("not_eligible"));
-  const stands = standing(parts.entries, person);
+  const stands =
+    open.decisions.findLast((one) => one.person === person && one.counted)?.decision === "approve";
   const [needs, full] = range(theirs);
   return {
     approve: stands
@@ -125,16 +122,6 @@ function decisionsOf(parts: CapabilityParts, person: string | null): Decides {
     take_back: stands ? YES : refusedBy("nothing_to_take_back"),
     inquire: YES,
   };
-}
-
-/** Whether a counted approval of this person stands. */
-function standing(entries: readonly Entry[], person: string): boolean {
-  let stands = false;
-  for (const entry of entries) {
-    if (entry.kind !== "decision.recorded" || entry.data.person !== person || !entry.data.counted) continue;
-    stands = entry.data.statement.decision === "approve";
-  }
-  return stands;
 }
 
 function range(clauses: readonly Clause[]): readonly [Assurance, Assurance] {

@@ -3,6 +3,7 @@ import { systemClock } from "../../base/clock.ts";
 import type { RequestId } from "../../base/id.ts";
 import type { OpenQuestion } from "../../consent/desk.ts";
 import { questionDigest, type Question } from "../../consent/question.ts";
+import { standingInList } from "../../consent/standing.ts";
 import { isFault } from "../../errors.ts";
 import type { Entry } from "../../log/entry.ts";
 import { isClosedPhase } from "../../request/requests.ts";
@@ -106,7 +107,7 @@ const listQuery = z.strictObject({
 const PATH = "/requests/:ref";
 
 export function requestRoutes(parts: RouteParts): readonly Route[] {
-  const { desk, requests, store, adoption } = parts.home;
+  const { desk, requests, store } = parts.home;
   const clock = parts.clock ?? systemClock;
 
   return [
@@ -133,7 +134,7 @@ export function requestRoutes(parts: RouteParts): readonly Route[] {
       problems: ["cursor_invalid"],
       async handle({ actor, query }) {
         await store.catchUp();
-        const isWanted = query.mine === "true" ? mineOf(actor, parts.home) : () => true;
+        const isWanted = query.mine === "true" ? mineOf(actor) : () => true;
         const words = query.q?.trim().toLowerCase() ?? "";
         const page = await requests.page({
           limit: query.limit,
@@ -185,8 +186,7 @@ export function requestRoutes(parts: RouteParts): readonly Route[] {
             ),
             timeline: timelineOf(entries),
             can: capabilitiesOf({
-              ...{ actor, summary, open, entries },
-              policy: adoption.current(),
+              ...{ actor, summary, open },
               now: clock.now(),
             }),
           },
@@ -217,24 +217,17 @@ export function requestRoutes(parts: RouteParts): readonly Route[] {
     }),
   ];
 
-  function mineOf(actor: Actor, home: ApiHome): (summary: RequestSummary) => boolean {
+  function mineOf(actor: Actor): (summary: RequestSummary) => boolean {
     if (actor.kind === "token")
       return callerOf(actor) === null ? () => false : (summary) => isOwn(actor, summary);
-    const policy = home.adoption.current();
+    const { person } = actor.session;
     const waiting = new Map(desk.pending().map((pending) => [pending.request, pending]));
     return (summary) => {
       const pending = waiting.get(summary.id);
-      if (pending === undefined) return false;
-      const open = { ...pending, view: UNSEEN, decisions: [] } as unknown as OpenQuestion;
-      const can = capabilitiesOf({ actor, summary, open, entries: [], policy, now: clock.now() });
-      const decided = pending.quorum.clauses.some(({ by }) => by.includes(actor.session.person));
-      return can.approve.ok && !decided;
+      return pending !== undefined && standingInList(person, pending).kind === "approver";
     };
   }
 }
-
-/** Stands in for a view that a listing does not read. */
-const UNSEEN = { preview: { complete: true } };
 
 const textOf = (summary: RequestSummary): string =>
   [

@@ -1,6 +1,6 @@
 import type { RequestId } from "../base/id.ts";
 import { CountersignError, isFault, type FaultCode } from "../errors.ts";
-import type { Caller } from "../request/principal.ts";
+import { claimedAgent, claimedPrincipal, type Caller } from "../request/principal.ts";
 import type { RefusalCode } from "../request/refusal.ts";
 import { keyOfRequester, requesterKey } from "../request/requests.ts";
 import { createAnswer } from "./answer.ts";
@@ -142,9 +142,8 @@ export function createGate(parts: GateParts, attend: Attend): OpenedGate {
 
   /** A call that never became a request: an entry where a person would look for it, within the limits. */
   const turnAway = async (call: Call, refusal: IntakeRefusal, intake?: Intake): Promise<Reply> => {
-    const claim = call.caller.principal;
-    const principal = (claim.kind === "os" ? claim.account : claim.id).slice(0, 128);
-    const agent = (call.caller.agent ?? "").slice(0, 128);
+    const principal = claimedPrincipal(call.caller.principal);
+    const agent = claimedAgent(call.caller);
     // An agent's name that was not looked up may be a new one each time, so such calls count for the principal alone.
     // A full disk is not filled with entries that say so.
     const logged =
@@ -168,9 +167,20 @@ export function createGate(parts: GateParts, attend: Attend): OpenedGate {
     }
   };
 
+  /** Told before an answer is begun, so that a transport can say it in its own terms; nothing else is decided here. */
+  const beyondPermit: Gate["beyondPermit"] = async (call) => {
+    if (call.caller.permits === undefined) return null;
+    await parts.regime.refresh();
+    const intake = takeIn(parts, parts.regime.current(), call);
+    if (intake.ok || intake.error.beyond === undefined) return null;
+    const { error } = intake;
+    return { reply: await guarded(() => turnAway(call, error)), effect: intake.error.beyond };
+  };
+
   const gate: Gate = {
     tools: () => Array.from(parts.regime.current().tools.values(), publish),
     call: (call, attachment) => guarded(() => take(call, attachment)),
+    beyondPermit,
     wait: (ticket: string, caller: Caller, attachment: Attachment) =>
       guarded(() => recognise.byTicket(ticket as RequestId, caller, attachment)),
     answer: (ticket, caller, given) => guarded(() => answer(ticket as RequestId, caller, given)),

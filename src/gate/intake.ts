@@ -1,10 +1,12 @@
 import { newId, type RequestId } from "../base/id.ts";
 import { err, ok, type Result } from "../base/result.ts";
-import { resolveRequester, type Unresolved } from "../consent/people.ts";
+import { resolveRequester, type Unresolved } from "../consent/requester.ts";
 import type { RuleMatch } from "../policy/verdict.ts";
 import { nameTargets } from "../preview/preview.ts";
 import { readCall } from "../request/arguments.ts";
 import { recognitionKeys, type RecognitionKeys } from "../request/recognition.ts";
+import type { Effect } from "../request/action-request.ts";
+import type { Caller } from "../request/principal.ts";
 import type { RefusalCode } from "../request/refusal.ts";
 import { registrationDigest, type Received } from "./evidence.ts";
 import { withChain, type Repeat } from "./again.ts";
@@ -20,6 +22,8 @@ import type { Call } from "./reply.ts";
 export interface IntakeRefusal {
   readonly code: RefusalCode;
   readonly message: string;
+  /** The effect that the caller's token does not permit. */
+  readonly beyond?: Effect;
   readonly rules?: readonly RuleMatch[];
   readonly because?: readonly string[];
 }
@@ -53,12 +57,18 @@ export function takeIn(
   if (!resolved.ok && tool.fixedEffect !== "read" && tool.fixedEffect !== null) {
     return err(unknownRequester(resolved.error));
   }
+  const barred = (effect: Effect | null): IntakeRefusal | null =>
+    effect === null || call.caller.permits?.includes(effect) !== false ? null : beyond(effect, call.caller);
+  const early = barred(tool.fixedEffect);
+  if (early !== null) return err(early);
   const parsed = tool.parseInput(read.value.arguments);
   if (!parsed.ok) {
     const issues = parsed.issues.slice(0, 10).map((issue) => `at ${issue.path}: ${issue.message}`);
     return err({ code: "invalid_arguments", message: issues.join("; ") });
   }
   if (!resolved.ok && tool.effect(parsed.input) !== "read") return err(unknownRequester(resolved.error));
+  const late = tool.fixedEffect === null ? barred(tool.effect(parsed.input)) : null;
+  if (late !== null) return err(late);
   const named = nameTargets(tool, parsed.input);
   if (!named.ok) return err({ code: named.error.code, message: named.error.message });
 
@@ -88,6 +98,13 @@ export function takeIn(
     unresolved: resolved.ok ? null : resolved.error,
   });
 }
+
+/** What a token may be used for narrows what its holder may ask; it never makes the policy allow anything. */
+const beyond = (effect: Effect, { permits = [] }: Caller): IntakeRefusal => ({
+  code: "insufficient_scope",
+  message: `this call is a ${effect}, and the token that came with it is good for ${permits.join(", ") || "no call"}`,
+  beyond: effect,
+});
 
 /** C1: the message shows the lines that an operator would add. */
 export const unknownRequester = ({ message, lines }: Unresolved): IntakeRefusal => ({

@@ -1,5 +1,5 @@
 import { canonicalCopy, type JsonObject } from "../base/canonical-json.ts";
-import { requesterStands } from "../consent/people.ts";
+import { requesterStands } from "../consent/requester.ts";
 import { quorumOf } from "../consent/quorum.ts";
 import type { Recheck } from "../execution/execution.ts";
 import { staleEntry } from "../execution/execution.ts";

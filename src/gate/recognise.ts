@@ -1,5 +1,5 @@
 import { isId, type RequestId } from "../base/id.ts";
-import { resolveRequester } from "../consent/people.ts";
+import { resolveRequester } from "../consent/requester.ts";
 import { isSameRequester, type Caller } from "../request/principal.ts";
 import type { Attend } from "./attend.ts";
 import type { Committed } from "./commit.ts";

@@ -2,6 +2,7 @@ import type { Json } from "../base/canonical-json.ts";
 import type { Timestamp } from "../base/clock.ts";
 import type { RequestId } from "../base/id.ts";
 import type { Caller } from "../request/principal.ts";
+import type { Effect } from "../request/action-request.ts";
 import type { RefusalClass, RefusalCode } from "../request/refusal.ts";
 
 /** What a transport received. Untrusted, but for `caller`, which the transport authenticated. */
@@ -91,6 +92,11 @@ export interface PublishedTool {
 export interface Gate {
   tools(): readonly PublishedTool[];
   call(call: Call, attachment: Attachment): Promise<Reply>;
+  /**
+   * The refusal that a call would get because its token does not permit its effect, and which effect that is; null:
+   * make the call. For transports that have a way of their own to say so.
+   */
+  beyondPermit(call: Call): Promise<{ readonly reply: Reply; readonly effect: Effect } | null>;
   /** Attaches again to a request by its ticket. Only its own principal and agent get an answer. */
   wait(ticket: string, caller: Caller, attachment: Attachment): Promise<Reply>;
   /** Answers a person's question about an own request: once, and as a claim. The reply is where the request stands. */

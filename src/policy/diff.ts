@@ -1,5 +1,6 @@
 import { canonicalJson } from "../base/canonical-json.ts";
 import { formatDuration } from "../base/duration.ts";
+import { accountText } from "./accounts.ts";
 import { demandsAsMuch } from "./evaluate.ts";
 import { globCovers } from "./glob.ts";
 import type { Policy } from "./policy.ts";
@@ -31,6 +32,7 @@ export function diffPolicies(
     ...diffOnCall(a, b),
     ...diffAgents(a, b),
     ...diffKeys("service", a.services, b.services, { added: true, removed: false }),
+    ...diffAccounts("service", a.services, b.services),
     ...diffSets(
       "mask",
       mapValues(a.masks, ({ keys }) => keys),
@@ -108,8 +110,19 @@ function diffPeople(a: PolicyDocument, b: PolicyDocument): PolicyDifference[] {
 }
 
 const state = (disabled: boolean): string => (disabled ? "disabled" : "enabled");
-const oidcText = (oidc: { issuer: string; subject: string } | null): string | null =>
-  oidc === null ? null : `${oidc.issuer} ${oidc.subject}`;
+const oidcText = (oidc: Parameters<typeof accountText>[0] | null | undefined): string | null =>
+  oidc === null || oidc === undefined ? null : accountText(oidc);
+
+// Whoever has the account asks as the service, or as the agent with its owners.
+function diffAccounts<T extends { readonly oidc?: Parameters<typeof accountText>[0] }>(
+  what: string,
+  a: Readonly<Record<string, T>>,
+  b: Readonly<Record<string, T>>,
+): PolicyDifference[] {
+  return Object.entries(b).flatMap(([id, { oidc }]) =>
+    diffValue(`${what} ${id} oidc`, oidcText(own(a, id)?.oidc), oidcText(oidc), oidc !== undefined),
+  );
+}
 
 // One owner fewer is one person more who may approve what the agent asks.
 function diffAgents(a: PolicyDocument, b: PolicyDocument): PolicyDifference[] {
@@ -119,6 +132,7 @@ function diffAgents(a: PolicyDocument, b: PolicyDocument): PolicyDifference[] {
     );
   return [
     ...diffKeys("agent", a.agents, b.agents, { added: true, removed: false }),
+    ...diffAccounts("agent", a.agents, b.agents),
     ...diffSets("owners of agent", owners(a, b), owners(b, a), { added: false, removed: true }),
   ];
 }

@@ -10,6 +10,7 @@ import {
   type SourceError,
   type YamlSource,
 } from "../base/yaml.ts";
+import { accountsOf } from "./accounts.ts";
 import { createConditionEngine, type Condition, type ConditionEngine } from "./cel.ts";
 import { createEvaluator } from "./evaluate.ts";
 import { explain } from "./explain.ts";
@@ -99,6 +100,7 @@ function assemble(
     ),
     agents: new Map(Object.entries(document.agents)),
     services: new Set(Object.keys(document.services)),
+    accounts: accountsOf(document),
     solo: document.solo,
     adopt: document.adopt,
     policyChange: document.policy_change,

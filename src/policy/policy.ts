@@ -1,3 +1,4 @@
+import type { Accounts } from "./accounts.ts";
 import type { Json, JsonObject } from "../base/canonical-json.ts";
 import type { Digest } from "../base/digest.ts";
 import type { SourceError } from "../base/yaml.ts";
@@ -46,6 +47,8 @@ export interface Policy {
   readonly agents: ReadonlyMap<AgentId, { readonly owners: readonly PersonId[] }>;
   /** Service accounts that may be principals. */
   readonly services: ReadonlySet<string>;
+  /** Who accounts at identity providers are. */
+  readonly accounts: Accounts;
   readonly solo: PersonId | null;
   readonly adopt: "signed" | "on_save";
   readonly policyChange: PolicyChange | null;

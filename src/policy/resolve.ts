@@ -4,6 +4,7 @@ import { nearest } from "../base/suggest.ts";
 import type { SourceError, YamlPath, YamlSource } from "../base/yaml.ts";
 import type { Effect } from "../request/action-request.ts";
 import { isGlob } from "./glob.ts";
+import { refuseSharedKeys, refuseSharedNames } from "./one-holder.ts";
 import type { RawApprove, RawPolicy, RawRule } from "./schema.ts";
 import { meets, type Assurance, type ExecuteWhen, type VerdictKind } from "./verdict.ts";
 
@@ -62,6 +63,18 @@ export interface PersonDocument {
   readonly oidc: { readonly issuer: string; readonly subject: string } | null;
 }
 
+/** Absent `oidc`: no account. Where it is absent, the document is what it was before there were accounts. */
+export interface AgentDocument {
+  readonly owners: readonly string[];
+  readonly description: string | null;
+  readonly oidc?: NonNullable<RawPolicy["agents"][string]["oidc"]>;
+}
+
+export interface ServiceDocument {
+  readonly description: string | null;
+  readonly oidc?: { readonly issuer: string; readonly subject: string };
+}
+
 export interface PolicyDocument {
   readonly version: 1;
   readonly adopt: "signed" | "on_save";
@@ -70,10 +83,8 @@ export interface PolicyDocument {
   readonly groups: Readonly<Record<string, readonly string[]>>;
   /** Groups whose one member changes with time; all of their people stand under `groups` too. Absent: none. */
   readonly on_call?: Readonly<Record<string, OnCallDocument>>;
-  readonly agents: Readonly<
-    Record<string, { readonly owners: readonly string[]; readonly description: string | null }>
-  >;
-  readonly services: Readonly<Record<string, { readonly description: string | null }>>;
+  readonly agents: Readonly<Record<string, AgentDocument>>;
+  readonly services: Readonly<Record<string, ServiceDocument>>;
   readonly solo: string | null;
   readonly defaults: { readonly approve: ApproveDocument | null };
   readonly policy_change: {
@@ -259,11 +270,15 @@ export function resolvePolicy(raw: RawPolicy, source: YamlSource, errors: Source
     })),
     groups: flattenGroups(raw, fail),
     ...resolveOnCall(raw, fail, atLeastAMinute),
-    agents: mapValues(raw.agents, ({ owners, description }) => ({
+    agents: mapValues(raw.agents, ({ owners, description, oidc }) => ({
       owners: sorted(owners),
       description: description ?? null,
+      ...(oidc === undefined ? {} : { oidc }),
     })),
-    services: mapValues(raw.services, ({ description }) => ({ description: description ?? null })),
+    services: mapValues(raw.services, ({ description, oidc }) => ({
+      description: description ?? null,
+      ...(oidc === undefined ? {} : { oidc }),
+    })),
     solo: raw.solo ?? null,
     defaults: {
       approve: defaultApprove ? resolveApprove(["defaults", "approve"], defaultApprove, {}) : null,
@@ -280,35 +295,7 @@ export function resolvePolicy(raw: RawPolicy, source: YamlSource, errors: Source
   };
 }
 
-type Fail = (path: YamlPath, message: string, suggestion?: string | null) => void;
-
-// A name that means two things would let one edit of the file change who is meant.
-function refuseSharedNames(raw: RawPolicy, fail: Fail): void {
-  for (const group of Object.keys(raw.groups)) {
-    if (Object.hasOwn(raw.people, group)) fail(["groups", group], "a person has the same name");
-  }
-  for (const service of Object.keys(raw.services)) {
-    if (Object.hasOwn(raw.people, service)) fail(["services", service], "a person has the same name");
-  }
-}
-
-// Quorum counts people, not accounts: a key or account that two people share would let one of them be both.
-function refuseSharedKeys(raw: RawPolicy, fail: Fail): void {
-  const holders = new Map<string, string>();
-  const claim = (path: YamlPath, key: string, person: string): void => {
-    const holder = holders.get(key);
-    if (holder === undefined) holders.set(key, person);
-    else fail(path, holder === person ? "listed twice" : `${holder} has it too; people can't share it`);
-  };
-  for (const [id, person] of Object.entries(raw.people)) {
-    person.ssh?.forEach((key, i) =>
-      claim(["people", id, "ssh", i], `ssh ${typeof key === "string" ? key : key.fingerprint}`, id),
-    );
-    person.os?.forEach((account, i) => claim(["people", id, "os", i], `os ${account}`, id));
-    if (person.slack !== undefined) claim(["people", id, "slack"], `slack ${person.slack}`, id);
-    if (person.oidc) claim(["people", id, "oidc"], `oidc ${person.oidc.issuer} ${person.oidc.subject}`, id);
-  }
-}
+export type Fail = (path: YamlPath, message: string, suggestion?: string | null) => void;
 
 function flattenGroups(raw: RawPolicy, fail: Fail): Record<string, string[]> {
   const names = [...Object.keys(raw.people), ...Object.keys(raw.groups)];

@@ -25,6 +25,9 @@ const fingerprint = z.string().regex(FINGERPRINT, {
 
 const ISSUER = /^(https:\/\/[^\s/?#@]+|http:\/\/(localhost|127\.0\.0\.1|\[::1\])(:\d{1,5})?)(\/[^\s?#]*)?$/;
 
+const issuer = z.string().regex(ISSUER, { error: "expected https://, or http:// on this machine" });
+const subjectAccount = z.strictObject({ issuer, subject: words });
+
 const approve = z.strictObject({
   by: z
     .union([id, ids.min(1)])
@@ -53,11 +56,7 @@ const person = z.strictObject({
     .string()
     .regex(/^[A-Z0-9]+\/[A-Z0-9]+$/, { error: "expected TEAM/USER, such as T01/U0ANA" })
     .optional(),
-  oidc: z
-    .strictObject({
-      issuer: z.string().regex(ISSUER, { error: "expected https://, or http:// on this machine" }),
-      subject: words,
-    })
+  oidc: subjectAccount
     .optional()
     .describe(
       "Who this person is at the identity provider: its issuer and its subject, never an e-mail address.",
@@ -188,11 +187,31 @@ export const policySchema = z.strictObject({
     .default({})
     .describe("Lists of people or of other groups; or on_call: one of its people, who changes with time."),
   agents: z
-    .record(id, z.strictObject({ owners: ids.min(1), description: words.optional() }))
+    .record(
+      id,
+      z.strictObject({
+        owners: ids.min(1),
+        description: words.optional(),
+        oidc: z
+          .union([subjectAccount, z.strictObject({ issuer, client_id: words })])
+          .optional()
+          .describe(
+            "The account with which this agent acts for others: the client that access tokens are issued to, or the subject that their act claim names.",
+          ),
+      }),
+    )
     .default({})
     .describe("Agents and the people who own them. An owner never decides on its requests."),
   services: z
-    .record(id, z.strictObject({ description: words.optional() }))
+    .record(
+      id,
+      z.strictObject({
+        description: words.optional(),
+        oidc: subjectAccount
+          .optional()
+          .describe("Who this service is at the identity provider: issuer and subject of its access tokens."),
+      }),
+    )
     .default({})
     .describe("Service accounts that may be principals."),
   solo: id

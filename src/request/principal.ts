@@ -1,3 +1,6 @@
+import { createHash } from "node:crypto";
+import type { Effect } from "./action-request.ts";
+
 /** A key under `people:` in policy.yaml. */
 export type PersonId = string;
 /** A key under `agents:` in policy.yaml. */
@@ -8,13 +11,36 @@ export type PrincipalClaim =
   /** An OS account, as `uid@host` (stdio). */
   | { readonly kind: "os"; readonly account: string }
   /** A principal named by the operator's configuration, a flag, or the token that was presented. */
-  | { readonly kind: "named"; readonly id: string };
+  | { readonly kind: "named"; readonly id: string }
+  /**
+   * The subject of an access token that was verified, at the issuer that vouches for it. `isClient`: the token was
+   * issued to a client for itself, so no person is behind it.
+   */
+  | {
+      readonly kind: "oidc";
+      readonly issuer: string;
+      readonly subject: string;
+      readonly isClient: boolean;
+    };
+
+/** Who acts for the subject of an access token, as its issuer says: RFC 8693 §4.1, else the client it was issued to. */
+export interface Acting {
+  readonly issuer: string;
+  /** Null where the token names none. */
+  readonly client: string | null;
+  /** Subjects of `act`, from the one who acts now to the first; empty where the client itself acts. */
+  readonly actors: readonly string[];
+}
 
 /** The authenticated side of a call. */
 export interface Caller {
   readonly principal: PrincipalClaim;
   /** From a token, a flag or the configuration; null where none named one. */
   readonly agent: AgentId | null;
+  /** Instead of `agent`, for the policy to say which agent it is: what an access token says. */
+  readonly acting?: Acting;
+  /** What the credential may be used for; absent: all that the policy lets it. */
+  readonly permits?: readonly Effect[];
   readonly transport: "stdio" | "http" | "cli";
   /** What the client says of itself: a claim, recorded and never believed (P2). */
   readonly client: { readonly name: string; readonly version: string } | null;
@@ -24,9 +50,43 @@ export interface Caller {
 export interface Requester {
   readonly principal: { readonly kind: "person" | "service"; readonly id: string };
   readonly agent: AgentId;
-  /** Further links of an act-on-behalf chain, nearest first. People in it may not decide. */
+  /**
+   * Further links of an act-on-behalf chain, nearest first: people by their id, else `agent:` or `service:` and a name.
+   * Each agent is followed by its owners. People in it may not decide.
+   */
   readonly chain: readonly string[];
   readonly owners: readonly PersonId[];
+}
+
+/** What of a name that nobody knows is kept. */
+const LONGEST_NAME = 128;
+
+/** Short enough to be kept, and never the same for two names: what an issuer says may be long and alike. */
+export const shortName = (name: string): string =>
+  name.length <= LONGEST_NAME
+    ? name
+    : `${name.slice(0, 96)}~${createHash("sha256").update(name).digest("base64url").slice(0, 22)}`;
+
+/** The principal as its transport authenticated it, whoever the policy says that is. At most 128 characters. */
+export function claimedPrincipal(claim: PrincipalClaim): string {
+  switch (claim.kind) {
+    case "os":
+      return claim.account.slice(0, LONGEST_NAME);
+    case "named":
+      return claim.id.slice(0, LONGEST_NAME);
+    case "oidc":
+      return shortName(`${claim.issuer} ${claim.subject}`);
+  }
+}
+
+/** The agent as the caller's credential names it; empty for nothing. At most 128 characters. */
+export function claimedAgent({ agent, acting }: Pick<Caller, "agent" | "acting">): string {
+  const actor = acting?.actors[0] ?? acting?.client ?? null;
+  return acting === undefined
+    ? (agent ?? "").slice(0, LONGEST_NAME)
+    : actor === null
+      ? ""
+      : shortName(`${acting.issuer} ${actor}`);
 }
 
 export type RequesterSide = "principal" | "agent";

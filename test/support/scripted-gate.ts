@@ -157,6 +157,7 @@ export function createScriptedGate(parts: ScriptedGateParts = {}): ScriptedGate 
   return {
     calls,
     tools: () => SCRIPTED_TOOLS,
+    beyondPermit: () => Promise.resolve(null),
     async call(call, attachment) {
       calls.push(call);
       if (broken) {

@@ -84,6 +84,7 @@ export function scriptedPolicy(parts: {
     onCall: new Map(),
     agents: new Map([["claude-desktop", { owners: ["ana"] }]]),
     services: new Set(),
+    accounts: { principals: new Map(), actors: new Map(), clients: new Map() },
     solo: parts.solo ?? null,
     adopt: "signed",
     masks: new Map(),
@@ -362,6 +363,7 @@ export function createScriptedHome(parts: {
     gate: {
       tools: () => [],
       call: () => misuse("call a tool"),
+      beyondPermit: () => misuse("ask what a token permits"),
       wait: () => misuse("wait as a caller"),
       answer: () => misuse("answer for a caller"),
       withdraw: () => misuse("withdraw for a caller"),

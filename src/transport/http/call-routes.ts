@@ -179,7 +179,15 @@ const UNKNOWN = {
 /** Codes with which a call ended before it was a request: the caller's mistake, or the machine's. */
 const NO_REQUEST: ReadonlySet<string> = new Set([
   ...["unknown_tool", "invalid_arguments", "call_too_large", "key_reused", "unknown_ticket"],
-  ...["unknown_requester", "unknown_inquiry", "rate_limited", "disk_low", "clock_behind", "gate_closed"],
+  ...[
+    "unknown_requester",
+    "insufficient_scope",
+    "unknown_inquiry",
+    "rate_limited",
+    "disk_low",
+    "clock_behind",
+    "gate_closed",
+  ],
 ]);
 
 export function answerOf(reply: Reply): Answer {

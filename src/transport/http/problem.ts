@@ -212,6 +212,7 @@ const CALL_STATUS: Readonly<Record<string, number>> = {
   call_too_large: 413,
   unknown_ticket: 404,
   unknown_requester: 403,
+  insufficient_scope: 403,
   rate_limited: 429,
   disk_low: 503,
   clock_behind: 503,

@@ -12,6 +12,10 @@ export const REFUSALS = {
   },
   // who asks
   unknown_requester: { class: "denied_final", advice: "an operator has to add the lines shown" },
+  insufficient_scope: {
+    class: "denied_fixable",
+    advice: "get a token that permits this, or ask the operator for one; then call again",
+  },
   rate_limited: { class: "denied_fixable", advice: "wait, then call again" },
   // policy
   denied_by_policy: { class: "denied_final", advice: "do not repeat the call; ask the operator" },

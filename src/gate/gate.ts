@@ -10,7 +10,7 @@ import { createCommit, type Committed } from "./commit.ts";
 import { policyInput } from "./evidence.ts";
 import { takeIn, type Intake, type IntakeRefusal } from "./intake.ts";
 import type { GateParts } from "./parts.ts";
-import { publish } from "./publish.ts";
+import { createPublisher } from "./publish.ts";
 import { createRecognise } from "./recognise.ts";
 import type { Attachment, Call, Gate, Reply } from "./reply.ts";
 import { refused } from "./resume.ts";
@@ -177,6 +177,7 @@ export function createGate(parts: GateParts, attend: Attend): OpenedGate {
     return { reply: await guarded(() => turnAway(call, error)), effect: intake.error.beyond };
   };
 
+  const publish = createPublisher();
   const gate: Gate = {
     tools: () => Array.from(parts.regime.current().tools.values(), publish),
     call: (call, attachment) => guarded(() => take(call, attachment)),

@@ -6,6 +6,16 @@ import type { PublishedTool } from "./reply.ts";
 const ASK =
   "Why you are doing this, in one or two sentences, for the people who decide. It is shown to them as unverified.";
 
+/** Publishes each tool once: lists are asked for often, and some are long. */
+export function createPublisher(): (tool: Tool) => PublishedTool {
+  const known = new WeakMap<Tool, PublishedTool>();
+  return (tool) => {
+    const published = known.get(tool) ?? publish(tool);
+    known.set(tool, published);
+    return published;
+  };
+}
+
 /** A tool as MCP clients see it: our `justification` added, annotations derived from the effect and never hand-written. */
 export function publish(tool: Tool): PublishedTool {
   const properties = (tool.inputSchema["properties"] ?? {}) as JsonObject;

@@ -320,6 +320,47 @@ describe("clients of 2026-07-28", () => {
     expect(gate.calls).toHaveLength(before);
   });
 
+  test("are told by 404 of a method that nobody serves, and the stream is not opened for it", async () => {
+    const answer = await post(modernRequest(31, "unknown/method"), modern("unknown/method"));
+    expect(answer.status).toBe(404);
+    expect(answer.json).toMatchObject({ id: 31, error: { code: -32601 } });
+  });
+
+  test("are refused when a header that repeats an argument says something else, before the gate hears of it", async () => {
+    const repeating: ScriptedGate = {
+      ...gate,
+      tools: () =>
+        gate.tools().map((tool) => ({
+          ...tool,
+          inputSchema: { properties: { service: { type: "string", "x-mcp-header": "Service" } } },
+        })),
+    };
+    const other = await start(repeating);
+    const before = gate.calls.length;
+    const ask = (headers: Record<string, string>) =>
+      post(
+        modernRequest(7, "tools/call", { name: "read_service", arguments: { service: "web" } }),
+        { ...modern("tools/call", "read_service"), ...headers },
+        other.port,
+      );
+    try {
+      for (const headers of [
+        {},
+        { "mcp-param-service": "api" },
+        { "mcp-param-service": "=?base64?d2Vi!?=" },
+      ]) {
+        const answer = await ask(headers);
+        expect(answer.status).toBe(400);
+        expect(answer.json).toMatchObject({ id: 7, error: { code: -32020 } });
+      }
+      expect(gate.calls).toHaveLength(before);
+      expect((await ask({ "mcp-param-service": "web" })).status).toBe(200);
+      expect(gate.calls).toHaveLength(before + 1);
+    } finally {
+      await other.close(100);
+    }
+  });
+
   test("detach by closing the stream, and the request stays open", async () => {
     const gate = createScriptedGate();
     const patient = await start(gate, { holdMs: 60_000 });

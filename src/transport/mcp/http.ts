@@ -20,7 +20,8 @@ import {
   requestIdOf,
   type Message,
 } from "./message.ts";
-import { clientClaim, createMcpServer } from "./server.ts";
+import { createHeaderCheck } from "./param-headers.ts";
+import { clientClaim, createMcpServer, type McpConnection } from "./server.ts";
 import { clientOfSession, createOpenCalls, newSessionId } from "./session.ts";
 
 // MCP over streamable HTTP, for clients of both protocol eras.
@@ -112,6 +113,15 @@ export async function startMcpHttp(parts: McpHttpParts): Promise<McpHttp> {
     await exchange(request, response, client, body.bytes, parsed.message);
   };
 
+  const checkHeaders = createHeaderCheck();
+  const mismatchOf = (request: IncomingMessage, message: Message): string | null => {
+    if (message["method"] !== "tools/call" || !isModern(message)) return null;
+    const { name, arguments: args } = paramsOf(message);
+    const tool = parts.gate.tools().find((one) => one.name === name);
+    if (tool === undefined) return null;
+    return checkHeaders(tool.inputSchema, args, (header) => request.headersDistinct[header]?.join(", "));
+  };
+
   const exchange = async (
     request: IncomingMessage,
     response: ServerResponse,
@@ -121,6 +131,12 @@ export async function startMcpHttp(parts: McpHttpParts): Promise<McpHttp> {
   ): Promise<void> => {
     const session = headerOf(request, "mcp-session-id");
     const id = requestIdOf(message);
+    const mismatch = mismatchOf(request, message);
+    if (mismatch !== null) {
+      turnedAway.count(400);
+      const error = { code: HEADER_MISMATCH, message: `headers and body disagree: ${mismatch}` };
+      return answerJson(response, 400, { jsonrpc: "2.0", id, error });
+    }
     const cancelled = cancelledIdOf(message);
     if (cancelled !== null && session !== null) calls.cancel(client.name, session, cancelled);
     const open = id === null || session === null ? null : calls.open(client.name, session, id);
@@ -130,7 +146,11 @@ export async function startMcpHttp(parts: McpHttpParts): Promise<McpHttp> {
       transport: "http",
       client: clientOfSession(session),
     };
-    const extra: Connection = { caller, ...(open === null ? {} : { gone: open.signal }) };
+    const extra: McpConnection = {
+      caller,
+      ...(open === null ? {} : { gone: open.signal }),
+      ...(typeof message["method"] === "string" ? { method: message["method"] } : {}),
+    };
     try {
       const web = await handler.fetch(
         toWebRequest(request, response, [...door.hosts][0] ?? "localhost", bytes),
@@ -179,16 +199,11 @@ export async function startMcpHttp(parts: McpHttpParts): Promise<McpHttp> {
   };
 }
 
-interface Connection {
-  readonly caller: Caller;
-  readonly gone?: AbortSignal;
-}
-
 /** What the listener put into the SDK's pass-through for the server of this one request. */
-function connectionOf(authInfo: AuthInfo | undefined): Connection {
+function connectionOf(authInfo: AuthInfo | undefined): McpConnection {
   const extra = authInfo?.extra;
   if (extra?.["caller"] === undefined) throw new Error("a request came without its caller");
-  return extra as unknown as Connection;
+  return extra as unknown as McpConnection;
 }
 
 /** RFC 6750 §3: an error code only where a token was presented. */
@@ -204,9 +219,15 @@ const headerOf = (request: IncomingMessage, name: string): string | null => {
   return typeof value === "string" && value !== "" && value.length <= 2_048 ? value : null;
 };
 
+/** Clients from before 2026-07-28 put nothing of the protocol into the request itself. */
+const isModern = (message: Message): boolean =>
+  metaOf(message)["io.modelcontextprotocol/protocolVersion"] !== undefined;
+
 const isLegacyInitialize = (message: Message): boolean =>
-  message["method"] === "initialize" &&
-  metaOf(message)["io.modelcontextprotocol/protocolVersion"] === undefined;
+  message["method"] === "initialize" && !isModern(message);
+
+/** JSON-RPC error of 2026-07-28 for a header that says something else than the body. */
+const HEADER_MISMATCH = -32020;
 
 function sessionOf(initialize: Message): string {
   const info = paramsOf(initialize)["clientInfo"] as { name?: unknown; version?: unknown } | undefined;

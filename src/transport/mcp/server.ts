@@ -46,7 +46,12 @@ export interface McpConnection {
   readonly caller: Caller;
   /** Aborted when the client left in a way that the SDK does not see. */
   readonly gone?: AbortSignal;
+  /** The one method that this server is made for, where a transport makes a server per request. */
+  readonly method?: string;
 }
+
+/** What is answered here. Anything else is left to the SDK, which then says 404 over HTTP as the protocol demands. */
+const SERVED: ReadonlySet<string> = new Set(["tools/list", "tools/call"]);
 
 const INSTRUCTIONS =
   "Some tools here change infrastructure, and people may have to approve a call before it runs. A result with status " +
@@ -62,6 +67,7 @@ export function createMcpServer(parts: McpParts, connection: McpConnection): Ser
     { capabilities: { tools: {} }, instructions: INSTRUCTIONS },
   );
   server.onerror = (error) => parts.log.debug({ err: error.message }, "mcp message not served");
+  if (connection.method !== undefined && !SERVED.has(connection.method)) return server;
   server.fallbackRequestHandler = async (request, ctx) => {
     switch (request.method) {
       case "tools/list":

@@ -2,6 +2,7 @@ import type { Json } from "../base/canonical-json.ts";
 import type { RequestId } from "../base/id.ts";
 import { isFault } from "../errors.ts";
 import type { BlobRef } from "../request/action-request.ts";
+import type { RequestRecord } from "../request/requests.ts";
 import { quorumOf } from "../consent/quorum.ts";
 import { createExpire } from "./expire.ts";
 import { historyOf } from "./history.ts";
@@ -25,8 +26,21 @@ export interface Attend {
   idle(): Promise<void>;
 }
 
+/** One who polls, between two looks. */
+interface Lingering {
+  readonly timer: NodeJS.Timeout;
+  readonly gone: AbortController;
+}
+
 /** A granted request that could not be started here is looked at again after this long. */
 const RETRY_MS = 1_000;
+
+/** How long the caller stays, counted from when it came. */
+function stayMs({ phase, received }: RequestRecord, { holdMs, handleAfterMs }: Attachment): number {
+  if (handleAfterMs === undefined) return holdMs;
+  if (phase === "held") return 0;
+  return received.effect === "read" ? holdMs : handleAfterMs;
+}
 
 export function createAttend(parts: GateParts): Attend {
   const expire = createExpire(parts);
@@ -37,12 +51,15 @@ export function createAttend(parts: GateParts): Attend {
   const outputs = new Map<RequestId, Json>();
   /** The attached callers of a request, who want to hear how it moves. */
   const progressOf = new Map<RequestId, Set<(message: string) => void>>();
+  /** Requests whose caller polls, and counts as attached until it has not come for a while. */
+  const lingering = new Map<RequestId, Lingering>();
+  const isAttended = (request: RequestId): boolean => progressOf.has(request) || lingering.has(request);
 
   const adopt: Attend["adopt"] = (request, run) => {
     const work = run
       .then((ran) => {
         if (ran === null) rest(request);
-        if (ran !== null && ran.output !== null && progressOf.has(request)) outputs.set(request, ran.output);
+        if (ran !== null && ran.output !== null && isAttended(request)) outputs.set(request, ran.output);
       })
       .catch((error: unknown) => {
         rest(request);
@@ -102,9 +119,9 @@ export function createAttend(parts: GateParts): Attend {
   };
 
   const attend = async (request: RequestId, attachment: Attachment): Promise<Reply> => {
-    const until = parts.clock.monotonic() + attachment.holdMs;
+    const since = parts.clock.monotonic();
     /** Questions the caller has not been told of: they end the wait, because only an agent that has the reply can answer. */
-    const knownBefore = new Set(inquiriesOf(request));
+    const knownBefore = new Set(attachment.toldNothing === true ? [] : inquiriesOf(request));
     let told = "";
     const tell = (message: string): void => {
       if (message !== told) attachment.progress?.(message);
@@ -120,7 +137,7 @@ export function createAttend(parts: GateParts): Attend {
         // A caller that only looks is there too: a grant that waits for one is started (`when_attached`).
         const startable = record.phase === "granted" || record.phase === "claimed";
         if (startable && !attachment.signal.aborted) start(request);
-        const left = until - parts.clock.monotonic();
+        const left = since + stayMs(record, attachment) - parts.clock.monotonic();
         const waiting = pending(request);
         const isAsked = inquiriesOf(request).some((id) => !knownBefore.has(id));
         if (isAsked) tell("a person asks about the request; the answer is wanted before they decide");
@@ -134,11 +151,43 @@ export function createAttend(parts: GateParts): Attend {
       }
     } finally {
       listeners.delete(tell);
+      const isOpen = parts.state.requests.open.has(request);
+      if (isOpen && attachment.lingerMs !== undefined) linger(request, attachment.lingerMs);
       if (listeners.size === 0) {
         progressOf.delete(request);
-        outputs.delete(request);
+        // The result of an ended one was handed over with this answer.
+        if (!isOpen) leave(request);
+        if (!lingering.has(request)) outputs.delete(request);
       }
     }
+  };
+
+  /** Until the next look: a grant is started as for any attached caller, and its unmasked result is kept. */
+  const linger = (request: RequestId, ms: number): void => {
+    const known = lingering.get(request);
+    clearTimeout(known?.timer);
+    const gone = known?.gone ?? new AbortController();
+    const timer = setTimeout(() => leave(request), ms).unref();
+    lingering.set(request, { timer, gone });
+    if (known === undefined) void watch(request, gone.signal);
+  };
+
+  const watch = async (request: RequestId, gone: AbortSignal): Promise<void> => {
+    for (;;) {
+      const record = parts.state.requests.open.get(request);
+      if (record === undefined || record.phase === "unknown" || gone.aborted) return;
+      if (record.phase === "granted" || record.phase === "claimed") start(request);
+      await parts.wakeups.changed(request, null, gone);
+    }
+  };
+
+  const leave = (request: RequestId): void => {
+    const known = lingering.get(request);
+    if (known === undefined) return;
+    clearTimeout(known.timer);
+    known.gone.abort();
+    lingering.delete(request);
+    if (!progressOf.has(request)) outputs.delete(request);
   };
 
   const inquiriesOf = (request: RequestId): readonly string[] => {

@@ -1,4 +1,4 @@
-import type { RequestId } from "../base/id.ts";
+import { isId, type RequestId } from "../base/id.ts";
 import { CountersignError, isFault, type FaultCode } from "../errors.ts";
 import { claimedAgent, claimedPrincipal, type Caller } from "../request/principal.ts";
 import type { RefusalCode } from "../request/refusal.ts";
@@ -9,6 +9,7 @@ import type { Attend } from "./attend.ts";
 import { createCommit, type Committed } from "./commit.ts";
 import { policyInput } from "./evidence.ts";
 import { takeIn, type Intake, type IntakeRefusal } from "./intake.ts";
+import { movedAt } from "./history.ts";
 import type { GateParts } from "./parts.ts";
 import { createPublisher } from "./publish.ts";
 import { createRecognise } from "./recognise.ts";
@@ -184,6 +185,7 @@ export function createGate(parts: GateParts, attend: Attend): OpenedGate {
     beyondPermit,
     wait: (ticket: string, caller: Caller, attachment: Attachment) =>
       guarded(() => recognise.byTicket(ticket as RequestId, caller, attachment)),
+    movedAt: async (ticket) => (isId("req", ticket) ? movedAt(parts, ticket) : null),
     answer: (ticket, caller, given) => guarded(() => answer(ticket as RequestId, caller, given)),
     withdraw: (ticket: string, caller: Caller, reason: string | null) =>
       guarded(() => withdraw(ticket as RequestId, caller, reason)),

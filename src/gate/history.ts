@@ -1,8 +1,10 @@
+import { timestamp, type Timestamp } from "../base/clock.ts";
 import type { RequestId } from "../base/id.ts";
 import type { Entry } from "../log/entry.ts";
 import { isClosedPhase, phaseAfter, type Ending, type RequestsState } from "../request/requests.ts";
 import type { Phase } from "../request/summary.ts";
 import type { Store } from "../store/store.ts";
+import type { GateParts } from "./parts.ts";
 
 /** How a request ended, for the one who asks again: from memory where it is fresh, else from the log; null: not ended. */
 export async function endingOf(
@@ -32,4 +34,14 @@ export async function historyOf(
     if (isClosedPhase(phase)) break;
   }
   return entries;
+}
+
+/** The time of a request's newest entry; null where there is none. */
+export async function movedAt(
+  { state: { requests }, store }: Pick<GateParts, "state" | "store">,
+  request: RequestId,
+): Promise<Timestamp | null> {
+  const known = requests.open.get(request) ?? requests.recent.get(request);
+  if (known !== undefined) return timestamp(known.updatedAt);
+  return (await endingOf(store, requests, request))?.last.time ?? null;
 }

@@ -24,6 +24,15 @@ export interface Attachment {
   readonly holdMs: number;
   /** Called with one line as the request moves. */
   readonly progress?: (message: string) => void;
+  /**
+   * Set where the caller takes a handle and comes back by itself: milliseconds that a change may run before it is
+   * given. What people are asked about is handed over at once; a read is stayed with for `holdMs`.
+   */
+  readonly handleAfterMs?: number;
+  /** Milliseconds that the caller counts as attached after its answer, because it polls. */
+  readonly lingerMs?: number;
+  /** The caller was told of no inquiry so far: one that is open ends the wait at once. */
+  readonly toldNothing?: boolean;
 }
 
 /** What a caller is told. P4: before a grant it holds code, ticket, `because` and deadline, nothing of the preview. */
@@ -99,6 +108,8 @@ export interface Gate {
   beyondPermit(call: Call): Promise<{ readonly reply: Reply; readonly effect: Effect } | null>;
   /** Attaches again to a request by its ticket. Only its own principal and agent get an answer. */
   wait(ticket: string, caller: Caller, attachment: Attachment): Promise<Reply>;
+  /** When a request last moved, for a caller that was answered about it; null where nothing is known of it. */
+  movedAt(ticket: string): Promise<Timestamp | null>;
   /** Answers a person's question about an own request: once, and as a claim. The reply is where the request stands. */
   answer(
     ticket: string,

@@ -2,8 +2,11 @@ import type { RequestId } from "../base/id.ts";
 
 /** Wakes those who wait for a request to move. */
 export interface Wakeups {
-  /** Resolves when an entry about the request became durable, the time is up, or the signal aborts. */
-  changed(request: RequestId, timeoutMs: number, signal: AbortSignal): Promise<void>;
+  /**
+   * Resolves when an entry about the request became durable, the time is up, or the signal aborts. Without a time it
+   * keeps no process alive.
+   */
+  changed(request: RequestId, timeoutMs: number | null, signal: AbortSignal): Promise<void>;
   wake(request: RequestId): void;
 }
 
@@ -20,7 +23,8 @@ export function createWakeups(): Wakeups {
           if (others?.size === 0) waiting.delete(request);
           resolve();
         };
-        const timer = setTimeout(done, Math.max(0, Math.min(timeoutMs, 2 ** 31 - 1)));
+        const timer =
+          timeoutMs === null ? undefined : setTimeout(done, Math.max(0, Math.min(timeoutMs, 2 ** 31 - 1)));
         if (signal.aborted) {
           done();
           return;

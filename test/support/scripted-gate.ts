@@ -139,7 +139,11 @@ export function createScriptedGate(parts: ScriptedGateParts = {}): ScriptedGate 
         finish();
       };
       const waiter = { settle: () => finish(), progress: attachment.progress ?? (() => undefined) };
-      const timer = setTimeout(leave, attachment.holdMs);
+      const handle = attachment.handleAfterMs;
+      const timer = setTimeout(
+        leave,
+        handle === undefined ? attachment.holdMs : request.running ? handle : 0,
+      );
       const finish = (): void => {
         clearTimeout(timer);
         request.waiters.delete(waiter);
@@ -213,6 +217,7 @@ export function createScriptedGate(parts: ScriptedGateParts = {}): ScriptedGate 
         return refused("unknown_ticket", "no request of yours has this ticket");
       return attach(request, attachment);
     },
+    movedAt: async (ticket) => (requests.has(ticket as RequestId) ? DEADLINE : null),
     async withdraw(ticket, caller, reason) {
       const request = requests.get(ticket as RequestId);
       if (request?.owner !== ownerOf(caller))

@@ -365,6 +365,7 @@ export function createScriptedHome(parts: {
       call: () => misuse("call a tool"),
       beyondPermit: () => misuse("ask what a token permits"),
       wait: () => misuse("wait as a caller"),
+      movedAt: () => misuse("look as a caller"),
       answer: () => misuse("answer for a caller"),
       withdraw: () => misuse("withdraw for a caller"),
     },

@@ -68,12 +68,15 @@ export async function startMcpHttp(parts: McpHttpParts): Promise<McpHttp> {
   const serverParts = { ...parts, stopping: stopping.signal, underWay: new Set<Promise<unknown>>() };
   const calls = createOpenCalls();
   const turnedAway = createTurnedAwayLog(parts.log, "mcp");
-  const handler = createMcpHandler((ctx) => createMcpServer(serverParts, connectionOf(ctx.authInfo)), {
-    responseMode: "sse",
-    maxSubscriptions: 64,
-    ...(parts.keepAliveMs === undefined ? {} : { keepAliveMs: parts.keepAliveMs }),
-    onerror: (error) => parts.log.debug({ err: error.message }, "mcp message not served"),
-  });
+  const handler = createMcpHandler(
+    (ctx) => createMcpServer(serverParts, { ...connectionOf(ctx.authInfo), era: ctx.era }),
+    {
+      responseMode: "sse",
+      maxSubscriptions: 64,
+      ...(parts.keepAliveMs === undefined ? {} : { keepAliveMs: parts.keepAliveMs }),
+      onerror: (error) => parts.log.debug({ err: error.message }, "mcp message not served"),
+    },
+  );
 
   let door: FrontDoor = createFrontDoor(parts.listener.port, []);
   const serve = async (request: IncomingMessage, response: ServerResponse): Promise<void> => {
@@ -146,7 +149,7 @@ export async function startMcpHttp(parts: McpHttpParts): Promise<McpHttp> {
       transport: "http",
       client: clientOfSession(session),
     };
-    const extra: McpConnection = {
+    const extra: Omit<McpConnection, "era"> = {
       caller,
       ...(open === null ? {} : { gone: open.signal }),
       ...(typeof message["method"] === "string" ? { method: message["method"] } : {}),

@@ -6,6 +6,7 @@ import {
   type Implementation,
   type JSONRPCRequest,
   type Result,
+  type ServerCapabilities,
   type ServerContext,
   type Tool,
 } from "@modelcontextprotocol/server";
@@ -15,9 +16,19 @@ import type { Caller } from "../../request/principal.ts";
 import { REFUSALS } from "../../request/refusal.ts";
 import { createProgress, noProgress, type Progress } from "./progress.ts";
 import { ANSWER_TOOL, WAIT_TOOL, WITHDRAW_TOOL } from "./names.ts";
+import { declaredBy, TASKS_EXTENSION } from "./declared.ts";
+import {
+  answerLegacyTask,
+  asksForTask,
+  createdTask,
+  LEGACY_TASK_METHODS,
+  LEGACY_TASKS,
+} from "./legacy-tasks.ts";
 import { renderFault, renderReply, renderWithdrawal } from "./render.ts";
+import { HANDLE_AFTER_MS, LINGER_MS, timesOf } from "./task-state.ts";
+import { seedTask, serveTasks } from "./tasks.ts";
 import { parseAnswer, parseTicket, parseToolCall, type ToolCall } from "./tool-call.ts";
-import { listTools } from "./tool-list.ts";
+import { isCompanion, listTools } from "./tool-list.ts";
 
 // One MCP server for clients of both protocol eras.
 //
@@ -39,11 +50,15 @@ export interface McpParts {
   /** Every call under way, so that whoever stops the gateway can wait for it. */
   readonly underWay: Set<Promise<unknown>>;
   readonly progressEveryMs?: number;
+  /** How often a client that took a handle is asked to look. */
+  readonly pollMs?: number;
 }
 
 /** One client as its transport knows it. */
 export interface McpConnection {
   readonly caller: Caller;
+  /** Which protocol it speaks: `modern` is 2026-07-28. */
+  readonly era: "legacy" | "modern";
   /** Aborted when the client left in a way that the SDK does not see. */
   readonly gone?: AbortSignal;
   /** The one method that this server is made for, where a transport makes a server per request. */
@@ -51,7 +66,10 @@ export interface McpConnection {
 }
 
 /** What is answered here. Anything else is left to the SDK, which then says 404 over HTTP as the protocol demands. */
-const SERVED: ReadonlySet<string> = new Set(["tools/list", "tools/call"]);
+const SERVED: Readonly<Record<McpConnection["era"], ReadonlySet<string>>> = {
+  legacy: new Set(["tools/list", "tools/call", ...LEGACY_TASK_METHODS]),
+  modern: new Set(["tools/list", "tools/call"]),
+};
 
 const INSTRUCTIONS =
   "Some tools here change infrastructure, and people may have to approve a call before it runs. A result with status " +
@@ -64,17 +82,21 @@ const INSTRUCTIONS =
 export function createMcpServer(parts: McpParts, connection: McpConnection): Server {
   const server = new Server(
     { name: "countersign", title: "Countersign", version: parts.version },
-    { capabilities: { tools: {} }, instructions: INSTRUCTIONS },
+    { capabilities: CAPABILITIES[connection.era], instructions: INSTRUCTIONS },
   );
+  const callerOf = (ctx: ServerContext): Caller => ({
+    ...connection.caller,
+    client: clientOf(server, ctx) ?? connection.caller.client,
+  });
   server.onerror = (error) => parts.log.debug({ err: error.message }, "mcp message not served");
-  if (connection.method !== undefined && !SERVED.has(connection.method)) return server;
+  if (connection.era === "modern") serveTasks(server, parts, callerOf);
+  if (connection.method !== undefined && !SERVED[connection.era].has(connection.method)) return server;
   server.fallbackRequestHandler = async (request, ctx) => {
     switch (request.method) {
       case "tools/list":
         return { tools: toolsOf(parts) };
       case "tools/call": {
-        const caller = { ...connection.caller, client: clientOf(server, ctx) ?? connection.caller.client };
-        const work = answerCall(parts, { ...connection, caller }, request, ctx);
+        const work = answerCall(parts, { ...connection, caller: callerOf(ctx) }, request, ctx);
         parts.underWay.add(work);
         try {
           return await work;
@@ -82,12 +104,23 @@ export function createMcpServer(parts: McpParts, connection: McpConnection): Ser
           parts.underWay.delete(work);
         }
       }
-      default:
+      default: {
+        const answer =
+          connection.era === "legacy"
+            ? await answerLegacyTask(parts, request, callerOf(ctx), ctx.mcpReq.signal)
+            : null;
+        if (answer !== null) return answer;
         throw new ProtocolError(ProtocolErrorCode.MethodNotFound, "Method not found");
+      }
     }
   };
   return server;
 }
+
+const CAPABILITIES: Readonly<Record<McpConnection["era"], ServerCapabilities>> = {
+  legacy: { tools: {}, tasks: LEGACY_TASKS },
+  modern: { tools: {}, extensions: { [TASKS_EXTENSION]: {} } },
+};
 
 /** The SDK would hand the message of whatever is thrown here to the client. */
 function toolsOf(parts: McpParts): Tool[] {
@@ -110,6 +143,7 @@ async function answerCall(
 ): Promise<Result> {
   const parsed = parseToolCall(request.params);
   if (!parsed.ok) throw new ProtocolError(ProtocolErrorCode.InvalidParams, parsed.why);
+  const view = viewOf(connection, parsed.call, request.params, ctx);
   const progress = progressOf(parts, parsed.call, ctx);
   const attachment: Attachment = {
     signal: AbortSignal.any([
@@ -119,16 +153,35 @@ async function answerCall(
     ]),
     holdMs: parts.holdMs,
     progress: (message) => progress.say(message),
+    ...(view === "held" ? {} : { handleAfterMs: HANDLE_AFTER_MS, lingerMs: LINGER_MS }),
   };
   try {
     const reply = await ask(parts.gate, parsed.call, connection.caller, attachment);
+    if (view === "legacy_task") return await createdTask(parts, reply);
+    if (view === "task" && reply.status === "pending")
+      return seedTask(reply, await timesOf(parts.gate, reply.ticket), parts.pollMs);
     return parsed.call.tool === WITHDRAW_TOOL ? renderWithdrawal(reply) : renderReply(reply);
   } catch (error) {
+    if (error instanceof ProtocolError) throw error;
     parts.log.error({ err: error, tool: parsed.call.tool }, "call failed in the gateway");
     return renderFault();
   } finally {
     progress.stop();
   }
+}
+
+/** What this client takes in place of a long wait. Our own tools act on a ticket and are never a task themselves. */
+function viewOf(
+  { era }: McpConnection,
+  { tool }: ToolCall,
+  params: JSONRPCRequest["params"],
+  ctx: ServerContext,
+): "task" | "legacy_task" | "held" {
+  if (era === "modern") return declaredBy(ctx).tasks && !isCompanion(tool) ? "task" : "held";
+  if (!asksForTask(params)) return "held";
+  if (isCompanion(tool))
+    throw new ProtocolError(ProtocolErrorCode.MethodNotFound, `${tool} cannot be called as a task`);
+  return "legacy_task";
 }
 
 async function ask(gate: Gate, call: ToolCall, caller: Caller, attachment: Attachment): Promise<Reply> {

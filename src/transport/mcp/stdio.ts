@@ -30,7 +30,7 @@ export async function serveStdio(gate: Gate, caller: Caller, options: ServeStdio
   const underWay = new Set<Promise<unknown>>();
   const parts = { gate, ...options, stopping: stopping.signal, underWay };
   const transport = createStdioTransport(options.stdin ?? process.stdin, options.stdout ?? process.stdout);
-  const connection = serveSdk(() => createMcpServer(parts, { caller }), {
+  const connection = serveSdk(({ era }) => createMcpServer(parts, { caller, era }), {
     transport,
     onerror: (error) => options.log.debug({ err: error.message }, "mcp message not served"),
   });

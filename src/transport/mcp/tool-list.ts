@@ -157,12 +157,15 @@ const COMPANIONS: readonly Tool[] = [
   },
 ];
 
+/** True for a tool of ours that acts on a ticket. */
+export const isCompanion = (tool: string): boolean => COMPANIONS.some(({ name }) => name === tool);
+
 /**
  * Everything `tools/list` answers, in a fixed order.
  * @throws CountersignError `TOOL_INVALID` where a gated tool takes a name of ours
  */
 export function listTools(published: readonly PublishedTool[]): readonly Tool[] {
-  const own = published.find((tool) => COMPANIONS.some(({ name }) => name === tool.name));
+  const own = published.find((tool) => isCompanion(tool.name));
   if (own !== undefined) throw new CountersignError("TOOL_INVALID", `tool name "${own.name}" is reserved`);
   return [
     ...published.map((tool) => ({
@@ -172,6 +175,8 @@ export function listTools(published: readonly PublishedTool[]): readonly Tool[] 
       inputSchema: tool.inputSchema as Tool["inputSchema"],
       outputSchema: widenedOutputSchema(tool.name, tool.outputSchema) as Tool["outputSchema"],
       annotations: { ...tool.annotations },
+      // For clients of 2025-11-25, which may ask for a task only where this stands; the later revision leaves it out.
+      execution: { taskSupport: "optional" as const },
     })),
     ...COMPANIONS,
   ];

@@ -1,0 +1,33 @@
+import { CLIENT_CAPABILITIES_META_KEY, type ServerContext } from "@modelcontextprotocol/server";
+
+/** The tasks extension of 2026-07-28 (SEP-2663), as clients and servers declare it. */
+export const TASKS_EXTENSION = "io.modelcontextprotocol/tasks";
+
+/** What a client of 2026-07-28 says, on the request itself, that it can take. */
+export interface Declared {
+  readonly tasks: boolean;
+  /** It shows a form to whoever sits at it. */
+  readonly form: boolean;
+  /** It shows a link, and asks before it opens it. */
+  readonly url: boolean;
+}
+
+/** A claim, and taken as one: it decides the shape of an answer and nothing else (P2). */
+export function declaredBy(ctx: ServerContext): Declared {
+  const envelope = ctx.mcpReq.envelope as Fields | undefined;
+  const capabilities = fieldsOf(envelope?.[CLIENT_CAPABILITIES_META_KEY]);
+  const elicitation = capabilities["elicitation"];
+  const modes = fieldsOf(elicitation);
+  return {
+    tasks: isObject(fieldsOf(capabilities["extensions"])[TASKS_EXTENSION]),
+    // An empty object has meant forms since before there were other modes.
+    form: isObject(elicitation) && (isObject(modes["form"]) || !isObject(modes["url"])),
+    url: isObject(modes["url"]),
+  };
+}
+
+type Fields = Readonly<Record<string, unknown>>;
+
+const isObject = (value: unknown): boolean =>
+  typeof value === "object" && value !== null && !Array.isArray(value);
+const fieldsOf = (value: unknown): Fields => (isObject(value) ? (value as Fields) : {});

@@ -83,6 +83,7 @@ test("who looked a moment ago counts as attached: what was granted runs without 
   await approve(ticket);
   await until(() => world.notes.runs.length === 1);
   await until(async () => (await look(ticket)).status === "done");
+  expect(world.notes.runs).toEqual(["ledger"]);
 });
 
 test("who has not looked for a while does not, and nothing runs until they come back", async () => {

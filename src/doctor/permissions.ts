@@ -24,7 +24,17 @@ export const checkPermissions: Check = {
       );
     }
     // Blobs are thousands and lie below directories that are private; one level each is enough.
-    for (const name of ["", "log", "keys", "keys/requests", "blobs", "witnessed", "run"]) {
+    for (const name of [
+      "",
+      "log",
+      "keys",
+      "keys/requests",
+      "keys/sealed",
+      "blobs",
+      "blobs/packs",
+      "witnessed",
+      "run",
+    ]) {
       const dir = join(dataDir, name);
       const found = await lstat(dir).catch(() => null);
       if (found === null) continue;

@@ -1,4 +1,4 @@
-import { mkdirSync, mkdtempSync, rmSync } from "node:fs";
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { expect, test } from "vitest";
@@ -23,10 +23,13 @@ function seeded(seed: number): () => number {
 }
 
 const CUTS_PER_CALL = 4;
-const plan = (text: string, request: number): NewBlob[] => [
+const plan = (text: string, at: number, request = requestAt(at)): NewBlob[] => [
   { tag: "view", bytes: Buffer.from(`view ${text}`), type: "text/plain" },
-  { tag: "plan", bytes: Buffer.from(`plan ${text}`), type: "text/plain", sealFor: requestAt(request) },
-  { tag: "inputs", bytes: Buffer.from(`inputs ${text}`), type: "text/plain", sealFor: requestAt(request) },
+  { tag: "plan", bytes: Buffer.from(`plan ${text}`), type: "text/plain", sealFor: request },
+  { tag: "inputs", bytes: Buffer.from(`inputs ${text}`), type: "text/plain", sealFor: request },
+  // Large ones lie in files of their own.
+  { tag: "reasoning", bytes: Buffer.alloc(66_000, `r ${text}`), type: "text/plain" },
+  { tag: "file", bytes: Buffer.alloc(66_000, `f ${text}`), type: "text/plain", sealFor: request },
 ];
 
 test("no document that was said to be durable is lost or half there, wherever power fails (B1, L1)", async () => {
@@ -58,7 +61,7 @@ test("no document that was said to be durable is lost or half there, wherever po
   const more = plan("later", 1);
   const refs = await other.put(more);
   durable.push(...more.map((wanted, i) => ({ wanted, ref: refs[i] as BlobRef })));
-  expect(durable).toHaveLength(12);
+  expect(durable).toHaveLength(20);
   expect(states.length).toBeGreaterThan(100);
 
   const root = mkdtempSync(join(tmpdir(), "countersign-power-"));
@@ -87,3 +90,54 @@ test("no document that was said to be durable is lost or half there, wherever po
   rmSync(root, { recursive: true });
   bed.remove();
 });
+
+test("wherever power fails while documents are erased, erasing again leaves nothing of them and all others (B8, B9)", async () => {
+  const bed = embeddedBed();
+  await (await bed.open({ create: true })).close();
+  const random = seeded(20_261_130);
+  const storeIn = (dir: string, on: Files): ReturnType<typeof createBlobStore> =>
+    createBlobStore({ files: on, blobsDir: join(dir, "blobs"), keysDir: join(dir, "keys") });
+  const before = storeIn(bed.dir, systemFiles);
+  const [going, staying] = [plan("GOING", 1), plan("STAYING", 2)];
+  const [gone, stay] = [await before.put(going), await before.put(staying)];
+  await before.close();
+  const records = gone.filter((_, i) => going[i]?.sealFor === undefined);
+  const states: CutState[] = [];
+  const files = powerCutFiles(bed.dir, (self) => {
+    for (let i = 0; i < CUTS_PER_CALL; i += 1) states.push(self.cut(random));
+  });
+  const eraser = storeIn(bed.dir, files);
+  await eraser.eraseRecords(records);
+  await eraser.eraseSealed(requestAtOf(going));
+  expect(states.length).toBeGreaterThan(30);
+
+  const root = mkdtempSync(join(tmpdir(), "countersign-power-"));
+  for (const [i, state] of states.entries()) {
+    const dir = join(root, `cut-${i}`);
+    mkdirSync(dir, { mode: 0o700 });
+    state.writeTo(dir);
+    const after = storeIn(dir, systemFiles);
+    await after.eraseRecords(records);
+    await after.eraseSealed(requestAtOf(going));
+    for (const [n, ref] of gone.entries()) {
+      const { tag, sealFor } = going[n] as NewBlob;
+      await expect(after.get(tag, ref, sealFor), `cut ${i}`).rejects.toSatisfy((error) =>
+        isFault(error, "BLOB_MISSING"),
+      );
+    }
+    for (const [n, ref] of stay.entries()) {
+      const { tag, sealFor, bytes } = staying[n] as NewBlob;
+      expect(Buffer.from(await after.get(tag, ref, sealFor)).equals(bytes), `cut ${i}`).toBe(true);
+    }
+    const left = readdirSync(dir, { recursive: true, withFileTypes: true }).filter((one) => one.isFile());
+    const everything = Buffer.concat(left.map((one) => readFileSync(join(one.parentPath, one.name))));
+    expect(everything.includes("view GOING"), `cut ${i}`).toBe(false);
+    await after.close();
+    rmSync(dir, { recursive: true });
+  }
+  rmSync(root, { recursive: true });
+  bed.remove();
+});
+
+const requestAtOf = (blobs: readonly NewBlob[]): NonNullable<NewBlob["sealFor"]> =>
+  blobs.find(({ sealFor }) => sealFor !== undefined)?.sealFor as NonNullable<NewBlob["sealFor"]>;

@@ -21,6 +21,9 @@ const documents = [
   { tag: "view" as const, bytes: Buffer.from("what people see"), type: "text/plain" },
   { tag: "plan" as const, bytes: Buffer.from("SECRET-PLAN"), type: "text/plain", sealFor: request },
   { tag: "undo" as const, bytes: Buffer.from("SECRET-UNDO"), type: "text/plain", sealFor: request },
+  // Large ones lie in files of their own.
+  { tag: "inputs" as const, bytes: Buffer.alloc(70_000, "what people see"), type: "text/plain" },
+  { tag: "file" as const, bytes: Buffer.alloc(70_000, "SECRET"), type: "text/plain", sealFor: request },
 ];
 
 beforeEach(async () => {
@@ -82,8 +85,10 @@ test.each(MODES)("erasing, with any call %s: gone when it resolves, and it can b
       );
     files.bury();
     if (!isErased) await blobs().eraseSealed(request);
-    for (const [i, ref] of refs.slice(1).entries()) {
-      const read = blobs().get(i === 0 ? "plan" : "undo", ref, request);
+    for (const [i, ref] of refs.entries()) {
+      const { tag, sealFor } = documents[i] as (typeof documents)[number];
+      if (sealFor === undefined) continue;
+      const read = blobs().get(tag, ref, request);
       await expect(read).rejects.toSatisfy((error) => isFault(error, "BLOB_MISSING"));
     }
     expect(existsSync(join(bed.keysDir, "requests", `${request}.key`))).toBe(false);
@@ -125,15 +130,41 @@ test("sealed documents stand nowhere in the clear, and their key never unwrapped
     expect(systemFiles.stat(path)?.mode ?? 0).toSatisfy((mode: number) => (mode & 0o77) === 0);
 });
 
-test("a changed byte anywhere in a stored document is noticed", async () => {
+test("a changed byte anywhere in a pack is noticed: what is read is what was stored, or an error (B2)", async () => {
+  const small = documents.filter(({ bytes }) => bytes.length < 100);
+  const refs = await blobs().put(small);
+  const stored = (path: string): boolean => path.endsWith(".pack");
+  for (const path of [...filesBelow(join(bed.dir, "blobs")), ...filesBelow(bed.keysDir)].filter(stored)) {
+    const bytes = readFileSync(path);
+    let noticed = 0;
+    for (let at = 0; at < bytes.length; at += 1) {
+      const changed = Buffer.from(bytes);
+      changed[at] = (changed[at] as number) ^ 0x40;
+      writeFileSync(path, changed);
+      for (const [i, ref] of refs.entries()) {
+        const { tag, sealFor, bytes: expected } = small[i] as (typeof documents)[number];
+        const read = await blobs()
+          .get(tag, ref, sealFor)
+          .catch((error: unknown) => error);
+        if (read instanceof Error) {
+          expect(isFault(read, "BLOB_CORRUPT") || isFault(read, "BLOB_MISSING"), String(read)).toBe(true);
+          noticed += 1;
+        } else expect(Buffer.from(read as Uint8Array).equals(expected)).toBe(true);
+      }
+    }
+    expect(noticed).toBeGreaterThan(bytes.length / 2);
+    writeFileSync(path, bytes);
+  }
+});
+
+test("a changed byte anywhere in a document's own file is noticed (B2)", async () => {
   const refs = await blobs().put(documents);
   for (const [i, ref] of refs.entries()) {
     const { tag, sealFor } = documents[i] as (typeof documents)[number];
-    const path = filesBelow(join(bed.dir, "blobs")).find((name) =>
-      name.endsWith(ref.digest.slice(7)),
-    ) as string;
+    const path = filesBelow(join(bed.dir, "blobs")).find((name) => name.endsWith(ref.digest.slice(7)));
+    if (path === undefined) continue;
     const bytes = readFileSync(path);
-    for (let at = 0; at < bytes.length; at += 1) {
+    for (let at = 0; at < bytes.length; at += 997) {
       const changed = Buffer.from(bytes);
       changed[at] = (changed[at] as number) ^ 0x40;
       writeFileSync(path, changed);
@@ -146,15 +177,24 @@ test("a changed byte anywhere in a stored document is noticed", async () => {
   }
 });
 
-test("a full disk keeps none of them and says so (STORE_FULL)", async () => {
+test("a full disk keeps none of them, wherever it fills up, and says so (STORE_FULL)", async () => {
   const counted = faultyFiles();
   await blobs(counted).put(documents);
-  bed.remove();
-  bed = embeddedBed();
-  await (await bed.open({ create: true })).close();
-  const at = counted.calls.findLastIndex((call) => call.startsWith("write"));
-  const files = faultyFiles({ at, mode: "half", code: "ENOSPC" });
-  await expect(blobs(files).put(documents)).rejects.toSatisfy((error) => isFault(error, "STORE_FULL"));
-  files.bury();
-  expect(filesBelow(join(bed.dir, "blobs"))).toEqual([]);
+  const writes = counted.calls.flatMap((call, at) => (call.startsWith("write") ? [at] : []));
+  expect(writes.length).toBeGreaterThan(5);
+  for (const at of writes) {
+    bed.remove();
+    bed = embeddedBed();
+    await (await bed.open({ create: true })).close();
+    const files = faultyFiles({ at, mode: "half", code: "ENOSPC" });
+    const store = blobs(files);
+    await expect(store.put(documents)).rejects.toSatisfy((error) => isFault(error, "STORE_FULL"));
+    const left = filesBelow(join(bed.dir, "blobs"));
+    expect(left.filter((path) => !path.endsWith(".pack"))).toEqual([]);
+    expect(Buffer.concat(left.map((path) => readFileSync(path))).includes("what people see")).toBe(false);
+    // There is room again, and what is stored now is found by everybody.
+    const refs = await store.put(documents);
+    await expectReadable(refs);
+    files.bury();
+  }
 });

@@ -1,5 +1,4 @@
-import { readdirSync, readFileSync, writeFileSync } from "node:fs";
-import { join } from "node:path";
+import { readFileSync, writeFileSync } from "node:fs";
 import { afterEach, expect, test } from "vitest";
 import type { RequestId } from "../../src/base/id.ts";
 import type { OpenedHome } from "../../src/compose.ts";
@@ -8,6 +7,7 @@ import type { Reply } from "../../src/gate/reply.ts";
 import { replayVerdict } from "../../src/policy/replay.ts";
 import type { BlobRef } from "../../src/request/action-request.ts";
 import { masksIn } from "../../src/policy/replay.ts";
+import { tamperDocument } from "../support/stored-document.ts";
 import { CALLER, callTool, decide, makeWorld, type World, type WorldOptions } from "../support/world.ts";
 
 // Does the record hold what the verdict rested on, and does replay notice when it was touched?
@@ -155,19 +155,8 @@ test("where documents were erased the verdict is partial and says when; where th
   for (const one of verdicts) expect(await world.home.replay.ofRequest(one.request)).toEqual([one]);
 });
 
-/** Changes a stored document where it lies. */
-function tamper(ref: BlobRef, change: (text: string) => string): void {
-  const below = join(world.settings.dataDir, "blobs");
-  const hex = ref.digest.slice(7);
-  const [path] = readdirSync(below, { recursive: true, encoding: "utf8" }).filter((name) =>
-    name.endsWith(hex),
-  );
-  const file = join(below, path!);
-  const bytes = readFileSync(file);
-  const text = change(bytes.toString("latin1"));
-  expect(text).not.toBe(bytes.toString("latin1"));
-  writeFileSync(file, Buffer.from(text, "latin1"));
-}
+const tamper = (ref: BlobRef, change: (text: string) => string): void =>
+  tamperDocument(world.settings.dataDir, ref, change);
 
 test("a policy text or an input that was touched is found, wherever it lies", async () => {
   await start();

@@ -27,7 +27,7 @@ import { watchLog } from "./watch-log.ts";
 
 // The embedded store: the log's file is the database, the state is its fold, and several processes share a directory.
 // Which file keeps which rule: journal.ts J1–J4, committer.ts Q1–Q4, checkpoint-file.ts K1–K3, snapshot.ts N1–N2,
-// tiles.ts T1–T2, clock-guard.ts W1–W2, blobs.ts B1–B4.
+// tiles.ts T1–T2, clock-guard.ts W1–W2, blobs.ts B1–B9.
 
 export interface EmbeddedStoreParts {
   /** Data directory: holds `log/` and `state.json`. */
@@ -126,6 +126,7 @@ export async function openEmbeddedStore(parts: EmbeddedStoreParts): Promise<Embe
       ...{ journal, lock, fold, guard, checkpoint, ring },
       onFault: parts.onFault ?? (() => undefined),
     });
+    const blobs = createBlobStore({ files, blobsDir, keysDir });
     const watch = watchLog(logDir, () => committer.catchUp(), guard.observe);
 
     const writeSnapshot = async (): Promise<void> => {
@@ -148,6 +149,7 @@ export async function openEmbeddedStore(parts: EmbeddedStoreParts): Promise<Embe
       await committer.close();
       // Losing the snapshot, on a full disk for one, costs the next start some time and nothing else.
       if (committer.fault() === null) await writeSnapshot().catch(() => undefined);
+      await blobs.close();
       for (const part of [journal, checkpoint, tiles, lock]) part.close();
     };
     let closing: Promise<void> | undefined;
@@ -200,7 +202,7 @@ export async function openEmbeddedStore(parts: EmbeddedStoreParts): Promise<Embe
           stopWatching();
         };
       },
-      blobs: createBlobStore({ files, blobsDir, keysDir }),
+      blobs,
       writeSnapshot,
       freeBytes: () => freeBytes(logDir),
       close: () => (closing ??= close()),

@@ -48,6 +48,12 @@ export async function openDirectoryLock(logDir: string, files: Files): Promise<D
   };
 }
 
+/** Takes the lock of an open file until it is closed; false where another description of the file holds it. */
+export const tryLockFile = (fd: number): boolean => loadLocks().tryLock(fd, LOCK_AT, 1);
+
+/** Beyond anything that is written: on Windows a lock keeps others from reading what it covers. */
+const LOCK_AT = 2 ** 40;
+
 export interface StewardLock {
   release(): void;
 }

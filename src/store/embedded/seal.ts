@@ -42,6 +42,7 @@ export interface RequestKeys {
    */
   ensure(request: RequestId): { readonly key: Buffer; readonly path: string };
   readonly directory: string;
+  pathOf(request: RequestId): string;
   /** Null after {@link erase}. */
   read(request: RequestId): Buffer | null;
   /** Overwrites and removes the key; done again after a crash, it finishes. */
@@ -82,6 +83,7 @@ export function createRequestKeys(files: Files, keysDir: string): RequestKeys {
 
   return {
     directory,
+    pathOf,
     read,
     list() {
       if (files.stat(directory) === null) return [];

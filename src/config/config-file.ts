@@ -2,7 +2,9 @@ import * as z from "zod";
 import { parseDuration } from "../base/duration.ts";
 import { barredBesideAsking, SCOPES } from "./api-scopes.ts";
 import { err, ok, type Result } from "../base/result.ts";
+import { EFFECT_NAMES, oauthInconsistencies, oauthSchema } from "./oauth.ts";
 import { LEAST_RECORDS_MS } from "./settings.ts";
+import { duration, moment, safeUrl } from "./values.ts";
 import { isOriginOf } from "../base/webauthn.ts";
 import { parseYaml, sourceErrors, type SourceError, type YamlSource } from "../base/yaml.ts";
 
@@ -16,11 +18,6 @@ export const LOG_LEVELS = ["fatal", "error", "warn", "info", "debug", "trace", "
 const name = z
   .string()
   .regex(/^[a-z0-9][a-z0-9._-]{0,63}$/, "expected a name of a-z, 0-9, dot, dash and underscore");
-
-const duration = z
-  .string()
-  .refine((text) => parseDuration(text) !== undefined, "expected a duration such as 40s, 30m or 1h30m")
-  .transform((text) => parseDuration(text) as number);
 
 const RETENTION_EXPECTED = "expected a duration of at least 1d, such as 400d, or forever";
 const retention = z
@@ -68,19 +65,13 @@ const client = z.strictObject({
     ),
   agent: z.string().min(1),
   principal: z.string().min(1),
+  /** What it is good for; left out: all that the policy lets it. */
+  effects: z.array(z.enum(EFFECT_NAMES)).min(1).optional(),
+  expires: moment.optional(),
 });
 
 const AAGUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
 const HOST = /^[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*$/;
-
-/** True for what a browser holds to be a safe place to sign in: https, or the machine itself. */
-const isSafeUrl = (text: string): boolean => {
-  const { protocol, hostname } = new URL(text);
-  return protocol === "https:" || /^(localhost|127\.0\.0\.1|\[::1\])$|\.localhost$/.test(hostname);
-};
-const safeUrl = z
-  .url({ protocol: /^https?$/ })
-  .refine(isSafeUrl, "expected https://, or http:// on this machine");
 
 const passkeys = z.strictObject({
   cooling: z
@@ -109,13 +100,6 @@ const oidc = z.strictObject({
   groups_claim: z.string().min(1).max(200).optional(),
   require_groups: z.array(z.string().min(1).max(200)).min(1).max(200).optional(),
 });
-
-/** `2027-01-31` or `2027-01-31T09:00:00Z`. */
-const moment = z
-  .string()
-  .regex(/^\d{4}-\d{2}-\d{2}(T\d{2}:\d{2}(:\d{2}(\.\d{1,3})?)?Z)?$/, "expected a date such as 2027-01-31")
-  .refine((text) => !Number.isNaN(Date.parse(text)), "expected a date that exists")
-  .transform((text) => Date.parse(text));
 
 /** What opens the API. Like `clients`, but with scopes, and acting only where it says as whom. */
 const apiToken = z
@@ -173,6 +157,7 @@ export const configSchema = (servicesSchema: z.ZodType, workspacesSchema: z.ZodT
     passkeys: passkeys.optional(),
     sessions: z.strictObject({ idle: duration.optional(), absolute: duration.optional() }).optional(),
     oidc: oidc.optional(),
+    oauth: oauthSchema.optional(),
     limits: z
       .strictObject({
         held_per_minute: count.optional(),
@@ -222,6 +207,7 @@ function inconsistencies(config: ConfigFile, source: YamlSource): SourceError[] 
     if (isOriginOf(origin, rpId)) continue;
     errors.push(source.error(["passkeys", "origins", i], `is not of the relying party ${rpId}`));
   }
+  errors.push(...oauthInconsistencies(config.oauth, source));
   errors.push(...repeats(config.clients ?? [], ["clients"], source));
   errors.push(...repeats(config.api?.tokens ?? [], ["api", "tokens"], source));
   const agents = new Set((config.clients ?? []).map((one) => one.token_sha256));

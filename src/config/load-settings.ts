@@ -14,6 +14,7 @@ import {
   type ListenAddress,
 } from "./config-file.ts";
 import type { Surroundings } from "./environment.ts";
+import { oauthSettings } from "./oauth.ts";
 import { CONFIG_FILE, locateHome, type HomeOrigin } from "./locate-home.ts";
 import {
   DEFAULT_HOLD_MS,
@@ -101,6 +102,8 @@ export async function loadSettings(
       tokenSha256: client.token_sha256,
       agent: client.agent,
       principal: client.principal,
+      effects: client.effects ?? null,
+      expiresAt: client.expires ?? null,
     })),
     api: {
       tokens: (config?.api?.tokens ?? []).map((token) => ({
@@ -125,6 +128,7 @@ export async function loadSettings(
       absoluteMs: config?.sessions?.absolute ?? DEFAULT_SESSIONS.absoluteMs,
     },
     oidc: oidcOf(config, home),
+    oauth: oauthSettings(config?.oauth),
     limits: limitsOf(config),
     retention: { recordsMs: recordsMsOf(config) },
     logLevel:

@@ -1,3 +1,4 @@
+import type { Effect } from "../request/action-request.ts";
 import type { Scope } from "./api-scopes.ts";
 
 /** Everything a gateway or the command line needs to know before it opens a home. All paths absolute. */
@@ -23,6 +24,10 @@ export interface Settings {
     readonly tokenSha256: string;
     readonly agent: string;
     readonly principal: string;
+    /** What it is good for; null: all that the policy lets it. */
+    readonly effects: readonly Effect[] | null;
+    /** Epoch milliseconds; null: it has no end. */
+    readonly expiresAt: number | null;
   }[];
   /** What opens the API besides sessions and the local token, and the Host headers it answers to besides localhost. */
   readonly api: { readonly tokens: readonly ApiTokenSettings[]; readonly hosts: readonly string[] };
@@ -31,6 +36,8 @@ export interface Settings {
   readonly sessions: SessionSettings;
   /** Sign-in by an identity provider; null: by passkey only. */
   readonly oidc: OidcSettings | null;
+  /** Access tokens for the MCP listener; null: static tokens only. */
+  readonly oauth: OauthSettings | null;
   readonly limits: Limits;
   readonly retention: {
     /** Milliseconds that record documents of an ended request are kept; null: for ever. */
@@ -72,6 +79,38 @@ export interface OidcSettings {
   readonly groupsClaim: string;
   /** Where set, only who has one of these groups may sign in. A claim can bar a person, never make one eligible. */
   readonly requireGroups: readonly string[];
+}
+
+/** The MCP listener as an OAuth 2.1 resource server. */
+export interface OauthSettings {
+  /** Our own URL as clients call it: what tokens are made for (RFC 8707), and named in the metadata (RFC 9728). */
+  readonly resource: string;
+  readonly issuers: readonly IssuerSettings[];
+  /** The scope that a token needs for a call of each effect. None implies another. */
+  readonly scopes: Readonly<Record<Effect, string>>;
+  /** Whose scopes a client without a token is told to ask for; for others it is told when it calls. */
+  readonly askFor: readonly Effect[];
+  readonly clockSkewMs: number;
+  /** An older token is refused, whatever its own end. */
+  readonly maxTokenAgeMs: number;
+}
+
+/** An authorization server whose access tokens are taken. */
+export interface IssuerSettings {
+  /** Exactly as tokens have it in `iss`. */
+  readonly issuer: string;
+  /** Null: found by the issuer's metadata. */
+  readonly jwksUri: string | null;
+  /** One of them has to be in `aud`. */
+  readonly audience: readonly string[];
+  readonly algorithms: readonly string[];
+  /** Takes `typ: JWT` besides `at+jwt`, for servers from before RFC 9068. */
+  readonly acceptsPlainJwt: boolean;
+  readonly subjectClaim: string;
+  /** Null: `client_id`, else `azp`. */
+  readonly clientClaim: string | null;
+  /** Null: `scope`, else `scp`. */
+  readonly scopeClaim: string | null;
 }
 
 /** Chromium's virtual authenticator, which every test tool can make. */

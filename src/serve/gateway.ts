@@ -58,8 +58,19 @@ export async function startGateway(parts: GatewayParts): Promise<Gateway> {
     for (const listener of opened) await listener.close();
     throw error;
   };
+  // Only here: who uses no access tokens pays for no JWT library.
+  const oauth =
+    settings.oauth === null
+      ? null
+      : (await import("../transport/mcp/oauth-door.ts")).createOauthDoor({
+          settings: settings.oauth,
+          log: home.log,
+          now: parts.now,
+        });
   const mcp = await startMcpHttp({
     gate: home.gate,
+    ...(oauth === null ? {} : { oauth }),
+    now: parts.now,
     listener: listeners.mcp,
     authenticate: createBearer(mcpClients(settings, mcpToken, parts.around.account)),
     holdMs: settings.holdMs,

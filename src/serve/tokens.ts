@@ -5,7 +5,7 @@ import type { PrincipalClaim } from "../request/principal.ts";
 import { newToken, tokenSha256, type TokenKind } from "../base/token.ts";
 import { SCOPES, type TokenActor } from "../transport/http/actor.ts";
 import { readTokenFile } from "../transport/http/bearer.ts";
-import type { McpClient } from "../transport/mcp/http.ts";
+import type { McpClient } from "../transport/mcp/identify.ts";
 
 // The two local tokens of a home, made with it, 0600: one opens the MCP listener, the other the API. Neither opens
 // the other (P1).
@@ -38,6 +38,8 @@ export function mcpClients(settings: Settings, localMcpToken: string, account: s
     tokenSha256: client.tokenSha256,
     principal: { kind: "named" as const, id: client.principal },
     agent: client.agent,
+    expiresAt: client.expiresAt,
+    ...(client.effects === null ? {} : { permits: client.effects }),
     // Whoever can read the home's own token is the gateway's own user, and may name the agent as the stdio flag does.
     namesItsAgent: client.tokenSha256 === digest,
   }));

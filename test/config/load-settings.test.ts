@@ -137,6 +137,7 @@ describe("what the file says", () => {
       passkeys: DEFAULT_PASSKEYS,
       sessions: DEFAULT_SESSIONS,
       oidc: null,
+      oauth: null,
       limits: DEFAULT_LIMITS,
       retention: { recordsMs: 400 * 86_400_000 },
       logLevel: "info",
@@ -153,7 +154,7 @@ services:
 listeners: { mcp: "[::1]:9001", api: localhost:9002 }
 stdio: { agent: claude-desktop, principal: ana }
 clients:
-  - { name: ci, token_sha256: ${"a".repeat(64)}, agent: ci-agent, principal: svc-ci }
+  - { name: ci, token_sha256: ${"a".repeat(64)}, agent: ci-agent, principal: svc-ci, effects: [read, write], expires: "2027-01-31" }
 api:
   tokens:
     - { name: jenkins, token_sha256: ${"c".repeat(64)}, scopes: [requests:write], principal: ci, agent: bot, expires: "2027-01-31" }
@@ -163,6 +164,22 @@ hold: 1m30s
 passkeys: { cooling: none, invitation: 1h, deny_aaguids: [], rp_id: example.com, origins: [https://gate.example.com] }
 sessions: { idle: 10m, absolute: 1h }
 oidc: { issuer: https://idp.example.com, client_id: gate, client_secret_file: keys/oidc, require_groups: [ops] }
+oauth:
+  resource: https://gate.example.com/mcp
+  issuers:
+    - { issuer: https://idp.example.com/realms/acme }
+    - issuer: http://127.0.0.1:9000
+      jwks_uri: http://127.0.0.1:9000/keys
+      audience: [countersign, api://gate]
+      algorithms: [ES256]
+      plain_jwt: true
+      subject_claim: oid
+      client_claim: appid
+      scope_claim: roles
+  scopes: { read: mcp }
+  ask_for: [read]
+  clock_skew: 10s
+  max_token_age: 1h
 limits: { held_per_minute: 5, blobs_per_day: 2MiB, preview_timeout: 10s }
 retention: { records: 1d }
 log_level: debug
@@ -178,7 +195,16 @@ log_level: debug
       services: { web: { environment: "prod", repository: "/srv/web.git" } },
       listeners: { mcp: { host: "::1", port: 9001 }, api: { host: "localhost", port: 9002 } },
       stdio: { agent: "claude-desktop", principal: "ana" },
-      clients: [{ name: "ci", tokenSha256: "a".repeat(64), agent: "ci-agent", principal: "svc-ci" }],
+      clients: [
+        {
+          name: "ci",
+          tokenSha256: "a".repeat(64),
+          agent: "ci-agent",
+          principal: "svc-ci",
+          effects: ["read", "write"],
+          expiresAt: Date.UTC(2027, 0, 31),
+        },
+      ],
       api: {
         tokens: [
           {
@@ -215,6 +241,40 @@ log_level: debug
         maxAgeMs: 300_000,
         groupsClaim: "groups",
         requireGroups: ["ops"],
+      },
+      oauth: {
+        resource: "https://gate.example.com/mcp",
+        issuers: [
+          {
+            issuer: "https://idp.example.com/realms/acme",
+            jwksUri: null,
+            audience: ["https://gate.example.com/mcp"],
+            algorithms: ["RS256", "PS256", "ES256", "EdDSA", "Ed25519"],
+            acceptsPlainJwt: false,
+            subjectClaim: "sub",
+            clientClaim: null,
+            scopeClaim: null,
+          },
+          {
+            issuer: "http://127.0.0.1:9000",
+            jwksUri: "http://127.0.0.1:9000/keys",
+            audience: ["countersign", "api://gate"],
+            algorithms: ["ES256"],
+            acceptsPlainJwt: true,
+            subjectClaim: "oid",
+            clientClaim: "appid",
+            scopeClaim: "roles",
+          },
+        ],
+        scopes: {
+          read: "mcp",
+          write: "countersign:write",
+          destructive: "countersign:destructive",
+          privilege: "countersign:privilege",
+        },
+        askFor: ["read"],
+        clockSkewMs: 10_000,
+        maxTokenAgeMs: 3_600_000,
       },
       limits: {
         ...DEFAULT_LIMITS,
@@ -266,6 +326,35 @@ describe("what is refused", () => {
       "an identity provider without TLS on another machine",
       "version: 1\noidc: { issuer: http://idp.example.com, client_id: x }\n",
       ["countersign.yaml:2:17 oidc.issuer: expected https://, or http:// on this machine"],
+    ],
+    [
+      "an issuer of access tokens without TLS on another machine, twice, with keys over http, and a shared secret",
+      `version: 1
+oauth:
+  resource: https://gate.example.com/mcp?x=1
+  issuers:
+    - { issuer: http://idp.example.com }
+    - { issuer: https://idp.example.com, algorithms: [HS256] }
+`,
+      [
+        "countersign.yaml:3:13 oauth.resource: expected a URL without a query, a fragment or a user",
+        "countersign.yaml:5:17 oauth.issuers[0].issuer: expected https://, or http:// on this machine",
+        'countersign.yaml:6:55 oauth.issuers[1].algorithms[0]: expected RS256, RS384, RS512, PS256, PS384, PS512, ES256, ES384, ES512, EdDSA or Ed25519; got "HS256"; did you mean RS256?',
+      ],
+    ],
+    [
+      "an issuer of access tokens twice, and its keys over http",
+      `version: 1
+oauth:
+  resource: https://gate.example.com/mcp
+  issuers:
+    - { issuer: https://idp.example.com }
+    - { issuer: https://idp.example.com, jwks_uri: http://localhost/keys }
+`,
+      [
+        "countersign.yaml:6:17 oauth.issuers[1].issuer: this issuer stands here already",
+        "countersign.yaml:6:52 oauth.issuers[1].jwks_uri: the keys of an https issuer come over https",
+      ],
     ],
     [
       "an unknown key, with what was meant",

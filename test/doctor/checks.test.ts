@@ -304,7 +304,8 @@ describe("policy", () => {
   });
 
   test("agents: nobody enabled owns one, and callers that the policy does not know", async () => {
-    const clients = [{ name: "ci", tokenSha256: "00", agent: "ghost", principal: "nobody" }];
+    const client = { name: "ci", tokenSha256: "00", agent: "ghost", principal: "nobody" };
+    const clients = [{ ...client, effects: null, expiresAt: null }];
     const change = { settings: { ...settings, clients, stdio: { agent: "cursor", principal: "ana" } } };
     await expectFound("agents", "warn", /clients: ci names the agent ghost/, change);
     await expectFound("agents", "warn", /clients: ci speaks for nobody/, change);

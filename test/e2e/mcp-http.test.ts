@@ -5,12 +5,8 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { isFault } from "../../src/errors.ts";
 import { newToken, tokenSha256 } from "../../src/base/token.ts";
 import { createBearer } from "../../src/transport/http/bearer.ts";
-import {
-  startMcpHttp,
-  type McpClient,
-  type McpHttp,
-  type McpHttpParts,
-} from "../../src/transport/mcp/http.ts";
+import { startMcpHttp, type McpHttp, type McpHttpParts } from "../../src/transport/mcp/http.ts";
+import type { McpClient } from "../../src/transport/mcp/identify.ts";
 import { MAX_MESSAGE_BYTES } from "../../src/transport/mcp/message.ts";
 import { createScriptedGate, type ScriptedGate } from "../support/scripted-gate.ts";
 import { messagesOf, rawHttp, rawTcp, type RawAnswer, type RawRequest } from "../support/raw-http.ts";

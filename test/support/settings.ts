@@ -25,6 +25,7 @@ export const settingsIn = (
   passkeys: DEFAULT_PASSKEYS,
   sessions: DEFAULT_SESSIONS,
   oidc: null,
+  oauth: null,
   retention: { recordsMs: null },
   holdMs: 1_000,
   limits: { ...DEFAULT_LIMITS, ...limits },

@@ -30,7 +30,10 @@ export function answerJson(
   response.end(body);
 }
 
-/** The web-standard request of a Node request whose body was read already. Aborts when the client goes away. */
+/**
+ * The web-standard request of a Node request whose body was read already, without its credentials: whoever is behind
+ * the door has no use for a token. Aborts when the client goes away.
+ */
 export function toWebRequest(
   request: IncomingMessage,
   response: ServerResponse,
@@ -43,6 +46,7 @@ export function toWebRequest(
   });
   const headers = new Headers();
   for (const [name, value] of Object.entries(request.headers)) {
+    if (name === "authorization") continue;
     if (typeof value === "string") headers.set(name, value);
     else for (const item of value ?? []) headers.append(name, item);
   }

@@ -2,7 +2,8 @@ import type { Logger } from "pino";
 
 /** Counts refusals at the door: a flood of them is one line a minute, not one a request. */
 export interface TurnedAwayLog {
-  count(status: number): void;
+  /** `why` is one of a few words of ours, so that an operator sees what is wrong without a line for each. */
+  count(status: number, why?: string): void;
   stop(): void;
 }
 
@@ -17,8 +18,8 @@ export function createTurnedAwayLog(log: Logger, listener: string): TurnedAwayLo
     timer = null;
   };
   return {
-    count(status) {
-      const key = String(status);
+    count(status, why) {
+      const key = why === undefined ? String(status) : `${status} ${why}`;
       counts[key] = (counts[key] ?? 0) + 1;
       // The first is told at once, what follows within the minute together.
       if (timer === null) {

@@ -2,14 +2,14 @@ import { createMcpHandler, isJsonContentType, type AuthInfo } from "@modelcontex
 import type { IncomingMessage, ServerResponse } from "node:http";
 import type { Logger } from "pino";
 import type { Gate } from "../../gate/reply.ts";
-import type { AgentId, Caller, PrincipalClaim } from "../../request/principal.ts";
+import type { Caller } from "../../request/principal.ts";
 import { answerJson, answerWeb, toWebRequest } from "../http/answer.ts";
-import type { Authenticate } from "../http/bearer.ts";
 import { readBody } from "../http/body.ts";
 import { checkFrontDoor, createFrontDoor, type FrontDoor } from "../http/front-door.ts";
 import { listen } from "../http/listen.ts";
 import { createTurnedAwayLog } from "../http/turned-away.ts";
 import { AGENT_HEADER, MCP_PATH } from "./http-names.ts";
+import { createMcpIdentify, type IdentifyParts, type McpCaller } from "./identify.ts";
 import {
   cancelledIdOf,
   MAX_MESSAGE_BYTES,
@@ -22,29 +22,19 @@ import {
 } from "./message.ts";
 import { createHeaderCheck } from "./param-headers.ts";
 import { clientClaim, createMcpServer, type McpConnection } from "./server.ts";
+import { stepUpFor } from "./step-up.ts";
 import { clientOfSession, createOpenCalls, newSessionId } from "./session.ts";
 
 // MCP over streamable HTTP, for clients of both protocol eras.
 //
-// Order of the checks: Host, Origin, path, token, method, media type, size, encoding, JSON. Nothing of a body is read
-// before its sender is known. All state of a call is in the gate: a listener can be restarted under its clients.
+// Order of the checks: Host, Origin, path, token, method, media type, size, encoding, JSON, scope. Nothing of a body is
+// read before its sender is known. All state of a call is in the gate: a listener can be restarted under its clients.
 
-/** Whom a token of this listener stands for. */
-export interface McpClient {
-  readonly name: string;
-  readonly tokenSha256: string;
-  readonly principal: PrincipalClaim;
-  readonly agent: AgentId | null;
-  /** The local token: the process that presents it may name its agent, as the flag of the stdio command does. */
-  readonly namesItsAgent?: boolean;
-}
-
-export interface McpHttpParts {
+export interface McpHttpParts extends IdentifyParts {
   readonly gate: Gate;
   readonly listener: { readonly host: string; readonly port: number };
   /** Complete `host:port` values beside the loopback ones, for a proxy or a container. */
   readonly hosts?: readonly string[];
-  readonly authenticate: Authenticate<McpClient>;
   readonly holdMs: number;
   readonly version: string;
   readonly log: Logger;
@@ -68,6 +58,8 @@ export async function startMcpHttp(parts: McpHttpParts): Promise<McpHttp> {
   const serverParts = { ...parts, stopping: stopping.signal, underWay: new Set<Promise<unknown>>() };
   const calls = createOpenCalls();
   const turnedAway = createTurnedAwayLog(parts.log, "mcp");
+  const identify = createMcpIdentify(parts);
+  const { oauth } = parts;
   const handler = createMcpHandler(
     (ctx) => createMcpServer(serverParts, { ...connectionOf(ctx.authInfo), era: ctx.era }),
     {
@@ -85,17 +77,29 @@ export async function startMcpHttp(parts: McpHttpParts): Promise<McpHttp> {
       code: number,
       message: string,
       headers?: Record<string, string>,
+      why?: string,
     ): void => {
       // Older clients ask for a stream of their own with GET, and are told so.
-      if (status !== 405) turnedAway.count(status);
+      if (status !== 405) turnedAway.count(status, why);
       answerJson(response, status, { jsonrpc: "2.0", id: null, error: { code, message } }, headers);
     };
     const away = checkFrontDoor(request, door);
     if (away !== null) return refuse(away.status, -32600, away.message);
+    if (oauth !== undefined && request.method === "GET" && oauth.metadataPaths.has(request.url ?? ""))
+      return answerJson(response, 200, oauth.metadata);
     if (request.url !== MCP_PATH) return refuse(404, -32600, `the endpoint is ${MCP_PATH}`);
-    const client = parts.authenticate(request.headers.authorization);
-    if (client === null)
-      return refuse(401, -32600, "a bearer token of this gateway is needed", challenge(request));
+    const identified = await identify(request);
+    if (!identified.ok) {
+      const { status, words, retryAfterMs, why } = identified;
+      return refuse(
+        status,
+        -32600,
+        words,
+        turnAwayHeaders(identify.challenge(request, words), status, retryAfterMs),
+        why,
+      );
+    }
+    const { client } = identified;
     if (request.method !== "POST") return refuse(405, -32600, "only POST is served", { allow: "POST" });
     if (!isJsonContentType(request.headers["content-type"] ?? null)) {
       return refuse(415, -32600, "content-type must be application/json");
@@ -128,7 +132,7 @@ export async function startMcpHttp(parts: McpHttpParts): Promise<McpHttp> {
   const exchange = async (
     request: IncomingMessage,
     response: ServerResponse,
-    client: McpClient,
+    client: McpCaller,
     bytes: Uint8Array,
     message: Message,
   ): Promise<void> => {
@@ -146,6 +150,8 @@ export async function startMcpHttp(parts: McpHttpParts): Promise<McpHttp> {
     const caller: Caller = {
       principal: client.principal,
       agent: (client.namesItsAgent === true ? headerOf(request, AGENT_HEADER) : null) ?? client.agent,
+      ...(client.acting === undefined ? {} : { acting: client.acting }),
+      ...(client.permits === undefined ? {} : { permits: client.permits }),
       transport: "http",
       client: clientOfSession(session),
     };
@@ -155,6 +161,13 @@ export async function startMcpHttp(parts: McpHttpParts): Promise<McpHttp> {
       ...(typeof message["method"] === "string" ? { method: message["method"] } : {}),
     };
     try {
+      if (oauth !== undefined && client.canStepUp === true) {
+        const beyond = await stepUpFor(oauth, parts.gate, message, caller);
+        if (beyond !== null) {
+          turnedAway.count(403, "insufficient_scope");
+          return answerJson(response, 403, beyond.body, { "www-authenticate": beyond.challenge });
+        }
+      }
       const web = await handler.fetch(
         toWebRequest(request, response, [...door.hosts][0] ?? "localhost", bytes),
         {
@@ -187,7 +200,8 @@ export async function startMcpHttp(parts: McpHttpParts): Promise<McpHttp> {
       });
     },
   });
-  door = createFrontDoor(listening.port, ["127.0.0.1", "localhost"], parts.hosts);
+  const named = oauth === undefined ? [] : [oauth.host];
+  door = createFrontDoor(listening.port, ["127.0.0.1", "localhost"], [...(parts.hosts ?? []), ...named]);
   const host = listening.host.includes(":") ? `[${listening.host}]` : listening.host;
   return {
     url: `http://${host}:${listening.port}${MCP_PATH}`,
@@ -209,12 +223,9 @@ function connectionOf(authInfo: AuthInfo | undefined): McpConnection {
   return extra as unknown as McpConnection;
 }
 
-/** RFC 6750 §3: an error code only where a token was presented. */
-const challenge = (request: IncomingMessage): Record<string, string> => ({
-  "www-authenticate":
-    request.headers.authorization === undefined
-      ? 'Bearer realm="countersign"'
-      : 'Bearer realm="countersign", error="invalid_token"',
+const turnAwayHeaders = (challenge: string, status: number, retryAfterMs = 0): Record<string, string> => ({
+  ...(status === 401 ? { "www-authenticate": challenge } : {}),
+  ...(retryAfterMs > 0 ? { "retry-after": String(Math.ceil(retryAfterMs / 1_000)) } : {}),
 });
 
 const headerOf = (request: IncomingMessage, name: string): string | null => {

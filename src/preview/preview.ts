@@ -199,7 +199,7 @@ async function runOnce(
         parts.log.warn({ workdir, detail: describe(error) }, "work directory not removed"),
       )
       .finally(leave);
-    await Promise.race([done, delay(graceMs)]);
+    await orAfter(done, graceMs);
   }
 }
 
@@ -273,7 +273,12 @@ function describe(error: unknown): string {
   return text.slice(0, 4_000).toWellFormed();
 }
 
-const delay = (ms: number): Promise<void> =>
-  new Promise((resolve) => {
-    setTimeout(resolve, ms).unref();
+/** Waits for `work`, and at most so many milliseconds. */
+async function orAfter(work: Promise<void>, ms: number): Promise<void> {
+  let timer: NodeJS.Timeout | undefined;
+  const time = new Promise<void>((resolve) => {
+    timer = setTimeout(resolve, ms).unref();
   });
+  await Promise.race([work, time]);
+  clearTimeout(timer);
+}

@@ -1,4 +1,4 @@
-import { parseTimestamp } from "../base/clock.ts";
+import type { Packer, Shape } from "../base/packed-json.ts";
 import type { Digest } from "../base/digest.ts";
 import { isId, type RequestId } from "../base/id.ts";
 import type { Entry } from "../log/entry.ts";
@@ -7,6 +7,7 @@ import type { Assurance, Requirement } from "../policy/verdict.ts";
 import type { PersonId } from "../request/principal.ts";
 import { passkeyOf } from "./credentials.ts";
 import type { ConsentEntries, DecisionRefusalCode } from "./entries.ts";
+import { createQuestionPacker, HeldConsent, holdConsent, sharedRequirement } from "./held-consent.ts";
 import type { Question } from "./question.ts";
 import type { Statement } from "./statement.ts";
 
@@ -24,7 +25,7 @@ export interface DecisionRecord {
   /** Timestamp of the entry. */
   readonly at: string;
   /** An approval taken back is dead: the same statement never counts again. So is one by a passkey removed since. */
-  takenBack: boolean;
+  readonly takenBack: boolean;
   /** The passkey that signed, or signed the session in; null for another proof. */
   readonly credential: string | null;
 }
@@ -43,31 +44,46 @@ export interface Inquiry {
   readonly person: PersonId;
   readonly text: string;
   readonly at: string;
-  answer: { readonly text: string; readonly agent: string; readonly at: string } | null;
+  readonly answer: { readonly text: string; readonly agent: string; readonly at: string } | null;
 }
 
-/** A question and its state until settled, and then until its request closes. */
+/** A question and its state until settled, and then until its request closes. What is in it is replaced, never changed. */
 export interface Consent {
   readonly request: RequestId;
   readonly digest: Digest;
   readonly code: string;
+  /** Unpacked at each look: take what you need of it once. */
   readonly question: Question;
   readonly requirement: Requirement;
   /** Epoch milliseconds. */
+  readonly askedAt: number;
+  /** Epoch milliseconds. */
   readonly deadline: number;
-  readonly decisions: DecisionRecord[];
-  readonly escalated: EscalatedStep[];
+  readonly decisions: readonly DecisionRecord[];
+  readonly escalated: readonly EscalatedStep[];
   /** The newest reminder, and how many there were; null: none yet. */
-  reminded: { readonly count: number; readonly at: string; readonly people: readonly PersonId[] } | null;
-  readonly inquiries: Inquiry[];
-  settled: ConsentEntries["consent.settled"] | null;
+  readonly reminded: {
+    readonly count: number;
+    readonly at: string;
+    readonly people: readonly PersonId[];
+  } | null;
+  readonly inquiries: readonly Inquiry[];
+  readonly settled: ConsentEntries["consent.settled"] | null;
 }
 
 export interface ConsentsState {
-  readonly byRequest: Map<RequestId, Consent>;
+  readonly byRequest: Map<RequestId, HeldConsent>;
   readonly byDigest: Map<Digest, RequestId>;
-  /** A code is for display and may be shared by chance; commands refuse an ambiguous one. */
-  readonly byCode: Map<string, Set<RequestId>>;
+  /** One request, or the several that share the code by chance. */
+  readonly byCode: Map<string, RequestId | readonly RequestId[]>;
+  /** What questions have in common. */
+  readonly packer: Packer;
+}
+
+/** A code is for display and may be shared by chance; commands refuse an ambiguous one. */
+export function requestsWithCode({ byCode }: ConsentsState, code: string): readonly RequestId[] {
+  const found = byCode.get(code);
+  return found === undefined ? [] : typeof found === "string" ? [found] : found;
 }
 
 /** Kinds after which nobody can be asked about the request any more. */
@@ -80,26 +96,18 @@ const ENDS: ReadonlySet<Entry["kind"]> = new Set([
 ]);
 
 export const consentsReducer: Reducer<ConsentsState> = {
-  init: () => ({ byRequest: new Map(), byDigest: new Map(), byCode: new Map() }),
+  init: () => ({
+    byRequest: new Map(),
+    byDigest: new Map(),
+    byCode: new Map(),
+    packer: createQuestionPacker(),
+  }),
 
   apply(state, entry) {
     if (entry.kind === "credential.removed") disown(state, entry.data.credential);
     if (!isId("req", entry.subject)) return;
     if (entry.kind === "consent.asked") {
-      const { question, digest, code, requirement } = entry.data;
-      add(state, {
-        request: entry.subject,
-        digest,
-        code,
-        question,
-        requirement,
-        deadline: parseTimestamp(question.deadline),
-        decisions: [],
-        escalated: [],
-        reminded: null,
-        inquiries: [],
-        settled: null,
-      });
+      add(state, holdConsent(state.packer, entry.subject, entry.data));
       return;
     }
     const consent = state.byRequest.get(entry.subject);
@@ -113,64 +121,111 @@ export const consentsReducer: Reducer<ConsentsState> = {
     if (ENDS.has(entry.kind)) remove(state, consent);
   },
 
-  toJSON: (state) => [...state.byRequest.values()],
+  toJSON(state) {
+    const shapes = new Map<string, number>();
+    const requirements = new Map<Requirement, number>();
+    const numberOf = <T>(known: Map<T, number>, one: T): number => {
+      const at = known.get(one) ?? known.size;
+      known.set(one, at);
+      return at;
+    };
+    const consents = Array.from(state.byRequest.values(), (consent): SavedConsent => {
+      const { request, digest, code, askedAt, deadline, shape, own } = consent;
+      const { decisions, escalated, reminded, inquiries, settled } = consent;
+      return [
+        ...([request, digest, code, askedAt, deadline] as const),
+        ...([numberOf(requirements, consent.requirement), numberOf(shapes, shape.key)] as const),
+        Buffer.from(own, "latin1").toString("base64"),
+        consent.isUntouched ? null : { decisions, escalated, reminded, inquiries, settled },
+      ];
+    });
+    return { shapes: [...shapes.keys()], requirements: [...requirements.keys()], consents };
+  },
 
-  fromJSON(json: Consent[]) {
+  fromJSON(json: { shapes: string[]; requirements: Requirement[]; consents: SavedConsent[] }) {
     const state = consentsReducer.init();
-    for (const consent of json) add(state, consent);
+    const shapes = json.shapes.map(state.packer.shapeOf);
+    const requirements = json.requirements.map((one) => sharedRequirement(state.packer, one));
+    for (const saved of json.consents) add(state, heldFrom(saved, shapes, requirements));
     return state;
   },
 };
 
-function add(state: ConsentsState, consent: Consent): void {
-  state.byRequest.set(consent.request, consent);
-  state.byDigest.set(consent.digest, consent.request);
-  const sharers = state.byCode.get(consent.code);
-  if (sharers === undefined) state.byCode.set(consent.code, new Set([consent.request]));
-  else sharers.add(consent.request);
+type Touched = Pick<Consent, "decisions" | "escalated" | "reminded" | "inquiries" | "settled">;
+
+/** A consent as a snapshot has it: requirement and shape by number, and what happened since it was asked, if anything. */
+type SavedConsent = [
+  ...[request: RequestId, digest: Digest, code: string, askedAt: number, deadline: number],
+  ...[requirement: number, shape: number, own: string, touched: Touched | null],
+];
+
+function heldFrom(
+  [request, digest, code, askedAt, deadline, requirementAt, shapeAt, own, touched]: SavedConsent,
+  shapes: readonly Shape[],
+  requirements: readonly Requirement[],
+): HeldConsent {
+  const shape = shapes[shapeAt];
+  const requirement = requirements[requirementAt];
+  if (shape === undefined || requirement === undefined)
+    throw new Error(`no shape of ${request} in the snapshot`);
+  const packed = { shape, own: Buffer.from(own, "base64").toString("latin1") };
+  const consent = new HeldConsent({ request, digest, code, requirement, askedAt, deadline }, packed);
+  return touched === null ? consent : Object.assign(consent, touched);
 }
 
-function remove(state: ConsentsState, consent: Consent): void {
-  state.byRequest.delete(consent.request);
-  state.byDigest.delete(consent.digest);
-  const sharers = state.byCode.get(consent.code);
-  sharers?.delete(consent.request);
-  if (sharers?.size === 0) state.byCode.delete(consent.code);
+function add(state: ConsentsState, consent: HeldConsent): void {
+  const { request, code } = consent;
+  state.byRequest.set(request, consent);
+  state.byDigest.set(consent.digest, request);
+  const sharers = requestsWithCode(state, code);
+  state.byCode.set(code, sharers.length === 0 ? request : [...new Set([...sharers, request])]);
+}
+
+function remove(state: ConsentsState, { request, digest, code }: HeldConsent): void {
+  state.byRequest.delete(request);
+  state.byDigest.delete(digest);
+  const [first, ...others] = requestsWithCode(state, code).filter((sharer) => sharer !== request);
+  if (first === undefined) state.byCode.delete(code);
+  else state.byCode.set(code, others.length === 0 ? first : [first, ...others]);
 }
 
 /** Whoever takes a passkey away takes away what it approved and was not granted yet. */
 function disown(state: ConsentsState, credential: string): void {
-  for (const { decisions } of state.byRequest.values()) {
-    for (const decision of decisions) if (decision.credential === credential) decision.takenBack = true;
+  for (const consent of state.byRequest.values()) {
+    if (consent.decisions.length > 0) takeBack(consent, (decision) => decision.credential === credential);
   }
 }
 
+function takeBack(consent: HeldConsent, which: (decision: DecisionRecord) => boolean): void {
+  consent.decisions = consent.decisions.map((one) => (which(one) ? { ...one, takenBack: true } : one));
+}
+
 /** What happens around a question while it waits. */
-function noteAround(consent: Consent, entry: Entry): void {
+function noteAround(consent: HeldConsent, entry: Entry): void {
   if (entry.kind === "consent.escalated") {
-    for (const { clause, step } of entry.data.steps) consent.escalated.push({ clause, step, at: entry.time });
+    const steps = entry.data.steps.map(({ clause, step }) => ({ clause, step, at: entry.time }));
+    consent.escalated = [...consent.escalated, ...steps];
   } else if (entry.kind === "consent.reminded") {
     const count = (consent.reminded?.count ?? 0) + 1;
     consent.reminded = { count, at: entry.time, people: entry.data.people };
   } else if (entry.kind === "inquiry.made") {
     const { inquiry: id, person, text } = entry.data;
-    consent.inquiries.push({ id, person, text, at: entry.time, answer: null });
+    consent.inquiries = [...consent.inquiries, { id, person, text, at: entry.time, answer: null }];
   } else if (entry.kind === "inquiry.answered") {
-    const inquiry = consent.inquiries.find(({ id }) => id === entry.data.inquiry);
-    if (inquiry !== undefined)
-      inquiry.answer = { text: entry.data.text, agent: entry.data.agent, at: entry.time };
+    const { inquiry, text, agent } = entry.data;
+    const at = consent.inquiries.findIndex(({ id }) => id === inquiry);
+    const asked = consent.inquiries[at];
+    if (asked === undefined) return;
+    consent.inquiries = consent.inquiries.with(at, { ...asked, answer: { text, agent, at: entry.time } });
   }
 }
 
-function record(consent: Consent, entry: Entry<"decision.recorded">): void {
+function record(consent: HeldConsent, entry: Entry<"decision.recorded">): void {
   const { statement, statement_digest, person, assurance, counted, why_not, clauses } = entry.data;
   if (statement.decision === "take_back" && counted) {
-    for (const decision of consent.decisions) {
-      if (decision.statementDigest === statement.takes_back && decision.person === person)
-        decision.takenBack = true;
-    }
+    takeBack(consent, (one) => one.statementDigest === statement.takes_back && one.person === person);
   }
-  consent.decisions.push({
+  const decided: DecisionRecord = {
     person,
     decision: statement.decision,
     statementDigest: statement_digest,
@@ -182,5 +237,6 @@ function record(consent: Consent, entry: Entry<"decision.recorded">): void {
     at: entry.time,
     takenBack: false,
     credential: passkeyOf(entry.data.proof),
-  });
+  };
+  consent.decisions = [...consent.decisions, decided];
 }

@@ -6,13 +6,13 @@ import type { View } from "../preview/view.ts";
 import type { RequestsState } from "../request/requests.ts";
 import type { AppendResult, Batch } from "../store/store.ts";
 import type { Attest } from "./attest.ts";
-import type { Consent, ConsentsState } from "./consents.ts";
+import { requestsWithCode, type Consent, type ConsentsState } from "./consents.ts";
 import type { CredentialsState } from "./credentials.ts";
 import { createDecide } from "./decide.ts";
 import type { Desk, PendingQuestion } from "./desk.ts";
 import { isInvolved } from "./people.ts";
 import { createInquire } from "./inquire.ts";
-import { peopleFor, quorumOf } from "./quorum.ts";
+import { askedOf, peopleFor, quorumOf } from "./quorum.ts";
 import { waitingState } from "./waiting.ts";
 import { statementSummary } from "./summary.ts";
 
@@ -42,19 +42,18 @@ export interface DeskParts {
 export function createDesk(parts: DeskParts): Desk {
   const { clock, state } = parts;
 
-  const pendingOf = (consent: Consent): PendingQuestion => ({
-    request: consent.request,
-    code: consent.code,
-    digest: consent.digest,
-    question: consent.question,
-    requirement: consent.requirement,
-    summary: state.requests.open.get(consent.request)?.planned?.summary ?? "",
-    deadline: consent.deadline,
-    quorum: quorumOf(parts.policy(), consent),
-    eligible: consent.requirement.clauses.map((_, clause) =>
-      peopleFor(parts.policy(), consent, clause, clock.now()),
-    ),
-  });
+  const pendingOf = (consent: Consent): PendingQuestion => {
+    const { request, code, digest, requirement, deadline } = consent;
+    const asked = askedOf(consent);
+    const policy = parts.policy();
+    const now = clock.now();
+    return {
+      ...{ request, code, digest, requirement, deadline, question: asked.question },
+      summary: state.requests.open.get(request)?.planned?.summary ?? "",
+      quorum: quorumOf(policy, asked),
+      eligible: requirement.clauses.map((_, clause) => peopleFor(policy, asked, clause, now)),
+    };
+  };
   const find = (reference: string): Consent => findConsent(state, reference);
 
   return {
@@ -102,7 +101,7 @@ export function createDesk(parts: DeskParts): Desk {
 function findConsent({ consents, requests }: DeskParts["state"], reference: string): Consent {
   const byId = consents.byRequest.get(reference as RequestId);
   if (byId !== undefined) return byId;
-  const [first, ...others] = consents.byCode.get(reference.toUpperCase()) ?? [];
+  const [first, ...others] = requestsWithCode(consents, reference.toUpperCase());
   if (others.length > 0) {
     throw new CountersignError("REQUEST_AMBIGUOUS", `code ${reference} fits ${others.length + 1} requests`, {
       hint: `use the request id: ${[first, ...others].join(", ")}`,

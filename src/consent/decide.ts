@@ -11,7 +11,7 @@ import { DECISION_REFUSALS, type DecisionRefusalCode, type Proof } from "./entri
 import { mintGrant } from "./grant.ts";
 import { judge, type Attested } from "./judge.ts";
 import { isInvolved } from "./people.ts";
-import { clausesFor, movesInTime, quorumOf, type Asked } from "./quorum.ts";
+import { askedOf, clausesFor, movesInTime, quorumOf, type Asked } from "./quorum.ts";
 import { SSHSIG_NAMESPACE, statementBytes, statementDigest, type Statement } from "./statement.ts";
 
 // Takes a signed statement: verify, judge, append, answer.
@@ -173,7 +173,7 @@ function fateOf(
 
 /** The question as it will stand with this decision. */
 const withDecision = (consent: Consent, attested: Attested, clauses: readonly number[] | null): Asked => ({
-  ...consent,
+  ...askedOf(consent),
   decisions: [...consent.decisions, asRecord(attested, clauses)],
 });
 

@@ -1,4 +1,3 @@
-import { parseTimestamp } from "../base/clock.ts";
 import { onCallAt, turnEndsAt } from "../policy/on-call.ts";
 import type { Policy } from "../policy/policy.ts";
 import type { Consent } from "./consents.ts";
@@ -11,8 +10,7 @@ type Waiting = Pick<
 
 /** Where a question stands, as people are shown it beside the static view. `now` in epoch milliseconds. */
 export function waitingState(policy: Policy, consent: Consent, now: number): Waiting {
-  const { question, requirement, decisions, escalated, reminded } = consent;
-  const askedAt = parseTimestamp(question.asked_at);
+  const { askedAt, requirement, decisions, escalated, reminded } = consent;
   const steps = requirement.clauses.flatMap(({ escalate = [] }, clause) =>
     escalate.map(({ afterMs, to }, step) => ({
       clause,

@@ -1,3 +1,4 @@
+import { flat } from "../base/packed-json.ts";
 import { CountersignError } from "../errors.ts";
 import type { FoldPort } from "../store/store.ts";
 import { ENTRY_KINDS, type Entry } from "./entry.ts";
@@ -29,7 +30,7 @@ export interface Fold<R> extends FoldPort {
 /** How many closed subjects and free-at-a-time keys are remembered, and at most FORGET_EVERY entries' more. */
 const RECENT = 20_000;
 const FORGET_EVERY = 4_096;
-const SNAPSHOT_VERSION = 4;
+const SNAPSHOT_VERSION = 5;
 const KNOWN: ReadonlySet<string> = new Set(ENTRY_KINDS);
 
 export function createFold<R extends Readonly<Record<string, Reducer<unknown>>>>(reducers: R): Fold<R> {
@@ -43,7 +44,8 @@ export function createFold<R extends Readonly<Record<string, Reducer<unknown>>>>
   let newestText = "";
   const open = new Map<string, number>();
   const closed = new Set<string>();
-  const keys = new Map<string, { subject: string; until: number | null }>();
+  /** The subject alone where it holds the key for as long as it is open. */
+  const keys = new Map<string, string | { readonly subject: string; readonly until: number }>();
 
   const isOpen = (subject: string): boolean => {
     for (const name of names) {
@@ -61,14 +63,14 @@ export function createFold<R extends Readonly<Record<string, Reducer<unknown>>>>
     }
     const most = RECENT + open.size * 2;
     for (const [key, hold] of keys) {
-      if (hold.until !== null && (hold.until <= newestTime || keys.size > most)) keys.delete(key);
+      if (typeof hold !== "string" && (hold.until <= newestTime || keys.size > most)) keys.delete(key);
     }
   };
   const holdKeys = (entry: Entry): void => {
     if (entry.keys === undefined) return;
     for (const { key, until } of entry.keys) {
       keys.delete(key);
-      keys.set(key, { subject: entry.subject, until });
+      keys.set(flat(key), until === null ? entry.subject : { subject: entry.subject, until });
     }
   };
 
@@ -109,7 +111,8 @@ export function createFold<R extends Readonly<Record<string, Reducer<unknown>>>>
     isClosed: (subject) => closed.has(subject),
     holder(key, now) {
       const hold = keys.get(key);
-      return hold !== undefined && (hold.until === null || hold.until > now) ? hold.subject : null;
+      if (hold === undefined || typeof hold === "string") return hold ?? null;
+      return hold.until > now ? hold.subject : null;
     },
     snapshot: () => ({
       v: SNAPSHOT_VERSION,
@@ -118,7 +121,9 @@ export function createFold<R extends Readonly<Record<string, Reducer<unknown>>>>
       // Flat, two and three in a row: parsing twenty thousand small arrays takes four times as long.
       open: [...open].flat(),
       closed: [...closed],
-      keys: [...keys].flatMap(([key, hold]) => [key, hold.subject, hold.until]),
+      keys: [...keys].flatMap(([key, hold]) =>
+        typeof hold === "string" ? [key, hold, null] : [key, hold.subject, hold.until],
+      ),
       state: Object.fromEntries(names.map((name) => [name, reducer(name).toJSON(state[name])])),
     }),
     restore(snapshot) {
@@ -146,7 +151,8 @@ export function createFold<R extends Readonly<Record<string, Reducer<unknown>>>>
       for (const subject of from.closed) closed.add(subject);
       const held = from.keys;
       for (let i = 0; i < held.length; i += 3) {
-        keys.set(held[i] as string, { subject: held[i + 1] as string, until: held[i + 2] as number | null });
+        const [key, subject, until] = held.slice(i, i + 3) as [string, string, number | null];
+        keys.set(key, until === null ? subject : { subject, until });
       }
     },
   };

@@ -1,21 +1,23 @@
 import { isId, type RequestId } from "../base/id.ts";
 import { parseTimestamp } from "../base/clock.ts";
+import type { Packer, Shape } from "../base/packed-json.ts";
 import type { Entry, KeyHold } from "../log/entry.ts";
 import type { Reducer } from "../log/fold.ts";
 import type { RequestEntries } from "./entries.ts";
+import { createRequestPacker, HeldRequest, holdRequest } from "./held-request.ts";
 import { requesterWords, unresolvedSides, type AnyRequester } from "./principal.ts";
 import type { Phase, RequestSummary } from "./summary.ts";
 
-// The requests of a home, folded from their entries. Open ones are kept whole; of closed ones the newest thousand
-// stay as one-line summaries, the rest are found through the store.
+// The requests of a home, folded from their entries. Open ones are kept whole, packed while people are asked; of closed
+// ones the newest thousand stay as one-line summaries, the rest are found through the store.
 
-/** An open request. */
+/** An open request. The documents of a held one are unpacked at each look: take what you need of them once. */
 export interface RequestRecord {
   readonly id: RequestId;
   readonly received: RequestEntries["request.received"];
   /** Recognition keys taken when it was received. */
   readonly keys: readonly KeyHold[];
-  planned: RequestEntries["request.planned"] | null;
+  readonly planned: RequestEntries["request.planned"] | null;
   phase: Phase;
   code: string | null;
   readonly receivedAt: number;
@@ -41,6 +43,8 @@ export interface RequestsState {
   readonly endings: Map<RequestId, Ending>;
   /** Open requests by `principal agent`, for the cap on open requests. */
   readonly openBy: Map<string, number>;
+  /** What held requests have in common. */
+  readonly packer: Packer;
 }
 
 const RECENT = 1_000;
@@ -63,7 +67,13 @@ export const keyOfRequester = (requester: AnyRequester): string =>
   requesterKey(requester.principal.id, unresolvedSides(requester).includes("agent") ? "" : requester.agent);
 
 export const requestsReducer: Reducer<RequestsState> = {
-  init: () => ({ open: new Map(), recent: new Map(), endings: new Map(), openBy: new Map() }),
+  init: () => ({
+    open: new Map(),
+    recent: new Map(),
+    endings: new Map(),
+    openBy: new Map(),
+    packer: createRequestPacker(),
+  }),
 
   apply(state, entry) {
     if (!isId("req", entry.subject)) return;
@@ -81,18 +91,36 @@ export const requestsReducer: Reducer<RequestsState> = {
     record.newestSeq = entry.seq;
     const phase = phaseAfter(record.phase, entry);
     record.phase = phase;
-    if (entry.kind === "request.planned") record.planned = entry.data;
-    if (entry.kind === "consent.asked") record.code = entry.data.code;
+    if (entry.kind === "request.planned") {
+      state.open.set(record.id, { ...plain(record), planned: entry.data });
+    }
+    if (entry.kind === "consent.asked") {
+      record.code = entry.data.code;
+      state.open.set(record.id, holdRequest(state.packer, record));
+    }
     if (isClosedPhase(phase)) close(state, record, entry);
   },
 
   isOpen: (state, subject) => (isId("req", subject) ? state.open.has(subject) : undefined),
 
-  toJSON: (state) => ({ open: [...state.open.values()], recent: [...state.recent.values()] }),
+  toJSON: (state) => {
+    const shapes = new Map<string, number>();
+    const open = Array.from(state.open.values(), (record): SavedRecord => {
+      if (!(record instanceof HeldRequest)) return { ...record };
+      const { id, phase, code, receivedAt, updatedAt, newestSeq } = record;
+      const shape = shapes.get(record.shape.key) ?? shapes.size;
+      shapes.set(record.shape.key, shape);
+      const own = Buffer.from(record.own, "latin1").toString("base64");
+      return [id, phase, code, receivedAt, updatedAt, newestSeq, shape, own];
+    });
+    return { shapes: [...shapes.keys()], open, recent: [...state.recent.values()] };
+  },
 
-  fromJSON(json: { open: RequestRecord[]; recent: RequestSummary[] }) {
+  fromJSON(json: { shapes: string[]; open: SavedRecord[]; recent: RequestSummary[] }) {
     const state = requestsReducer.init();
-    for (const record of json.open) {
+    const shapes = json.shapes.map(state.packer.shapeOf);
+    for (const saved of json.open) {
+      const record = Array.isArray(saved) ? heldFrom(saved, shapes) : saved;
       state.open.set(record.id, record);
       count(state, record, 1);
     }
@@ -100,6 +128,29 @@ export const requestsReducer: Reducer<RequestsState> = {
     return state;
   },
 };
+
+/** A record as a snapshot has it: a held one packed, its shape by number. */
+type SavedRecord =
+  | RequestRecord
+  | [
+      ...[id: RequestId, phase: Phase, code: string | null, receivedAt: number, updatedAt: number],
+      ...[newestSeq: number, shape: number, own: string],
+    ];
+
+function heldFrom(saved: Exclude<SavedRecord, RequestRecord>, shapes: readonly Shape[]): HeldRequest {
+  const [id, phase, code, receivedAt, updatedAt, newestSeq, at, own] = saved;
+  const shape = shapes[at];
+  if (shape === undefined) throw new Error(`no shape ${at} in the snapshot`);
+  const packed = { shape, own: Buffer.from(own, "base64").toString("latin1") };
+  return new HeldRequest({ id, phase, code, receivedAt, updatedAt, newestSeq }, packed);
+}
+
+/** With its documents as members, whether they are packed or not. */
+function plain(record: RequestRecord): RequestRecord {
+  if (!(record instanceof HeldRequest)) return record;
+  const { id, phase, code, receivedAt, updatedAt, newestSeq } = record;
+  return { id, ...record.documents(), phase, code, receivedAt, updatedAt, newestSeq };
+}
 
 /** Where a request stands after one more entry: the whole state machine, in one place. */
 export function phaseAfter(phase: Phase, entry: Pick<Entry, "kind" | "data">): Phase {
@@ -155,13 +206,14 @@ export function phaseAfter(phase: Phase, entry: Pick<Entry, "kind" | "data">): P
 }
 
 export function summaryOf(record: RequestRecord, reasonCode: string | null = null): RequestSummary {
+  const { received, planned } = plain(record);
   return {
     id: record.id,
     phase: record.phase,
-    tool: record.received.tool,
-    environments: [...new Set(record.received.targets.map((target) => target.environment))],
-    ...requesterWords(record.received.requester),
-    summary: record.planned?.summary ?? null,
+    tool: received.tool,
+    environments: [...new Set(received.targets.map((target) => target.environment))],
+    ...requesterWords(received.requester),
+    summary: planned?.summary ?? null,
     code: record.code,
     reasonCode,
     receivedAt: record.receivedAt,
@@ -190,7 +242,8 @@ function close(state: RequestsState, record: RequestRecord, entry: Entry): void 
   state.open.delete(record.id);
   count(state, record, -1);
   remember(state, summaryOf(record, reasonCodeOf(entry)));
-  state.endings.set(record.id, { requester: record.received.requester, keys: record.keys, last: entry });
+  const { received, keys } = plain(record);
+  state.endings.set(record.id, { requester: received.requester, keys, last: entry });
   forgetOldest(state.endings);
 }
 

@@ -1,0 +1,89 @@
+import { createPacker, flat, unpack, type Packed, type Packer, type Shape } from "../base/packed-json.ts";
+import { parseTimestamp } from "../base/clock.ts";
+import type { Digest } from "../base/digest.ts";
+import type { RequestId } from "../base/id.ts";
+import type { Requirement } from "../policy/verdict.ts";
+import type { Consent, DecisionRecord, EscalatedStep, Inquiry } from "./consents.ts";
+import type { Question } from "./question.ts";
+
+// A question that waits, kept small: thousands may. The question is packed, and unpacked when it is asked for; lists
+// that nothing was added to yet are the same one for all.
+
+const OWN = new Set(["agent", "chain", "guard", "nonce", "owners"]);
+const OWN_ID_OF = new Set(["principal", "targets"]);
+const SHARED = new Set(["registration", "requirement", "tool_definition"]);
+
+/** Packs the questions of one home. */
+export const createQuestionPacker = (): Packer =>
+  createPacker(
+    (name, parent) => OWN.has(name) || (name === "id" && OWN_ID_OF.has(parent)),
+    (name) => SHARED.has(name),
+  );
+
+const NONE: readonly never[] = Object.freeze([]);
+
+/** Its question is read through a getter: copy the members that you need, a spread has no question. */
+export class HeldConsent implements Consent, Packed {
+  readonly request: RequestId;
+  readonly digest: Digest;
+  readonly code: string;
+  readonly requirement: Requirement;
+  readonly askedAt: number;
+  readonly deadline: number;
+  decisions: readonly DecisionRecord[] = NONE;
+  escalated: readonly EscalatedStep[] = NONE;
+  inquiries: readonly Inquiry[] = NONE;
+  reminded: Consent["reminded"] = null;
+  settled: Consent["settled"] = null;
+  readonly shape: Shape;
+  readonly own: string;
+
+  constructor(
+    of: Pick<Consent, "request" | "digest" | "code" | "requirement" | "askedAt" | "deadline">,
+    packed: Packed,
+  ) {
+    this.request = of.request;
+    this.digest = of.digest;
+    this.code = of.code;
+    this.requirement = of.requirement;
+    this.askedAt = of.askedAt;
+    this.deadline = of.deadline;
+    this.shape = packed.shape;
+    this.own = packed.own;
+  }
+
+  get question(): Question {
+    return unpack(this, [this.request]) as Question;
+  }
+
+  /** True while nothing has happened since it was asked. */
+  get isUntouched(): boolean {
+    const lists = [this.decisions, this.escalated, this.inquiries];
+    return lists.every((list) => list.length === 0) && this.reminded === null && this.settled === null;
+  }
+}
+
+/** The very object that all questions with the same requirement have in common. */
+export const sharedRequirement = (packer: Packer, requirement: Requirement): Requirement =>
+  unpack(packer.pack(requirement)) as Requirement;
+
+/** A question nobody has answered yet. */
+export function holdConsent(
+  packer: Packer,
+  request: RequestId,
+  asked: {
+    readonly question: Question;
+    readonly digest: Digest;
+    readonly code: string;
+    readonly requirement: Requirement;
+  },
+): HeldConsent {
+  const { question, digest, code } = asked;
+  const requirement = sharedRequirement(packer, asked.requirement);
+  const of = {
+    ...{ request, digest: flat(digest), code: flat(code), requirement },
+    askedAt: parseTimestamp(question.asked_at),
+    deadline: parseTimestamp(question.deadline),
+  };
+  return new HeldConsent(of, packer.pack(question, [request]));
+}

@@ -1,0 +1,73 @@
+import { createPacker, unpack, type Packed, type Packer, type Shape } from "../base/packed-json.ts";
+import type { RequestId } from "../base/id.ts";
+import type { KeyHold } from "../log/entry.ts";
+import type { RequestEntries } from "./entries.ts";
+import type { RequestRecord } from "./requests.ts";
+import type { Phase } from "./summary.ts";
+
+// A request that waits for people, kept small: thousands may wait for days, and until somebody answers hardly anything
+// of one is looked at. What it was received and planned with is packed, and unpacked when it is asked for.
+
+interface Documents {
+  readonly received: RequestEntries["request.received"];
+  readonly planned: RequestEntries["request.planned"] | null;
+  readonly keys: readonly KeyHold[];
+}
+
+/** Members that differ from one request to the next; the rest is the policy's, the tool's or the client's. */
+const OWN = new Set(["agent", "bytes", "chain", "guard", "key", "owners", "summary"]);
+const OWN_ID_OF = new Set(["principal", "targets"]);
+const SHARED = new Set(["registration", "requirement_digest", "toolDefinition"]);
+
+/** Packs the documents of the held requests of one home. */
+export const createRequestPacker = (): Packer =>
+  createPacker(
+    (name, parent) => OWN.has(name) || (name === "id" && OWN_ID_OF.has(parent)),
+    (name) => SHARED.has(name),
+  );
+
+/** Its documents are read through getters: copy the members that you need, a spread has none of these. */
+export class HeldRequest implements RequestRecord, Packed {
+  readonly id: RequestId;
+  phase: Phase;
+  code: string | null;
+  readonly receivedAt: number;
+  updatedAt: number;
+  newestSeq: number;
+  readonly shape: Shape;
+  readonly own: string;
+
+  constructor(record: Omit<RequestRecord, keyof Documents>, packed: Packed) {
+    this.id = record.id;
+    this.phase = record.phase;
+    this.code = record.code;
+    this.receivedAt = record.receivedAt;
+    this.updatedAt = record.updatedAt;
+    this.newestSeq = record.newestSeq;
+    this.shape = packed.shape;
+    this.own = packed.own;
+  }
+
+  get received(): Documents["received"] {
+    return this.documents().received;
+  }
+
+  get planned(): Documents["planned"] {
+    return this.documents().planned;
+  }
+
+  get keys(): Documents["keys"] {
+    return this.documents().keys;
+  }
+
+  /** All of them, unpacked once. */
+  documents(): Documents {
+    return unpack(this, [this.id]) as Documents;
+  }
+}
+
+export function holdRequest(packer: Packer, record: RequestRecord): HeldRequest {
+  const { received, planned, keys } = record;
+  const documents: Documents = { received, planned, keys };
+  return new HeldRequest(record, packer.pack(documents, [record.id]));
+}

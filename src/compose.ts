@@ -23,7 +23,7 @@ import { createWorkContexts, removeOldWork } from "./execution/work-context.ts";
 import { createAdoption, type AdoptionDesk } from "./gate/adoption.ts";
 import { createAgain } from "./gate/again.ts";
 import { createAttend } from "./gate/attend.ts";
-import { consentKey, createDeadlines, grantKey, watchDeadlines } from "./gate/deadlines.ts";
+import { createDeadlines, watchDeadlines } from "./gate/deadlines.ts";
 import { reasoningForView } from "./gate/evidence.ts";
 import { createGate } from "./gate/gate.ts";
 import type { Home } from "./gate/home.ts";
@@ -129,12 +129,12 @@ export async function openHome(settings: Settings, options: OpenOptions): Promis
   const wakeups = createWakeups();
   const deadlines = createDeadlines(clock);
   const isPastDeadline = (consent: Consent): boolean =>
-    deadlines.isPast(consentKey(consent.request), consent.deadline);
+    deadlines.isPast("consent", consent.request, consent.deadline);
   for (const consent of state.consents.byRequest.values()) {
-    deadlines.watch(consentKey(consent.request), consent.deadline);
+    deadlines.watch("consent", consent.request, consent.deadline);
   }
   for (const execution of state.executions.open.values()) {
-    deadlines.watch(grantKey(execution.request), execution.executeBy);
+    deadlines.watch("grant", execution.request, execution.executeBy);
   }
   const unfollow = store.follow((entries) => {
     for (const entry of entries) {

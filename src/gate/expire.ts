@@ -3,7 +3,6 @@ import type { RequestId } from "../base/id.ts";
 import type { EntryDraft } from "../log/entry.ts";
 import { keysAfter } from "../request/recognition.ts";
 import type { RequestRecord } from "../request/requests.ts";
-import { consentKey, grantKey } from "./deadlines.ts";
 import type { GateParts } from "./parts.ts";
 
 // C5. No answer in time is a deny. G3. A grant that was not started in time is void. Enforced at every use, and by
@@ -42,12 +41,12 @@ export function expiryOf(
     data: { at, deadline: timestamp(deadline) },
   });
   const { isPast } = parts.deadlines;
-  if (record.phase === "held" && consent !== undefined && isPast(consentKey(record.id), consent.deadline)) {
+  if (record.phase === "held" && consent !== undefined && isPast("consent", record.id, consent.deadline)) {
     return expired("consent", consent.deadline);
   }
   // A claim sent nothing yet. If its owner is about to dispatch, one of the two appends loses, and nothing runs twice.
   const unsent = record.phase === "granted" || record.phase === "claimed";
-  if (unsent && execution !== undefined && isPast(grantKey(record.id), execution.executeBy)) {
+  if (unsent && execution !== undefined && isPast("grant", record.id, execution.executeBy)) {
     return expired("grant", execution.executeBy);
   }
   return null;

@@ -4,7 +4,6 @@ import { peopleFor, quorumOf } from "../consent/quorum.ts";
 import type { EntryDraft } from "../log/entry.ts";
 import type { Policy } from "../policy/policy.ts";
 import type { PersonId } from "../request/principal.ts";
-import { consentKey } from "./deadlines.ts";
 import type { GateParts } from "./parts.ts";
 
 // What the steward does about questions that nobody answers: more people are asked, and those who are asked are told
@@ -26,14 +25,13 @@ export function createNudge(parts: NudgeParts): () => Promise<void> {
 
   /** True once `at` has come by either clock; counted from the deadline, which both clocks watch. */
   const hasCome = ({ request, deadline }: Consent, at: number): boolean =>
-    deadlines.isPast(consentKey(request), deadline, deadline - at);
+    deadlines.isPast("consent", request, deadline, deadline - at);
 
   const escalation = (consent: Consent, policy: Policy): EntryDraft<"consent.escalated"> | null => {
-    const askedAt = parseTimestamp(consent.question.asked_at);
-    const { clauses } = quorumOf(policy, consent);
-    const steps = clauses.flatMap(({ clause, missing }, index) =>
-      (clause.escalate ?? []).flatMap(({ afterMs }, step) =>
-        missing > 0 &&
+    const { askedAt, requirement } = consent;
+    // The time first: of thousands of questions a few have a step that has come, and only theirs are counted.
+    const due = requirement.clauses.flatMap(({ escalate = [] }, index) =>
+      escalate.flatMap(({ afterMs }, step) =>
         !consent.escalated.some((one) => one.clause === index && one.step === step) &&
         hasCome(consent, askedAt + afterMs) &&
         clock.now() >= askedAt + afterMs - MOST_BEHIND_MS
@@ -41,6 +39,9 @@ export function createNudge(parts: NudgeParts): () => Promise<void> {
           : [],
       ),
     );
+    if (due.length === 0) return null;
+    const { clauses } = quorumOf(policy, consent);
+    const steps = due.filter(({ clause }) => (clauses[clause]?.missing ?? 0) > 0);
     if (steps.length === 0) return null;
     const to = steps.flatMap(({ clause, step }) => clauses[clause]?.clause.escalate?.[step]?.to ?? []);
     return {
@@ -55,8 +56,8 @@ export function createNudge(parts: NudgeParts): () => Promise<void> {
     const { remindMs } = consent.requirement;
     if (remindMs === undefined || (consent.reminded?.count ?? 0) >= MOST_REMINDERS) return null;
     // An escalation tells people too, so the count begins again with it.
-    const told = [consent.question.asked_at, consent.reminded?.at, ...consent.escalated.map(({ at }) => at)];
-    const last = Math.max(...told.map((at) => (at === undefined ? 0 : parseTimestamp(at))));
+    const told = [consent.reminded?.at, ...consent.escalated.map(({ at }) => at)];
+    const last = Math.max(consent.askedAt, ...told.map((at) => (at === undefined ? 0 : parseTimestamp(at))));
     if (!hasCome(consent, last + remindMs)) return null;
     const people = unanswered(policy, consent, clock.now());
     if (people.length === 0) return null;
@@ -75,7 +76,7 @@ export function createNudge(parts: NudgeParts): () => Promise<void> {
       const nudges =
         requirement.remindMs !== undefined ||
         requirement.clauses.some(({ escalate }) => escalate !== undefined);
-      if (!nudges || settled !== null || deadlines.isPast(consentKey(request), deadline)) continue;
+      if (!nudges || settled !== null || deadlines.isPast("consent", request, deadline)) continue;
       const record = state.requests.open.get(request);
       const entry = escalation(consent, policy) ?? reminder(consent, policy);
       if (record === undefined || entry === null) continue;

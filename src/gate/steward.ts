@@ -5,7 +5,6 @@ import { staleEntry } from "../execution/execution.ts";
 import type { EntryDraft } from "../log/entry.ts";
 import { AGAIN_WITHIN_MS, type Again } from "./again.ts";
 import type { Attend } from "./attend.ts";
-import { consentKey, grantKey } from "./deadlines.ts";
 import { createExpire } from "./expire.ts";
 import { createNudge } from "./nudge.ts";
 import type { GateParts } from "./parts.ts";
@@ -67,13 +66,18 @@ export function startSteward(parts: StewardParts): Steward {
   let stopped = false;
 
   const expireDue = async (): Promise<void> => {
-    const { isPast } = parts.deadlines;
-    for (const { request, settled, deadline } of [...parts.state.consents.byRequest.values()]) {
-      if (settled === null && isPast(consentKey(request), deadline)) await expire(request);
-    }
-    for (const { request, status, executeBy } of [...parts.state.executions.open.values()]) {
-      if (status !== "dispatched" && isPast(grantKey(request), executeBy)) await expire(request);
-    }
+    const { consents, executions } = parts.state;
+    const unanswered = parts.deadlines.due("consent", (request) => {
+      const consent = consents.byRequest.get(request);
+      return consent?.settled === null ? consent.deadline : undefined;
+    });
+    for (const request of unanswered) await expire(request);
+    const unsent = parts.deadlines.due("grant", (request) => {
+      const execution = executions.open.get(request);
+      const isUnsent = execution?.status === "granted" || execution?.status === "claimed";
+      return isUnsent ? execution.executeBy : undefined;
+    });
+    for (const request of unsent) await expire(request);
   };
 
   /** C2, P6: after an adoption every open question is asked again of the policy; another answer makes it stale. */

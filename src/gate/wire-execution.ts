@@ -1,7 +1,6 @@
 import { createExecutor, type Executor, type ExecutorParts } from "../execution/execution.ts";
 import { createLeaseKeeper, type LeaseKeeper } from "../execution/lease.ts";
 import { createRecovery, type Recovery } from "../execution/recover.ts";
-import { grantKey } from "./deadlines.ts";
 import type { GateParts } from "./parts.ts";
 import { recheck } from "./recheck.ts";
 
@@ -36,7 +35,7 @@ export function wireExecution(parts: ExecutionWiring): {
     blobs: store.blobs,
     log,
     catchUp,
-    isPastGrant: (execution) => deadlines.isPast(grantKey(execution.request), execution.executeBy),
+    isPastGrant: (execution) => deadlines.isPast("grant", execution.request, execution.executeBy),
     append: store.append,
     policy: () => ({ revision: regime.current().policy.revision }),
     async recheck(execution) {

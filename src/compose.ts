@@ -64,11 +64,16 @@ export interface OpenOptions {
   /** Make the log of a new home; its policy is adopted with `adoptFirst`. */
   readonly create?: boolean;
   /** The tools over the adopted registrations. */
-  readonly makeTools: (registrations: JsonObject, dataDir: string) => readonly Tool[];
+  readonly makeTools: (
+    registrations: JsonObject,
+    dataDir: string,
+  ) => readonly Tool[] | Promise<readonly Tool[]>;
   /** The registrations as the operator's file has them now: `{ services: … }`, resolved. */
   readonly readRegistrations: (settings: Settings) => Promise<Result<JsonObject, readonly string[]>>;
   /** What tools want tidied now and then, by the steward. */
   readonly tidyTools?: (registrations: JsonObject, dataDir: string) => Promise<void>;
+  /** Ends what tools keep open: connections to servers that are fronted. */
+  readonly closeTools?: () => Promise<void>;
   /** Called once when the store can't be trusted to write any more: stop the process. */
   readonly onFault?: (fault: CountersignError) => void;
 }
@@ -111,7 +116,8 @@ export async function openHome(settings: Settings, options: OpenOptions): Promis
   });
   const secret = await maskKey(keysDir);
   const mask = createMasker(secret);
-  const makeTools = (registrations: JsonObject): readonly Tool[] => options.makeTools(registrations, dataDir);
+  const makeTools = (registrations: JsonObject): ReturnType<OpenOptions["makeTools"]> =>
+    options.makeTools(registrations, dataDir);
   const load = (text: string, tools: readonly ToolFacts[]): Result<Policy, readonly string[]> =>
     mapErr(loadPolicy(text, { file: settings.policyFile, tools }), (errors) => errors.map(formatSourceError));
 
@@ -261,6 +267,7 @@ export async function openHome(settings: Settings, options: OpenOptions): Promis
     await steward?.running.stop();
     // What was sent must not lose its outcome because we stop; it has its own deadline.
     await attend.idle();
+    await options.closeTools?.();
     unfollow();
     await store.close();
     steward?.release();

@@ -23,6 +23,7 @@ import {
 import { createPlanInfrastructure } from "../tools/plan_infrastructure/tool.ts";
 import { canonicalCopy, type JsonObject } from "./base/canonical-json.ts";
 import { systemClock } from "./base/clock.ts";
+import { ok, type Result } from "./base/result.ts";
 import { formatSourceError } from "./base/yaml.ts";
 import type { CliParts, Serving } from "./cli/parts.ts";
 import { runCli } from "./cli/run-cli.ts";
@@ -33,6 +34,7 @@ import { CountersignError } from "./errors.ts";
 import { readSurroundings } from "./config/environment.ts";
 import { readProposed } from "./config/read-proposed.ts";
 import { loadSettings } from "./config/load-settings.ts";
+import { operationsLog } from "./config/operations-log.ts";
 import type { Settings } from "./config/settings.ts";
 import { toolFacts } from "./gate/regime.ts";
 import { decodeEntry } from "./log/encode.ts";
@@ -43,7 +45,10 @@ import { verifyLog, verifyReceipt } from "./log/verify.ts";
 import { loadPolicy } from "./policy/load.ts";
 import { readTestCall, runPolicyTests } from "./policy/suite.ts";
 import type { ServeParts } from "./serve/serve.ts";
+import { createDurableFile } from "./store/embedded/durable-file.ts";
 import type { Tool } from "./tool.ts";
+import type { Fronting } from "./upstream/fronting.ts";
+import { upstreamsSchema, type UpstreamRegistrations } from "./upstream/registration.ts";
 import { VERSION } from "./version.ts";
 
 // The command `countersign`: gathers what the process is given and hands it to the command line.
@@ -81,7 +86,7 @@ const terraformTools = (options: TerraformOptions): readonly Tool[] => [
 ];
 
 /** The built-in tools over adopted registrations. Those of terraform are there once a workspace is. */
-const makeTools = (registrations: JsonObject, dataDir: string): readonly Tool[] => {
+const makeOwnTools = (registrations: JsonObject, dataDir: string): readonly Tool[] => {
   const terraform = terraformOptions(registrations, dataDir);
   return [
     createDeployService(deployOptions(registrations, dataDir)),
@@ -90,27 +95,52 @@ const makeTools = (registrations: JsonObject, dataDir: string): readonly Tool[] 
 };
 // A policy may speak of every tool that there could be.
 const builtinFacts = (): ReturnType<typeof toolFacts> =>
-  toolFacts([...makeTools({}, around.cwd), ...terraformTools(terraformOptions({}, around.cwd))]);
+  toolFacts([...makeOwnTools({}, around.cwd), ...terraformTools(terraformOptions({}, around.cwd))]);
 
 /** The registrations as the operator's file has them now. */
 const readRegistrations: CliParts["readRegistrations"] = async ({ configFile }) => {
   if (configFile === null) return { ok: true, value: { services: {} } };
   const text = await readProposed(configFile);
   if (!text.ok) return text;
-  const parsed = parseConfig(text.value, configFile, servicesSchema, workspacesSchema);
+  const parsed = parseConfig(text.value, configFile, servicesSchema, workspacesSchema, upstreamsSchema);
   if (!parsed.ok) return { ok: false, error: parsed.error.map(formatSourceError) };
   const services = (parsed.value.config.services ?? {}) as JsonObject;
   const workspaces = (parsed.value.config.workspaces ?? {}) as JsonObject;
   // Left out where there are none, so that what was adopted before there were any stays what it is.
   const named = Object.keys(workspaces).length > 0 ? { workspaces } : {};
-  return { ok: true, value: canonicalCopy<JsonObject>({ services, ...named }) };
+  const upstreams = (parsed.value.config.upstreams ?? {}) as JsonObject;
+  const fronted = Object.keys(upstreams).length > 0 ? await readFronted(configFile, upstreams) : ok({});
+  if (!fronted.ok) return fronted;
+  return ok(canonicalCopy<JsonObject>({ services, ...named, ...fronted.value }));
 };
 
-const open = (settings: Settings, create = false): Promise<OpenedHome> =>
-  openHome(settings, {
+/** Nothing of this is loaded where no server is fronted. */
+const readFronted = async (
+  configFile: string,
+  upstreams: JsonObject,
+): Promise<Result<JsonObject, readonly string[]>> =>
+  (await import("./upstream/read-registrations.ts")).readUpstreamRegistrations(configFile, upstreams);
+
+const open = (settings: Settings, create = false): Promise<OpenedHome> => {
+  let fronting: Promise<Fronting> | null = null;
+  const front = (): Promise<Fronting> =>
+    (fronting ??= import("./upstream/fronting.ts").then(({ createFronting }) =>
+      createFronting({
+        version: VERSION,
+        env: around.env,
+        home: settings.home,
+        log: operationsLog(settings),
+      }),
+    ));
+  return openHome(settings, {
     version: VERSION,
     create,
-    makeTools,
+    async makeTools(registrations, dataDir) {
+      const own = makeOwnTools(registrations, dataDir);
+      if (registrations["upstreams"] === undefined) return own;
+      return [...own, ...(await front()).tools(registrations)];
+    },
+    closeTools: async () => (await fronting)?.close(),
     // Plans live for a day; what was fetched for older ones nobody can run any more.
     async tidyTools(registrations, dataDir) {
       const sweep = { olderThan: systemClock.now() - 2 * 86_400_000, signal: AbortSignal.timeout(600_000) };
@@ -120,6 +150,7 @@ const open = (settings: Settings, create = false): Promise<OpenedHome> =>
     readRegistrations,
     onFault: () => process.exit(70),
   });
+};
 
 const initHome: CliParts["initHome"] = async (settings) => {
   const home = await open(settings, true);
@@ -183,7 +214,10 @@ const serveParts: ServeParts = {
   now: () => systemClock.now(),
   openHome: (settings) => open(settings),
   settingsOf: (home) =>
-    loadSettings({ flags: { home }, around, interactive: false }, { servicesSchema, workspacesSchema }),
+    loadSettings(
+      { flags: { home }, around, interactive: false },
+      { servicesSchema, workspacesSchema, upstreamsSchema },
+    ),
   initHome,
   receipt: (home, request) => logTools.buildReceipt(home, request),
   // Beside this file, as source or as the build left it.
@@ -216,6 +250,7 @@ process.exitCode = await runCli(process.argv.slice(2), {
   interrupted: interrupted.signal,
   servicesSchema,
   workspacesSchema,
+  upstreamsSchema,
   openHome: (settings) => open(settings),
   gatewayOf: async ({ dataDir }) =>
     (await import("./serve/running.ts")).findRunning(dataDir, systemClock.now()),
@@ -231,6 +266,30 @@ process.exitCode = await runCli(process.argv.slice(2), {
     readCall: (call, policy) => readTestCall(call, policy, builtinFacts()),
   },
   logTools,
+  upstreamTools: {
+    async use(settings, work) {
+      const { withLiveUpstreams } = await import("./upstream/live.ts");
+      const registrations = await readRegistrations(settings);
+      if (!registrations.ok) {
+        const [first = "countersign.yaml does not load"] = registrations.error;
+        throw new CountersignError("CONFIG_INVALID", first, { details: { errors: registrations.error } });
+      }
+      return withLiveUpstreams(
+        {
+          ...{
+            version: VERSION,
+            env: around.env,
+            home: settings.home,
+            log: operationsLog({ logLevel: "error" }),
+          },
+          configFile: settings.configFile,
+          registrations: (registrations.value["upstreams"] ?? {}) as unknown as UpstreamRegistrations,
+          createFile: (parts) => createDurableFile({ ...parts, whenChanged: "refuse" }),
+        },
+        work,
+      );
+    },
+  },
   readRegistrations,
   // One line a tool that can have something wrong with it.
   toolChecks: [checkServices, checkWorkspaces],

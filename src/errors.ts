@@ -46,6 +46,7 @@ export const FAULTS = {
   // tools, transport
   TOOL_INVALID: "a tool definition is malformed",
   TOOL_BROKEN: "a tool broke its contract",
+  UPSTREAM_CHANGED: "a fronted server's tool changed while it was being accepted",
   LISTEN_FAILED: "a port could not be opened",
   GATEWAY_UNREACHABLE: "no gateway answers where one was expected",
   GATEWAY_REFUSED: "the gateway did not take a call of the command line",

@@ -129,6 +129,8 @@ export interface Tool {
   readonly refusals: Readonly<Record<string, string>>;
   readonly canReconcile: boolean;
   readonly canRevoke: boolean;
+  /** Set where it is another server's tool: its definition as it was accepted, and its result is passed on as it is. */
+  readonly upstream?: { readonly definition: JsonObject };
   /** Issues have JSON-pointer paths; the value has the schema's defaults. */
   parseInput(
     value: unknown,

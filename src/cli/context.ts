@@ -32,7 +32,11 @@ export function createCli(parts: CliParts, terminal: Terminal): Cli {
     const located = await locateHome(flags.home, around, terminal.interactive);
     const loaded = await loadSettings(
       { flags: { ...flags, home: located.home }, around, interactive: terminal.interactive },
-      { servicesSchema: parts.servicesSchema, workspacesSchema: parts.workspacesSchema },
+      {
+        servicesSchema: parts.servicesSchema,
+        workspacesSchema: parts.workspacesSchema,
+        ...(parts.upstreamsSchema === undefined ? {} : { upstreamsSchema: parts.upstreamsSchema }),
+      },
     );
     return options.exists ? demandHome(loaded, located.origin) : loaded;
   };

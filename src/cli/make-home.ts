@@ -90,7 +90,13 @@ export async function finishHome(cli: Cli, settings: Settings): Promise<NewHome>
 
 /** What is written has to load; otherwise an answer slipped through that our own files can't carry. */
 function demandValid(cli: Cli, config: string, policy: string): void {
-  const parsed = parseConfig(config, CONFIG_FILE, cli.parts.servicesSchema, cli.parts.workspacesSchema);
+  const parsed = parseConfig(
+    config,
+    CONFIG_FILE,
+    cli.parts.servicesSchema,
+    cli.parts.workspacesSchema,
+    cli.parts.upstreamsSchema,
+  );
   if (!parsed.ok) throw rejected("CONFIG_INVALID", parsed.error);
   const loaded = cli.parts.policyTools.load(policy, "policy.yaml");
   if (!loaded.ok) throw rejected("POLICY_INVALID", loaded.error);

@@ -14,6 +14,7 @@ import type { Check } from "../doctor/check.ts";
 import type { Home } from "../gate/home.ts";
 import type { Policy, PolicyInput } from "../policy/policy.ts";
 import type { Streams } from "./terminal.ts";
+import type { UpstreamTools } from "./upstream-words.ts";
 
 /** What the command line is given. Everything that touches a home, a log or a network comes in here. */
 export interface CliParts {
@@ -27,6 +28,8 @@ export interface CliParts {
   readonly servicesSchema: z.ZodType;
   /** Schema of `workspaces:`. */
   readonly workspacesSchema: z.ZodType;
+  /** Schema of `upstreams:`. */
+  readonly upstreamsSchema?: z.ZodType;
   /** Opens a home for one command: it never becomes the steward and listens on nothing. */
   openHome(settings: Settings): Promise<Home>;
   /** The gateway that serves the home now: its address for people; null where none runs. */
@@ -40,6 +43,7 @@ export interface CliParts {
   serve(what: Serving): Promise<number>;
   readonly verifyConsistency: VerifyConsistency;
   readonly policyTools: PolicyTools;
+  readonly upstreamTools?: UpstreamTools;
   readonly logTools: LogTools;
   /** The registrations as the operator's file has them now; errors as lines with places. */
   readRegistrations(settings: Settings): Promise<Result<JsonObject, readonly string[]>>;

@@ -17,6 +17,7 @@ import { addShow } from "./commands/show.ts";
 import { addStart } from "./commands/start.ts";
 import { addTakeBack } from "./commands/take-back.ts";
 import { addToken } from "./commands/token.ts";
+import { addUpstream } from "./commands/upstream.ts";
 import { addVerify } from "./commands/verify.ts";
 import type { Cli } from "./context.ts";
 import { usageOf } from "./failure.ts";
@@ -71,7 +72,7 @@ export function buildProgram(cli: Cli, exit: (code: number) => void): Command {
   program.commandsGroup("Ask:");
   for (const add of [addRequest]) add(program, cli, run);
   program.commandsGroup("Policy and proof:");
-  for (const add of [addPolicy, addPeople, addLog, addVerify]) add(program, cli, run);
+  for (const add of [addPolicy, addUpstream, addPeople, addLog, addVerify]) add(program, cli, run);
   program.commandsGroup("Set up and serve:");
   for (const add of [addInit, addStart, addMcp, addDoctor, addToken, addDemo]) add(program, cli, run);
   overrideExits(program);

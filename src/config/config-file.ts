@@ -135,13 +135,18 @@ const hostHeader = z
   );
 
 /** The schema of countersign.yaml, with what the tools act on checked by their own schemas. */
-export const configSchema = (servicesSchema: z.ZodType, workspacesSchema: z.ZodType = z.strictObject({})) =>
+export const configSchema = (
+  servicesSchema: z.ZodType,
+  workspacesSchema: z.ZodType = z.strictObject({}),
+  upstreamsSchema: z.ZodType = z.strictObject({}),
+) =>
   z.strictObject({
     version: z.literal(1),
     policy: z.string().min(1).optional(),
     isolation: z.enum(["service", "none"]).optional(),
     services: servicesSchema.optional(),
     workspaces: workspacesSchema.optional(),
+    upstreams: upstreamsSchema.optional(),
     listeners: z.strictObject({ mcp: listen.optional(), api: listen.optional() }).optional(),
     stdio: z
       .strictObject({ agent: z.string().min(1).optional(), principal: z.string().min(1).optional() })
@@ -182,11 +187,12 @@ export function parseConfig(
   file: string,
   servicesSchema: z.ZodType,
   workspacesSchema?: z.ZodType,
+  upstreamsSchema?: z.ZodType,
 ): Result<{ readonly config: ConfigFile; readonly source: YamlSource }, readonly SourceError[]> {
   const yaml = parseYaml(text, file);
   if (!yaml.ok) return yaml;
   const source = yaml.value;
-  const schema = configSchema(servicesSchema, workspacesSchema);
+  const schema = configSchema(servicesSchema, workspacesSchema, upstreamsSchema);
   const parsed = schema.safeParse(source.value);
   if (!parsed.success) return err(sourceErrors(source, parsed.error, schema));
   const errors = inconsistencies(parsed.data, source);

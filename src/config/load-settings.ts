@@ -59,7 +59,11 @@ const DEFAULT_LISTENERS = {
  */
 export async function loadSettings(
   from: SettingsSource,
-  schemas: { readonly servicesSchema: z.ZodType; readonly workspacesSchema?: z.ZodType },
+  schemas: {
+    readonly servicesSchema: z.ZodType;
+    readonly workspacesSchema?: z.ZodType;
+    readonly upstreamsSchema?: z.ZodType;
+  },
 ): Promise<Settings> {
   const { flags, around } = from;
   const { home } = await locateHome(flags.home, around, from.interactive);
@@ -198,7 +202,13 @@ function pick<T>(
 const logLevel = (text: string): string | undefined => LOG_LEVELS.find((level) => level === text);
 
 function parse(text: string, file: string, schemas: Parameters<typeof loadSettings>[1]): ConfigFile {
-  const parsed = parseConfig(text, file, schemas.servicesSchema, schemas.workspacesSchema);
+  const parsed = parseConfig(
+    text,
+    file,
+    schemas.servicesSchema,
+    schemas.workspacesSchema,
+    schemas.upstreamsSchema,
+  );
   if (parsed.ok) return parsed.value.config;
   const errors = parsed.error.map(formatSourceError);
   throw new CountersignError("CONFIG_INVALID", errors[0] ?? `${file} does not load`, {

@@ -45,7 +45,7 @@ export interface AdoptionParts {
   readonly regime: RegimeHolder;
   readFiles(): Promise<ProposedFiles>;
   loadPolicy(text: string, tools: readonly ToolFacts[]): Result<Policy, readonly string[]>;
-  makeTools(registrations: JsonObject): readonly Tool[];
+  makeTools(registrations: JsonObject): readonly Tool[] | Promise<readonly Tool[]>;
   diff(from: JsonObject, to: JsonObject): Proposal["diff"];
   readonly attest: Attest;
   /** What an append that rests on this proof expects. */
@@ -75,19 +75,19 @@ export function createAdoption(parts: AdoptionParts): AdoptionDesk {
   let lastContent = "";
   let reportedAt = Number.NEGATIVE_INFINITY;
 
-  const candidateOf = (files: ProposedFiles): Result<Candidate, readonly string[]> => {
+  const candidateOf = async (files: ProposedFiles): Promise<Result<Candidate, readonly string[]>> => {
     if (!files.policy.ok) return files.policy;
     if (!files.registrations.ok) return files.registrations;
     const text = files.policy.value;
     const registrations = files.registrations.value;
-    const policy = parts.loadPolicy(text, toolFacts(parts.makeTools(registrations)));
+    const policy = parts.loadPolicy(text, toolFacts(await parts.makeTools(registrations)));
     if (!policy.ok) return policy;
     const registry = digestJson("registry", registrations);
     return { ok: true, value: { text, policy: policy.value, registrations, registry } };
   };
 
   const candidate = async (): Promise<Candidate> => {
-    const loaded = candidateOf(await parts.readFiles());
+    const loaded = await candidateOf(await parts.readFiles());
     if (loaded.ok) return loaded.value;
     throw new CountersignError("POLICY_INVALID", loaded.error[0] ?? "the policy does not load", {
       hint: "see every error: countersign policy check",
@@ -196,7 +196,7 @@ export function createAdoption(parts: AdoptionParts): AdoptionDesk {
     async proposal() {
       await parts.catchUp();
       const { policy } = parts.regime.current();
-      const loaded = candidateOf(await parts.readFiles());
+      const loaded = await candidateOf(await parts.readFiles());
       if (!loaded.ok) {
         return {
           revision: null,
@@ -345,7 +345,7 @@ export function createAdoption(parts: AdoptionParts): AdoptionDesk {
       const content = contentHash(files);
       if (content === lastContent) return "unchanged";
       const regime = parts.regime.current();
-      const loaded = candidateOf(files);
+      const loaded = await candidateOf(files);
       if (loaded.ok && isSameBound(running(), boundOf(loaded.value))) {
         lastContent = content;
         return "unchanged";

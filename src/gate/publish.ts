@@ -45,6 +45,7 @@ export function publish(tool: Tool): PublishedTool {
       idempotentHint: tool.idempotent,
       openWorldHint: true,
     },
+    ...(tool.upstream === undefined ? {} : { upstream: tool.upstream }),
   };
 }
 

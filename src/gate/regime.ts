@@ -25,7 +25,7 @@ export interface RegimeParts {
   readonly blobs: BlobStore;
   /** Errors as lines with their places. */
   loadPolicy(text: string, tools: readonly ToolFacts[]): Result<Policy, readonly string[]>;
-  makeTools(registrations: JsonObject): readonly Tool[];
+  makeTools(registrations: JsonObject): readonly Tool[] | Promise<readonly Tool[]>;
 }
 
 export interface RegimeHolder {
@@ -57,7 +57,7 @@ export function createRegimeHolder(parts: RegimeParts): RegimeHolder {
       const text = new TextDecoder().decode(await parts.blobs.get("policy", adopted.text));
       const registered = new TextDecoder().decode(await parts.blobs.get("registry", adopted.registrations));
       const registrations = canonicalCopy(JSON.parse(registered) as JsonObject);
-      const tools = parts.makeTools(registrations);
+      const tools = await parts.makeTools(registrations);
       const policy = parts.loadPolicy(text, toolFacts(tools));
       if (!policy.ok) {
         throw new CountersignError(

@@ -95,6 +95,8 @@ export interface PublishedTool {
     readonly idempotentHint: boolean;
     readonly openWorldHint: boolean;
   };
+  /** Another server's tool: its definition as it was accepted, whose other members are published as they are. */
+  readonly upstream?: { readonly definition: Readonly<Record<string, Json>> };
 }
 
 /** What transports need of the gate. */

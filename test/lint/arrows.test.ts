@@ -105,12 +105,14 @@ describe("the arrows between folders", () => {
 });
 
 describe("borders inside folders", () => {
-  test("only src/transport/mcp imports the MCP SDK, lazily or not", async () => {
+  test("only src/transport/mcp imports the MCP SDK, src/upstream its client, lazily or not", async () => {
     const sdk = `import { Server } from "@modelcontextprotocol/server";\nexport const s = Server;\n`;
     const findings = await lint({
       "src/transport/mcp/session.ts": sdk,
       "src/transport/http/listener.ts": sdk,
-      "src/upstream/connect.ts": sdk,
+      "src/upstream/serve.ts": sdk,
+      "src/upstream/connect.ts": `import { Client } from "@modelcontextprotocol/client";\nexport const c = Client;\n`,
+      "src/transport/http/connect.ts": `import { Client } from "@modelcontextprotocol/client";\nexport const c = Client;\n`,
       "src/gate/lazy.ts": `export const s = () => import("@modelcontextprotocol/client");\n`,
       "src/gate/typed.ts": `import type { Server } from "@modelcontextprotocol/server";\nexport type S = Server;\n`,
       "src/compose.ts": sdk,
@@ -123,8 +125,9 @@ describe("borders inside folders", () => {
       "src/gate/lazy.ts",
       "src/gate/typed.ts",
       "src/tool.ts",
+      "src/transport/http/connect.ts",
       "src/transport/http/listener.ts",
-      "src/upstream/connect.ts",
+      "src/upstream/serve.ts",
       "tools/echo/tool.ts",
     ]);
   });

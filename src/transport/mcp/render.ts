@@ -1,6 +1,7 @@
 import type { CallToolResult } from "@modelcontextprotocol/server";
 import type { Json } from "../../base/canonical-json.ts";
 import type { Reply } from "../../gate/reply.ts";
+import { passedResult } from "./fronted.ts";
 import { plainLine, plainText, quoted } from "./plain-text.ts";
 import { ANSWER_TOOL, CALL_ID_META, WAIT_TOOL, WITHDRAW_TOOL } from "./names.ts";
 
@@ -14,6 +15,8 @@ export type ResultStatus = Reply["status"];
 
 /** A reply in the shape of a tool result, for clients of either protocol era. */
 export function renderReply(reply: Reply): CallToolResult {
+  const passed = passedResult(reply);
+  if (passed !== null) return passed;
   const text = textOf(reply);
   return {
     content: [{ type: "text", text }],

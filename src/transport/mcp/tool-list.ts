@@ -1,69 +1,15 @@
 import type { Tool } from "@modelcontextprotocol/server";
-import type { Json } from "../../base/canonical-json.ts";
 import { CountersignError } from "../../errors.ts";
 import type { PublishedTool } from "../../gate/reply.ts";
+import { frontedTool, SUSPENDABLE } from "./fronted.ts";
 import { ANSWER_TOOL, WAIT_TOOL, WITHDRAW_TOOL } from "./names.ts";
+import { widenedOutputSchema } from "./output-schema.ts";
 
 // What MCP clients are told there is to call: the gate's tools, and three of ours that act on a ticket. None of them can
 // approve, change the policy or edit the log (P1).
 
-type JsonSchema = Readonly<Record<string, Json>>;
-
 /** Longest ticket that is looked at. */
 export const MAX_TICKET_LENGTH = 64;
-
-/**
- * The result schema of every tool: a pending or refused reply validates, and so does the tool's own output. `output`
- * is null for our own tools, whose result is that of whatever tool the ticket is about. No type here is nullable:
- * what has no value is left out.
- */
-export function widenedOutputSchema(tool: string, output: JsonSchema | null): JsonSchema {
-  return {
-    type: "object",
-    description:
-      "status says what happened: done (result holds the output), pending (not done; wait on the ticket), " +
-      "refused, failed (nothing changed), unknown (it may have taken effect).",
-    properties: {
-      status: { type: "string", enum: ["done", "pending", "refused", "failed", "unknown"] },
-      requestId: { type: "string" },
-      summary: { type: "string" },
-      repeats: {
-        type: "string",
-        description: "when it was done, if this call repeats an earlier one and did not run",
-      },
-      ...(output === null ? {} : { result: nested(tool, output) }),
-      ticket: { type: "string" },
-      requestCode: { type: "string" },
-      because: { type: "array", items: { type: "string" } },
-      deadline: { type: "string" },
-      waitingFor: { type: "string" },
-      inquiries: {
-        type: "array",
-        description: `what people ask about the request; answer each with ${ANSWER_TOOL}`,
-        items: {
-          type: "object",
-          properties: { id: { type: "string" }, text: { type: "string" } },
-          required: ["id", "text"],
-        },
-      },
-      retryAfterMs: { type: "number" },
-      code: { type: "string" },
-      class: { type: "string" },
-      deniedBy: { type: "string", enum: ["policy", "person", "gate"] },
-      message: { type: "string" },
-      reason: { type: "string" },
-      advice: { type: "string" },
-    },
-    required: ["status"],
-  };
-}
-
-/** A schema inside another one: its own references keep pointing into itself. */
-function nested(tool: string, output: JsonSchema): JsonSchema {
-  const { $schema: _, ...schema } = output;
-  const refersToItself = JSON.stringify(schema).includes('"$ref"') && schema["$id"] === undefined;
-  return refersToItself ? { $id: `urn:countersign:tool:${tool}:output`, ...schema } : schema;
-}
 
 const ticket = {
   type: "string",
@@ -168,16 +114,19 @@ export function listTools(published: readonly PublishedTool[]): readonly Tool[] 
   const own = published.find((tool) => isCompanion(tool.name));
   if (own !== undefined) throw new CountersignError("TOOL_INVALID", `tool name "${own.name}" is reserved`);
   return [
-    ...published.map((tool) => ({
-      name: tool.name,
-      title: tool.title,
-      description: tool.description,
-      inputSchema: tool.inputSchema as Tool["inputSchema"],
-      outputSchema: widenedOutputSchema(tool.name, tool.outputSchema) as Tool["outputSchema"],
-      annotations: { ...tool.annotations },
-      // For clients of 2025-11-25, which may ask for a task only where this stands; the later revision leaves it out.
-      execution: { taskSupport: "optional" as const },
-    })),
+    ...published.map((tool) =>
+      tool.upstream === undefined ? ownTool(tool) : frontedTool(tool, tool.upstream.definition),
+    ),
     ...COMPANIONS,
   ];
 }
+
+const ownTool = (tool: PublishedTool): Tool => ({
+  name: tool.name,
+  title: tool.title,
+  description: tool.description,
+  inputSchema: tool.inputSchema as Tool["inputSchema"],
+  outputSchema: widenedOutputSchema(tool.name, tool.outputSchema) as Tool["outputSchema"],
+  annotations: { ...tool.annotations },
+  execution: SUSPENDABLE,
+});

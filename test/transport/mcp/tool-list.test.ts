@@ -2,7 +2,8 @@ import { AjvJsonSchemaValidator } from "@modelcontextprotocol/client/validators/
 import { expect, test } from "vitest";
 import type { Reply } from "../../../src/gate/reply.ts";
 import { renderReply } from "../../../src/transport/mcp/render.ts";
-import { listTools, widenedOutputSchema } from "../../../src/transport/mcp/tool-list.ts";
+import { widenedOutputSchema } from "../../../src/transport/mcp/output-schema.ts";
+import { listTools } from "../../../src/transport/mcp/tool-list.ts";
 import { isFault } from "../../../src/errors.ts";
 import { SCRIPTED_TOOLS } from "../../support/scripted-gate.ts";
 

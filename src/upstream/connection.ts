@@ -1,0 +1,241 @@
+import {
+  Client,
+  ProtocolError,
+  SdkError,
+  SdkErrorCode,
+  SdkHttpError,
+  type PriorDiscovery,
+  type Transport,
+} from "@modelcontextprotocol/client";
+import * as z from "zod";
+import type { JsonObject } from "../base/canonical-json.ts";
+import { createListReader, type Listed } from "./definition.ts";
+import { ErrorReply, LOCAL, LostReply, NotSent } from "./failure.ts";
+
+// One live connection to one upstream. Requests go through `client.request` with a schema that takes anything: the SDK's
+// typed calls drop what they do not know.
+
+export interface ConnectionParts {
+  readonly alias: string;
+  readonly version: string;
+  readonly connectTimeoutMs: number;
+  /** What an earlier connection found out about the era, so that nobody is probed twice. */
+  readonly prior: PriorDiscovery | null;
+  createTransport(): Transport;
+  onListChanged(): void;
+  onError(message: string): void;
+  /** It is over: the process ended, or we closed it. */
+  onClose(): void;
+}
+
+export interface CallOptions {
+  readonly signal: AbortSignal;
+  readonly timeoutMs: number;
+  readonly meta?: JsonObject;
+  progress?(message: string): void;
+}
+
+export interface Connection {
+  readonly era: "modern" | "legacy";
+  readonly server: { readonly name: string; readonly version: string } | null;
+  readonly capabilities: JsonObject;
+  readonly prior: PriorDiscovery;
+  /** The tools as the server lists them now. @throws NotSent, LostReply, ErrorReply */
+  list(): Promise<Listed>;
+  /** Any other request, lossless. @throws NotSent, LostReply, ErrorReply */
+  request(method: string, params: JsonObject, options: CallOptions): Promise<JsonObject>;
+  close(): Promise<void>;
+}
+
+const ANYTHING = z.looseObject({});
+const LIST_TIMEOUT_MS = 60_000;
+const PROBE_TIMEOUT_MS = 10_000;
+export const MAX_TOOLS = 20_000;
+const MAX_PAGES = 2_000;
+
+/** @throws NotSent where no connection came about */
+export async function connect(parts: ConnectionParts): Promise<Connection> {
+  try {
+    return await connectOnce(parts, parts.prior);
+  } catch (error) {
+    // Some servers of the older era end when they are asked anything before `initialize`.
+    if (parts.prior === null && isClosedEarly(error)) {
+      try {
+        return await connectOnce(parts, { kind: "legacy" });
+      } catch (second) {
+        throw unreachable(parts, second);
+      }
+    }
+    throw unreachable(parts, error);
+  }
+}
+
+const unreachable = (parts: ConnectionParts, cause: unknown): NotSent =>
+  new NotSent("upstream_unavailable", `${parts.alias} can't be reached: ${wordsOf(cause)}`, { cause });
+
+const isClosedEarly = (error: unknown): boolean =>
+  error instanceof SdkError &&
+  (error.code === SdkErrorCode.ConnectionClosed || error.code === SdkErrorCode.EraNegotiationFailed);
+
+async function connectOnce(parts: ConnectionParts, prior: PriorDiscovery | null): Promise<Connection> {
+  const client = new Client(
+    { name: "countersign", title: "Countersign", version: parts.version },
+    {
+      // Nothing is declared: a fronted server has no way to ask, or to be asked back, through us.
+      capabilities: {},
+      versionNegotiation: {
+        mode: "auto",
+        probe: { timeoutMs: Math.min(PROBE_TIMEOUT_MS, parts.connectTimeoutMs) },
+      },
+    },
+  );
+  client.onerror = (error) => parts.onError(error.message);
+  const transport = parts.createTransport();
+  let isOver = false;
+  client.onclose = () => {
+    if (isOver) return;
+    isOver = true;
+    parts.onClose();
+  };
+  client.setNotificationHandler("notifications/tools/list_changed", () => parts.onListChanged());
+  try {
+    await client.connect(transport, {
+      timeout: parts.connectTimeoutMs,
+      ...(prior === null ? {} : { prior }),
+    });
+  } catch (error) {
+    isOver = true;
+    await client.close().catch(() => undefined);
+    await transport.close().catch(() => undefined);
+    throw error;
+  }
+
+  const request = async (method: string, params: JsonObject, options: CallOptions): Promise<JsonObject> => {
+    if (options.signal.aborted)
+      throw new NotSent("upstream_unavailable", "the time was up before it was sent");
+    if (isOver) throw new NotSent("upstream_unavailable", "the connection has ended");
+    try {
+      const result = await client.request(
+        { method, params: { ...params, ...(options.meta === undefined ? {} : { _meta: options.meta }) } },
+        ANYTHING,
+        {
+          signal: options.signal,
+          timeout: options.timeoutMs,
+          maxTotalTimeout: options.timeoutMs,
+          allowInputRequired: true,
+          ...(options.progress === undefined
+            ? {}
+            : { onprogress: (progress) => options.progress?.(progressWords(progress)) }),
+        },
+      );
+      return result as JsonObject;
+    } catch (error) {
+      throw meaningOf(error);
+    }
+  };
+
+  const read = createListReader(parts.alias);
+  const list = async (): Promise<Listed> => {
+    const items: unknown[] = [];
+    const cursors = new Set<string>();
+    let cursor: string | undefined;
+    for (let page = 0; page < MAX_PAGES; page += 1) {
+      const result = await request("tools/list", cursor === undefined ? {} : { cursor }, {
+        signal: AbortSignal.timeout(LIST_TIMEOUT_MS),
+        timeoutMs: LIST_TIMEOUT_MS,
+      });
+      const { tools, nextCursor } = result as { readonly tools?: unknown; readonly nextCursor?: unknown };
+      if (!Array.isArray(tools)) throw new LostReply("the server's list of tools is no list");
+      for (const tool of tools) items.push(tool);
+      if (items.length > MAX_TOOLS) throw new LostReply(`the server lists more than ${MAX_TOOLS} tools`);
+      if (typeof nextCursor !== "string") return read(items);
+      if (cursors.has(nextCursor)) throw new LostReply("the server's list of tools goes in circles");
+      cursors.add(nextCursor);
+      cursor = nextCursor;
+    }
+    throw new LostReply(`the server's list of tools has more than ${MAX_PAGES} pages`);
+  };
+
+  const discovered = client.getDiscoverResult();
+  const info = client.getServerVersion();
+  return {
+    era: client.getProtocolEra() === "modern" ? "modern" : "legacy",
+    server: info === undefined ? null : { name: info.name, version: info.version },
+    capabilities: (client.getServerCapabilities() ?? {}) as JsonObject,
+    prior: discovered === undefined ? { kind: "legacy" } : { kind: "modern", discover: discovered },
+    list,
+    request,
+    async close() {
+      isOver = true;
+      await client.close().catch(() => undefined);
+      await transport.close().catch(() => undefined);
+    },
+  };
+}
+
+/** HTTP answers given before anything is run. */
+const TURNED_AWAY = new Set([401, 403, 404, 405, 406, 413, 415, 429]);
+
+/** What an error of the SDK or of the network says about the call. */
+function meaningOf(error: unknown): Error {
+  if (error instanceof NotSent) return error;
+  if (error instanceof ProtocolError) {
+    const { code, message, data } = error;
+    if (code === LOCAL.tooLarge || code === LOCAL.lost) return new LostReply(message);
+    return new ErrorReply({ code, message, ...(data === undefined ? {} : { data }) });
+  }
+  if (error instanceof SdkHttpError) {
+    const status = error.status;
+    if (status !== undefined && TURNED_AWAY.has(status)) {
+      return new NotSent("upstream_refused", `the server answered HTTP ${status}`, { cause: error });
+    }
+    return new LostReply(`the server answered HTTP ${String(status)}`, { cause: error });
+  }
+  if (error instanceof SdkError) {
+    if (error.code === SdkErrorCode.NotConnected) {
+      return new NotSent("upstream_unavailable", "the connection has ended", { cause: error });
+    }
+    const words =
+      error.code === SdkErrorCode.RequestTimeout
+        ? "no answer came in time"
+        : error.code === SdkErrorCode.ConnectionClosed
+          ? "the connection ended before the answer"
+          : `the answer can't be used: ${wordsOf(error)}`;
+    return new LostReply(words, { cause: error });
+  }
+  if (isRefusedConnection(error)) {
+    return new NotSent("upstream_unavailable", `the server can't be reached: ${wordsOf(error)}`, {
+      cause: error,
+    });
+  }
+  return new LostReply(wordsOf(error), { cause: error });
+}
+
+/** Codes of a connection that was never made. */
+const NEVER_CONNECTED = new Set(["ECONNREFUSED", "ENOTFOUND", "EAI_AGAIN", "EHOSTUNREACH", "ENETUNREACH"]);
+
+function isRefusedConnection(error: unknown): boolean {
+  for (let at: unknown = error; at instanceof Error; at = at.cause) {
+    const code = (at as NodeJS.ErrnoException).code;
+    if (code !== undefined) return NEVER_CONNECTED.has(code);
+  }
+  return false;
+}
+
+function wordsOf(error: unknown): string {
+  const parts: string[] = [];
+  for (let at: unknown = error; at instanceof Error && parts.length < 3; at = at.cause) {
+    if (at.message !== "") parts.push(at.message.slice(0, 500));
+  }
+  return parts.length === 0 ? String(error).slice(0, 500) : parts.join(": ");
+}
+
+const progressWords = (progress: {
+  readonly progress: number;
+  readonly total?: number | undefined;
+  readonly message?: string | undefined;
+}): string => {
+  const count =
+    progress.total === undefined ? String(progress.progress) : `${progress.progress}/${progress.total}`;
+  return progress.message === undefined ? count : `${count} ${progress.message}`;
+};

@@ -1,0 +1,255 @@
+import type { PriorDiscovery } from "@modelcontextprotocol/client";
+import type { Logger } from "pino";
+import { canonicalJson, type JsonObject } from "../base/canonical-json.ts";
+import { neutralise } from "../base/text.ts";
+import { connect, type CallOptions, type Connection } from "./connection.ts";
+import type { Listed } from "./definition.ts";
+import { LostReply, NotSent } from "./failure.ts";
+import { createHttpTransport } from "./http-transport.ts";
+import type { UpstreamRegistration } from "./registration.ts";
+import { plainEnvironment, resolveValues } from "./secrets.ts";
+import { createStdioTransport } from "./stdio-transport.ts";
+
+// The live side of `upstreams:`: one connection each, made when it is first needed and kept.
+//
+//   U1. One upstream never waits for another: each has its own connection, its own back-off and its own time.
+//   U2. A connection belongs to one registration. Where that changed, the old connection ends and a new one is made.
+//   U3. Nothing of the gateway goes along: an upstream's process has the environment of its registration.
+
+export interface PoolParts {
+  readonly version: string;
+  readonly env: Readonly<Record<string, string | undefined>>;
+  /** Where a command runs that names no directory of its own. */
+  readonly home: string;
+  readonly log: Pick<Logger, "debug" | "info" | "warn">;
+  readonly maxMessageBytes?: number;
+  /** Monotonic milliseconds. */
+  readonly now?: () => number;
+}
+
+export interface Upstream {
+  /**
+   * The tools as the server lists them. `maxAgeMs` 0: asked for after this call, by this or by another caller.
+   * @throws NotSent, LostReply, ErrorReply
+   */
+  list(maxAgeMs: number): Promise<Listed>;
+  request(method: string, params: JsonObject, options: CallOptions): Promise<JsonObject>;
+  /** Connects where it has to. */
+  facts(): Promise<Pick<Connection, "era" | "server" | "capabilities">>;
+}
+
+export interface Pool {
+  upstream(alias: string, entry: UpstreamRegistration): Upstream;
+  close(): Promise<void>;
+}
+
+/** A reply above this is not taken. */
+export const MAX_MESSAGE_BYTES = 16 * 1024 * 1024;
+const FIRST_WAIT_MS = 250;
+const LONGEST_WAIT_MS = 30_000;
+/** A connection that stood so long was a good one: the next failure waits as the first did. */
+const STABLE_MS = 60_000;
+
+export function createPool(parts: PoolParts): Pool {
+  const live = new Map<string, { readonly key: string; readonly line: Line }>();
+  let isClosed = false;
+  return {
+    upstream(alias, entry) {
+      if (isClosed) throw new NotSent("upstream_unavailable", "the gateway is stopping");
+      const key = canonicalJson(entry);
+      const known = live.get(alias);
+      if (known?.key === key) return known.line;
+      known?.line.close().catch(() => undefined);
+      const line = createLine(parts, alias, entry);
+      live.set(alias, { key, line });
+      return line;
+    },
+    async close() {
+      isClosed = true;
+      const all = [...live.values()];
+      live.clear();
+      await Promise.allSettled(all.map(({ line }) => line.close()));
+    },
+  };
+}
+
+interface Line extends Upstream {
+  close(): Promise<void>;
+}
+
+function createLine(parts: PoolParts, alias: string, entry: UpstreamRegistration): Line {
+  const now = parts.now ?? (() => performance.now());
+  const log = createNoise(parts.log, alias, now);
+  let connection: Connection | null = null;
+  let connecting: Promise<Connection> | null = null;
+  let prior: PriorDiscovery | null = null;
+  let failures = 0;
+  let notBefore = Number.NEGATIVE_INFINITY;
+  let lastFailure = "";
+  let since = 0;
+  let isClosed = false;
+  let inFlight = 0;
+  let listed: { readonly at: number; readonly list: Listed } | null = null;
+  let listing: { readonly begun: number; readonly list: Promise<Listed> } | null = null;
+
+  const failed = (why: string): void => {
+    failures += 1;
+    lastFailure = why;
+    notBefore = now() + Math.min(FIRST_WAIT_MS * 2 ** (failures - 1), LONGEST_WAIT_MS);
+  };
+
+  const open = async (): Promise<Connection> => {
+    let mine: Connection | null = null;
+    const limit = parts.maxMessageBytes ?? MAX_MESSAGE_BYTES;
+    try {
+      const own = await resolveValues(entry.url === undefined ? entry.env : entry.headers, parts.env);
+      mine = await connect({
+        alias,
+        version: parts.version,
+        connectTimeoutMs: entry.connect_timeout,
+        prior,
+        createTransport: () =>
+          entry.url === undefined
+            ? createStdioTransport({
+                command: entry.command as readonly string[],
+                cwd: entry.cwd ?? parts.home,
+                env: { ...plainEnvironment(parts.env), ...own },
+                maxMessageBytes: limit,
+                onStderr: (line) => log.stderr(line),
+                onGarbage: (count, line) => log.garbage(count, line),
+              })
+            : createHttpTransport({ url: entry.url, headers: own, maxMessageBytes: limit }),
+        onListChanged: () => {
+          listed = null;
+        },
+        onError: (message) => log.error(message),
+        onClose: () => {
+          if (connection !== mine) return;
+          connection = null;
+          listed = null;
+          if (isClosed) return;
+          if (now() - since > STABLE_MS) failures = 0;
+          failed("its connection ended");
+          parts.log.warn({ upstream: alias }, "upstream ended; it is started again when it is needed");
+        },
+      });
+    } catch (error) {
+      // What was found out about the era may be what does not hold any more.
+      prior = null;
+      const why = error instanceof Error ? error.message : String(error);
+      failed(why);
+      parts.log.warn({ upstream: alias, why: plain(why), failures }, "upstream not reached");
+      throw error;
+    }
+    if (isClosed) {
+      await mine.close();
+      throw new NotSent("upstream_unavailable", "the gateway is stopping");
+    }
+    connection = mine;
+    prior = mine.prior;
+    since = now();
+    listed = null;
+    parts.log.info({ upstream: alias, era: mine.era, server: mine.server }, "upstream connected");
+    return mine;
+  };
+
+  const connected = (): Promise<Connection> => {
+    if (connection !== null) return Promise.resolve(connection);
+    if (isClosed) return Promise.reject(new NotSent("upstream_unavailable", "the registration changed"));
+    const wait = notBefore - now();
+    if (connecting === null && wait > 0) {
+      const words = `${alias} failed ${failures} times (${lastFailure}); it is tried again in ${Math.ceil(wait / 1_000)} s`;
+      return Promise.reject(new NotSent("upstream_unavailable", words));
+    }
+    connecting ??= open().finally(() => {
+      connecting = null;
+    });
+    return connecting;
+  };
+
+  const list = async (maxAgeMs: number): Promise<Listed> => {
+    const wanted = now();
+    if (listed !== null && maxAgeMs > 0 && wanted - listed.at <= maxAgeMs && connection !== null) {
+      return listed.list;
+    }
+    // One that began before this call may be of before a change; a reader that takes an older one may share it.
+    if (listing !== null && wanted - listing.begun <= maxAgeMs) return listing.list;
+    const begun = now();
+    const work = (async () => {
+      const over = await connected();
+      const fresh = await over.list().catch(async (error: unknown) => {
+        // Silent, and nobody's call under way that it could be busy with: a new process may do better.
+        if (error instanceof LostReply && inFlight === 0 && connection === over) {
+          connection = null;
+          failed(error.message);
+          await over.close();
+        }
+        throw error;
+      });
+      if (connection === over) listed = { at: begun, list: fresh };
+      // Answers are what makes a connection a good one.
+      failures = 0;
+      return fresh;
+    })();
+    const mine = { begun, list: work };
+    listing = mine;
+    try {
+      return await work;
+    } finally {
+      if (listing === mine) listing = null;
+    }
+  };
+
+  return {
+    list,
+    async request(method, params, options) {
+      const over = await connected();
+      inFlight += 1;
+      try {
+        return await over.request(method, params, options);
+      } finally {
+        inFlight -= 1;
+      }
+    },
+    facts: connected,
+    async close() {
+      isClosed = true;
+      const open = connection ?? (await connecting?.catch(() => null)) ?? null;
+      connection = null;
+      await open?.close();
+    },
+  };
+}
+
+/** What an upstream writes beside the protocol: neutralised, and so many lines a minute. */
+function createNoise(log: PoolParts["log"], alias: string, now: () => number) {
+  const perMinute = 60;
+  let minute = 0;
+  let lines = 0;
+  const mayLog = (): boolean => {
+    const current = Math.floor(now() / 60_000);
+    if (current !== minute) {
+      if (lines > perMinute)
+        log.warn({ upstream: alias, dropped: lines - perMinute }, "upstream lines left out");
+      minute = current;
+      lines = 0;
+    }
+    lines += 1;
+    return lines <= perMinute;
+  };
+  return {
+    stderr(line: string): void {
+      if (line.trim() !== "" && mayLog()) log.info({ upstream: alias, line: plain(line) }, "upstream says");
+    },
+    garbage(count: number, line: string): void {
+      if (mayLog())
+        log.warn({ upstream: alias, count, line: plain(line) }, "not a message on the upstream's stdout");
+    },
+    error(message: string): void {
+      if (mayLog()) log.debug({ upstream: alias, err: plain(message) }, "upstream message not used");
+    },
+  };
+}
+
+const plain = (text: string): string =>
+  neutralise(text.slice(0, 1_000).toWellFormed(), { lines: false }).text;

@@ -1,0 +1,255 @@
+import { canonicalCopy, canonicalJson, type Json, type JsonObject } from "../base/canonical-json.ts";
+import { digestJson } from "../base/digest.ts";
+import { err, ok, type Result } from "../base/result.ts";
+import { NoEffect, ToolRefusal, type Tool, type ToolContext } from "../tool.ts";
+import { createArgumentCheck, type ArgumentCheck } from "./arguments.ts";
+import { annotationsOf, effectOf, isIdempotent } from "./effect.ts";
+import { ErrorReply, LostReply, NotSent } from "./failure.ts";
+import type { Pin } from "./lock.ts";
+import type { Pool, Upstream } from "./pool.ts";
+import { gather, guardOf } from "./preview.ts";
+import type { UpstreamRegistration } from "./registration.ts";
+import { textOf } from "./definition.ts";
+
+// One accepted definition of another server, as a tool of the gate.
+//
+//   D2. The plan names server, tool, definition and arguments; what is sent are the plan's arguments and no others.
+//   R1. Nothing is sent to a tool whose live definition is not the accepted one. A read may rest on a list a second old,
+//       everything else on one that was asked for after the moment it may run.
+//   X2. An answer of the server is an outcome whatever it says. No answer is *unknown*; only what certainly never left
+//       here is *failed*. A read the operator vouches for changes nothing, so for it no answer is *failed* too.
+
+export const REFUSALS = {
+  definition_changed:
+    "the server's definition of this tool is not the one that was accepted, so nothing is sent to it; the operator looks at it with countersign upstream diff, and takes it with countersign upstream accept",
+  upstream_unavailable: "the server behind this tool can't be reached now; call again later",
+  upstream_silent: "the server behind this tool gave no answer that can be used; call again later",
+  dry_run_failed: "the server refused the dry run of this call; correct the arguments",
+  preview_too_large: "what the server answered to the preview is too large to be shown",
+} as const;
+
+const READ_LIST_AGE_MS = 1_000;
+const DEFAULT_TIMEOUT_MS = 15 * 60_000;
+const PREVIEW_TIMEOUT_MS = 100_000;
+
+export interface UpstreamToolParts {
+  readonly alias: string;
+  readonly entry: UpstreamRegistration;
+  readonly pin: Pin;
+  readonly pins: Readonly<Record<string, Pin>>;
+  readonly pool: () => Promise<Pool>;
+}
+
+/** What is sealed for a call that is no vouched read. */
+interface Plan {
+  readonly upstream: string;
+  readonly tool: string;
+  readonly definition: string;
+  readonly arguments: JsonObject;
+}
+
+/** The tool, or why there can be none. */
+export function makeUpstreamTool(name: string, parts: UpstreamToolParts): Result<Tool, string> {
+  const { alias, entry, pin } = parts;
+  const own = Object.hasOwn(entry.tools, pin.tool) ? entry.tools[pin.tool] : undefined;
+  const problem = entryProblem(parts, own);
+  if (problem !== null) return err(problem);
+  const effect = effectOf(entry, pin.tool, pin.definition);
+  const isRead = effect === "read";
+  const inputSchema = pin.definition["inputSchema"] as JsonObject;
+  const environment = own?.environment ?? entry.environment;
+  const timeoutMs = own?.timeout ?? DEFAULT_TIMEOUT_MS;
+  let check: ArgumentCheck | null = null;
+
+  const upstream = async (): Promise<Upstream> => (await parts.pool()).upstream(alias, entry);
+  /** R1 */
+  const demand = async (line: Upstream, tools: readonly string[], maxAgeMs: number): Promise<void> => {
+    const { definitions } = await line.list(maxAgeMs);
+    for (const tool of tools) {
+      const pinned = tool === pin.tool ? pin : parts.pins[`${alias}__${tool}`];
+      if (definitions.get(tool)?.digest !== pinned?.digest || pinned === undefined) {
+        throw new ToolRefusal("definition_changed", `${alias}: ${tool}`);
+      }
+    }
+  };
+  const used = own?.before === undefined ? [pin.tool] : [pin.tool, own.before.tool];
+
+  /** Everything that can go wrong before a grant has a code of ours (P4). */
+  const refusing = async <T>(work: () => Promise<T>): Promise<T> => {
+    try {
+      return await work();
+    } catch (error) {
+      if (error instanceof NotSent) throw new ToolRefusal("upstream_unavailable", error.message);
+      if (error instanceof LostReply || error instanceof ErrorReply) {
+        throw new ToolRefusal("upstream_silent", error.message);
+      }
+      throw error;
+    }
+  };
+  const look = (args: JsonObject, ctx: ToolContext) =>
+    refusing(async () => {
+      const line = await upstream();
+      await demand(line, used, 0);
+      return gather(own, args, (tool, given) =>
+        line.request(
+          "tools/call",
+          { name: tool === "" ? pin.tool : tool, arguments: given },
+          { signal: ctx.signal, timeoutMs: PREVIEW_TIMEOUT_MS },
+        ),
+      );
+    });
+  const argumentsOf = (plan: Json): JsonObject => {
+    // The plan of a read is its arguments, whatever they look like.
+    if (isRead) return plan as JsonObject;
+    const sealed = plan as unknown as Plan;
+    if (sealed.upstream !== alias || sealed.tool !== pin.tool || sealed.definition !== pin.digest) {
+      throw new NoEffect("plan_of_another", "the sealed plan is not of this tool as it is accepted now");
+    }
+    return sealed.arguments;
+  };
+
+  return ok({
+    name,
+    title: textOf(pin.definition["title"]) ?? textOf(annotationsOf(pin.definition)["title"]) ?? name,
+    description: textOf(pin.definition["description"]) ?? "",
+    idempotent: isIdempotent(entry, pin.tool, pin.definition),
+    inputSchema,
+    outputSchema: (pin.definition["outputSchema"] ?? {}) as JsonObject,
+    fixedEffect: effect,
+    definition: digestJson("tool", {
+      upstream: alias,
+      pin: pin.digest,
+      effect,
+      environment,
+      entry: own ?? null,
+    }),
+    refusals: REFUSALS,
+    canReconcile: false,
+    canRevoke: false,
+    upstream: { definition: pin.definition },
+    parseInput(value) {
+      check ??= createArgumentCheck(inputSchema);
+      const input = value as JsonObject;
+      const issues = check(input);
+      return issues.length === 0 ? { ok: true, input } : { ok: false, issues };
+    },
+    effect: () => effect,
+    targets: () => [{ kind: "tool", id: name, environment }],
+    registration: () => canonicalCopy({ upstream: alias, entry: entry as unknown as Json, pin: pin.digest }),
+    async preview(input, ctx) {
+      const evidence = await look(input, ctx);
+      const plan: Plan = { upstream: alias, tool: pin.tool, definition: pin.digest, arguments: input };
+      return {
+        plan: isRead ? input : (plan as unknown as JsonObject),
+        guard: guardOf(pin.digest, input, evidence.seen),
+        expiresAt: null,
+        view: {
+          summary: `call ${pin.tool} of ${alias}`.slice(0, 300),
+          verb: "CALL",
+          changes: [{ op: "execute", resource: name, before: null, after: null }],
+          counts: {},
+          facts: {},
+          warnings: evidence.warnings,
+          documents: evidence.documents,
+          complete: true,
+          reversible: "not known: the server says nothing about undoing it",
+          fidelity: evidence.fidelity,
+        },
+      };
+    },
+    async guard(plan, ctx) {
+      const args = argumentsOf(plan);
+      return guardOf(pin.digest, args, (await look(args, ctx)).seen);
+    },
+    async execute(plan, ctx) {
+      const args = argumentsOf(plan);
+      const line = await notSent(async () => {
+        const live = await upstream();
+        await demand(live, [pin.tool], isRead ? READ_LIST_AGE_MS : 0);
+        return live;
+      });
+      const result = await answerOf(() =>
+        line.request(
+          "tools/call",
+          { name: pin.tool, arguments: args },
+          {
+            signal: ctx.signal,
+            timeoutMs,
+            meta: {
+              "dev.countersign/request": ctx.requestId,
+              "dev.countersign/idempotencyKey": ctx.idempotencyKey,
+            },
+            progress: (message) => ctx.progress(message),
+          },
+        ),
+      ).catch((error: unknown) => {
+        if (error instanceof NotSent) throw new NoEffect(error.code, error.message, { cause: error });
+        if (isRead && error instanceof LostReply) {
+          throw new NoEffect("upstream_silent", error.message, { cause: error });
+        }
+        throw error;
+      });
+      return { output: result, undo: null };
+    },
+    revoke: () => Promise.resolve(),
+    reconcile: () => Promise.resolve("unknown"),
+  });
+}
+
+/** What certainly comes before anything is sent: whatever fails in it, nothing happened. */
+async function notSent<T>(work: () => Promise<T>): Promise<T> {
+  try {
+    return await work();
+  } catch (error) {
+    if (error instanceof ToolRefusal) {
+      const words = Object.hasOwn(REFUSALS, error.code) ? REFUSALS[error.code as keyof typeof REFUSALS] : "";
+      throw new NoEffect(error.code, words, { cause: error });
+    }
+    const code = error instanceof NotSent ? error.code : "upstream_silent";
+    throw new NoEffect(code, error instanceof Error ? error.message : String(error), { cause: error });
+  }
+}
+
+/** The answer, marked as another server's, so that it is passed on as it is. */
+async function answerOf(ask: () => Promise<JsonObject>): Promise<Json> {
+  try {
+    const result = await ask();
+    if (result["resultType"] === "input_required") {
+      throw new LostReply("the server asks for more input, which is not passed on; it may have begun to act");
+    }
+    return passedOn({ result });
+  } catch (error) {
+    if (error instanceof ErrorReply) return passedOn({ error: error.error as Json });
+    throw error;
+  }
+}
+
+function passedOn(answer: { readonly result: JsonObject } | { readonly error: Json }): Json {
+  const whole = { typ: "countersign.upstream", v: 1, ...answer } as Json;
+  try {
+    canonicalJson(whole);
+    return whole;
+  } catch (error) {
+    throw new LostReply("the server's answer holds numbers or texts that can't be recorded as they are", {
+      cause: error,
+    });
+  }
+}
+
+/** What is wrong with the operator's entry, seen against the accepted definitions. */
+function entryProblem(
+  { alias, entry, pin, pins }: UpstreamToolParts,
+  own: UpstreamRegistration["tools"][string] | undefined,
+): string | null {
+  const properties = ((pin.definition["inputSchema"] as JsonObject)["properties"] ?? {}) as JsonObject;
+  if (own?.dry_run !== undefined && !Object.hasOwn(properties, own.dry_run.argument)) {
+    return `dry_run names the argument "${own.dry_run.argument}", which the tool does not have`;
+  }
+  if (own?.before === undefined) return null;
+  const looks = pins[`${alias}__${own.before.tool}`];
+  if (looks === undefined) return `before names the tool "${own.before.tool}", which is not accepted`;
+  if (effectOf(entry, own.before.tool, looks.definition) !== "read") {
+    return `before names the tool "${own.before.tool}", which is no read: vouch for it, or give it effect: read (G1)`;
+  }
+  return null;
+}

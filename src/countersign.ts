@@ -119,7 +119,11 @@ const readFronted = async (
   configFile: string,
   upstreams: JsonObject,
 ): Promise<Result<JsonObject, readonly string[]>> =>
-  (await import("./upstream/read-registrations.ts")).readUpstreamRegistrations(configFile, upstreams);
+  (await import("./upstream/read-registrations.ts")).readUpstreamRegistrations(
+    configFile,
+    upstreams,
+    () => new Set(builtinFacts().map(({ name }) => name)),
+  );
 
 const open = (settings: Settings, create = false): Promise<OpenedHome> => {
   let fronting: Promise<Fronting> | null = null;

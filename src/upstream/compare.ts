@@ -3,7 +3,7 @@ import { Low } from "lowdb";
 import { canonicalJson, type Json, type JsonObject } from "../base/canonical-json.ts";
 import type { Digest } from "../base/digest.ts";
 import { CountersignError } from "../errors.ts";
-import { fullName, type Listed } from "./definition.ts";
+import { fullName, publishedName, type Listed } from "./definition.ts";
 import { schemaProblem } from "./arguments.ts";
 import { effectOf } from "./effect.ts";
 import { EMPTY_LOCK, type Lock } from "./lock.ts";
@@ -80,7 +80,12 @@ async function compareOne(
     };
   }
   const tools: ComparedTool[] = [];
-  const common = (tool: string) => ({ upstream: alias, tool, name: fullName(alias, tool), why: null });
+  const common = (tool: string) => ({
+    upstream: alias,
+    tool,
+    name: publishedName(entry, alias, tool),
+    why: null,
+  });
   for (const { name, digest, document } of listed.definitions.values()) {
     const problem = schemaProblem(document["inputSchema"]);
     if (problem !== null) {

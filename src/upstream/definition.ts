@@ -15,6 +15,13 @@ export interface Definition {
 /** Two underscores: no name of our own has them, so nothing of an upstream can stand in for a tool of ours. */
 export const fullName = (alias: string, tool: string): string => `${alias}__${tool}`;
 
+/** The name that agents call it by. */
+export const publishedName = (
+  { prefix }: { readonly prefix?: "none" | undefined },
+  alias: string,
+  tool: string,
+): string => (prefix === "none" ? tool : fullName(alias, tool));
+
 /** MCP 2026-07-28, tool names. */
 const TOOL_NAME = /^[A-Za-z0-9_.-]{1,128}$/;
 const MAX_DEFINITION_BYTES = 512 * 1024;

@@ -1,5 +1,6 @@
 import type { JsonObject } from "../base/canonical-json.ts";
 import type { Tool } from "../tool.ts";
+import { publishedName } from "./definition.ts";
 import type { Pins } from "./lock.ts";
 import type { Pool } from "./pool.ts";
 import type { UpstreamRegistrations } from "./registration.ts";
@@ -20,9 +21,10 @@ export function makeUpstreamTools(registrations: JsonObject, pool: () => Promise
   const pins = (registrations["pins"] ?? {}) as unknown as Pins;
   const tools: Tool[] = [];
   const problems: { tool: string; why: string }[] = [];
-  for (const [name, pin] of Object.entries(pins)) {
+  for (const pin of Object.values(pins)) {
     const entry = entries[pin.upstream];
     if (entry === undefined) continue;
+    const name = publishedName(entry, pin.upstream, pin.tool);
     const made = makeUpstreamTool(name, { alias: pin.upstream, entry, pin, pins, pool });
     if (made.ok) tools.push(made.value);
     else problems.push({ tool: name, why: made.error });

@@ -2,6 +2,8 @@ import { readFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import type { JsonObject } from "../base/canonical-json.ts";
 import { err, ok, type Result } from "../base/result.ts";
+import { nameProblems } from "./names.ts";
+import type { UpstreamRegistrations } from "./registration.ts";
 import { EMPTY_LOCK, LOCK_FILE, parseLock, pinsOf, type Lock } from "./lock.ts";
 
 /** The lock beside a configuration file; empty where there is none yet. */
@@ -31,9 +33,12 @@ let last: {
 export async function readUpstreamRegistrations(
   configFile: string,
   upstreams: JsonObject,
+  /** Names of the built-in tools, asked for only where they can clash. */
+  ownTools: () => ReadonlySet<string>,
 ): Promise<Result<JsonObject, readonly string[]>> {
   const lock = await readLock(configFile);
   if (!lock.ok) return lock;
-  const pins = pinsOf(lock.value, Object.keys(upstreams)) as unknown as JsonObject;
-  return ok({ upstreams, pins });
+  const pins = pinsOf(lock.value, Object.keys(upstreams));
+  const problems = nameProblems(pins, upstreams as unknown as UpstreamRegistrations, ownTools);
+  return problems.length > 0 ? err(problems) : ok({ upstreams, pins: pins as unknown as JsonObject });
 }

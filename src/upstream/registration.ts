@@ -119,6 +119,8 @@ export const upstreamRegistration = z
     vouch: z.union([z.literal(true), z.array(z.string().min(1).max(128)).max(10_000)]).optional(),
     /** Whether agents may read its resources and prompts without asking: they are reads of the server. */
     resources: z.boolean().default(false),
+    /** Its tools keep their own names, without the alias in front; one that another tool has is refused. */
+    prefix: z.literal("none").optional(),
     /** How long starting and greeting it may take. */
     connect_timeout: duration("30s", 600_000),
     tools: z.record(z.string().min(1).max(128), toolEntry).default({}),

@@ -9,7 +9,7 @@ import type { Pin } from "./lock.ts";
 import type { Pool, Upstream } from "./pool.ts";
 import { gather, guardOf } from "./preview.ts";
 import type { UpstreamRegistration } from "./registration.ts";
-import { textOf } from "./definition.ts";
+import { fullName, textOf } from "./definition.ts";
 
 // One accepted definition of another server, as a tool of the gate.
 //
@@ -66,7 +66,7 @@ export function makeUpstreamTool(name: string, parts: UpstreamToolParts): Result
   const demand = async (line: Upstream, tools: readonly string[], maxAgeMs: number): Promise<void> => {
     const { definitions } = await line.list(maxAgeMs);
     for (const tool of tools) {
-      const pinned = tool === pin.tool ? pin : parts.pins[`${alias}__${tool}`];
+      const pinned = tool === pin.tool ? pin : parts.pins[fullName(alias, tool)];
       if (definitions.get(tool)?.digest !== pinned?.digest || pinned === undefined) {
         throw new ToolRefusal("definition_changed", `${alias}: ${tool}`);
       }
@@ -246,7 +246,7 @@ function entryProblem(
     return `dry_run names the argument "${own.dry_run.argument}", which the tool does not have`;
   }
   if (own?.before === undefined) return null;
-  const looks = pins[`${alias}__${own.before.tool}`];
+  const looks = pins[fullName(alias, own.before.tool)];
   if (looks === undefined) return `before names the tool "${own.before.tool}", which is not accepted`;
   if (effectOf(entry, own.before.tool, looks.definition) !== "read") {
     return `before names the tool "${own.before.tool}", which is no read: vouch for it, or give it effect: read (G1)`;

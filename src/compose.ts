@@ -52,7 +52,7 @@ import { keyOfRequester } from "./request/requests.ts";
 import { openEmbeddedStore, type EmbeddedStore } from "./store/embedded/embedded-store.ts";
 import { openEnrolmentTries } from "./store/embedded/enrolment-tries.ts";
 import { isStewardAlive, tryStewardLock } from "./store/embedded/lock.ts";
-import { maskKey } from "./store/embedded/mask-key.ts";
+import { maskKey } from "./store/embedded/home-key.ts";
 import type { Tool } from "./tool.ts";
 
 // Wires the parts of a home. Nothing here decides anything.

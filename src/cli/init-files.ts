@@ -51,9 +51,7 @@ clients:
     principal: ${quoted(answers.person)}
 
 # What agents may deploy. An agent names the service; everything else comes from here.
-${services}
-hold: 40s                          # a call waits this long for people, then it gets a ticket
-`;
+${services}`;
 }
 
 /** Text of policy.yaml. */

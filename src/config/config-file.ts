@@ -2,6 +2,7 @@ import * as z from "zod";
 import { parseDuration } from "../base/duration.ts";
 import { barredBesideAsking, SCOPES } from "./api-scopes.ts";
 import { err, ok, type Result } from "../base/result.ts";
+import { MOST_ROUNDS } from "./hold-times.ts";
 import { EFFECT_NAMES, oauthInconsistencies, oauthSchema } from "./oauth.ts";
 import { LEAST_RECORDS_MS } from "./settings.ts";
 import { duration, moment, safeUrl } from "./values.ts";
@@ -54,6 +55,13 @@ const listen = z
   .transform((text) => parseListenAddress(text) as ListenAddress);
 
 const count = z.number().int().min(1).max(1_000_000);
+
+const hold = z.strictObject({
+  default: duration.optional(),
+  clients: z.record(z.string().min(1).max(128), duration).optional(),
+  rounds: z.number().int().min(0).max(MOST_ROUNDS).optional(),
+  show_page: z.boolean().optional(),
+});
 
 const client = z.strictObject({
   name,
@@ -158,7 +166,7 @@ export const configSchema = (
         hosts: z.array(hostHeader).max(20).optional(),
       })
       .optional(),
-    hold: duration.optional(),
+    hold: z.union([duration, hold]).optional(),
     passkeys: passkeys.optional(),
     sessions: z.strictObject({ idle: duration.optional(), absolute: duration.optional() }).optional(),
     oidc: oidc.optional(),

@@ -14,14 +14,15 @@ import {
   type ListenAddress,
 } from "./config-file.ts";
 import type { Surroundings } from "./environment.ts";
+import { DEFAULT_HOLD_MS, MOST_ROUNDS, PROVEN_HOLDS } from "./hold-times.ts";
 import { oauthSettings } from "./oauth.ts";
 import { CONFIG_FILE, locateHome, type HomeOrigin } from "./locate-home.ts";
 import {
-  DEFAULT_HOLD_MS,
   DEFAULT_LIMITS,
   DEFAULT_RECORDS_MS,
   DEFAULT_PASSKEYS,
   DEFAULT_SESSIONS,
+  type HoldSettings,
   type Limits,
   type OidcSettings,
   type PasskeySettings,
@@ -122,10 +123,7 @@ export async function loadSettings(
       })),
       hosts: config?.api?.hosts ?? [],
     },
-    holdMs:
-      pick(from, "hold", "COUNTERSIGN_HOLD", parseDuration, "expected a duration such as 40s") ??
-      config?.hold ??
-      DEFAULT_HOLD_MS,
+    hold: holdOf(from, config),
     passkeys: passkeysOf(config),
     sessions: {
       idleMs: config?.sessions?.idle ?? DEFAULT_SESSIONS.idleMs,
@@ -259,6 +257,19 @@ function limitsOf(config: ConfigFile | null): Limits {
     previewsPerHour: limits.previews_per_hour ?? DEFAULT_LIMITS.previewsPerHour,
     previewTimeoutMs: limits.preview_timeout ?? DEFAULT_LIMITS.previewTimeoutMs,
     executeTimeoutMs: limits.execute_timeout ?? DEFAULT_LIMITS.executeTimeoutMs,
+  };
+}
+
+/** What was proven of a client stands only where nobody said how long to hold: the operator's word is the whole of it. */
+function holdOf(from: SettingsSource, config: ConfigFile | null): HoldSettings {
+  const flagged = pick(from, "hold", "COUNTERSIGN_HOLD", parseDuration, "expected a duration such as 40s");
+  const given = typeof config?.hold === "number" ? { default: config.hold } : (config?.hold ?? {});
+  const proven = given.default === undefined ? PROVEN_HOLDS : {};
+  return {
+    ms: flagged ?? given.default ?? DEFAULT_HOLD_MS,
+    clients: flagged === undefined ? { ...proven, ...given.clients } : {},
+    rounds: given.rounds ?? MOST_ROUNDS,
+    showPage: given.show_page ?? false,
   };
 }
 

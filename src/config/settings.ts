@@ -31,7 +31,7 @@ export interface Settings {
   }[];
   /** What opens the API besides sessions and the local token, and the Host headers it answers to besides localhost. */
   readonly api: { readonly tokens: readonly ApiTokenSettings[]; readonly hosts: readonly string[] };
-  readonly holdMs: number;
+  readonly hold: HoldSettings;
   readonly passkeys: PasskeySettings;
   readonly sessions: SessionSettings;
   /** Sign-in by an identity provider; null: by passkey only. */
@@ -152,7 +152,17 @@ export const DEFAULT_LIMITS: Limits = {
   executeTimeoutMs: 900_000,
 };
 
-export const DEFAULT_HOLD_MS = 40_000;
+/** How long a call waits for people, and in which shape it goes on waiting. */
+export interface HoldSettings {
+  /** Milliseconds before a call is answered with a ticket, or another round. */
+  readonly ms: number;
+  /** The same by the name that a client gives itself: a claim, which may change this and nothing else. */
+  readonly clients: Readonly<Record<string, number>>;
+  /** Rounds that a client of 2026-07-28 without tasks is asked for before it gets the ticket; 0: none. */
+  readonly rounds: number;
+  /** Whether such a client, where it shows links, is pointed at the request's page. */
+  readonly showPage: boolean;
+}
 
 /** Design §11: views, masked arguments, reasoning, masked results. Well over a year, so that a yearly audit finds them. */
 export const DEFAULT_RECORDS_MS = 400 * 86_400_000;

@@ -9,6 +9,7 @@ import { startApi } from "../transport/http/api.ts";
 import { createBearer } from "../transport/http/bearer.ts";
 import { PEOPLE_ROUTE_DOCS } from "../transport/http/people-route-docs.ts";
 import { startMcpHttp } from "../transport/mcp/http.ts";
+import { clientViews } from "./client-views.ts";
 import { keepSteward } from "./keep-steward.ts";
 import { announce, findRunning, withdrawAnnouncement } from "./running.ts";
 import { consolePages } from "./console-pages.ts";
@@ -73,7 +74,7 @@ export async function startGateway(parts: GatewayParts): Promise<Gateway> {
     now: parts.now,
     listener: listeners.mcp,
     authenticate: createBearer(mcpClients(settings, mcpToken, parts.around.account)),
-    holdMs: settings.holdMs,
+    ...(await clientViews(settings, parts.now)),
     version,
     log: home.log,
   });

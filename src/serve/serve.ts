@@ -10,6 +10,7 @@ import type { OpenedHome } from "../compose.ts";
 import { createDemoWorkspace, DEMO, type DemoWorkspace } from "../demo/workspace.ts";
 import { serveStdio } from "../transport/mcp/stdio.ts";
 import { runShim } from "../transport/mcp/shim.ts";
+import { clientViews } from "./client-views.ts";
 import { keepSteward } from "./keep-steward.ts";
 import { findRunning } from "./running.ts";
 import { localToken } from "./tokens.ts";
@@ -113,7 +114,7 @@ async function serveMcp(parts: ServeParts, settings: Settings): Promise<number> 
   const stopSteward = keepSteward(home);
   try {
     await serveStdio(home.gate, stdioCaller(settings, parts.around.account), {
-      holdMs: settings.holdMs,
+      ...(await clientViews(settings, parts.now)),
       version: parts.version,
       log: home.log,
     });

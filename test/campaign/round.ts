@@ -49,7 +49,7 @@ export async function startRound(parts: RoundParts): Promise<Round> {
   writeFileSync(world, "");
   const keys = Object.fromEntries(PEOPLE.map((id) => [id, createSshKeyPair(id)]));
   const settings = settingsIn(home, {
-    holdMs: 50,
+    hold: { ms: 50, clients: {}, rounds: 0, showPage: false },
     limits: {
       heldPerMinute: 1_000_000,
       readsPerMinute: 1_000_000,

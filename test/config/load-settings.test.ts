@@ -133,7 +133,7 @@ describe("what the file says", () => {
       stdio: { agent: null, principal: null },
       clients: [],
       api: { tokens: [], hosts: [] },
-      holdMs: 40_000,
+      hold: { ms: 40_000, clients: { "claude-code": 240_000 }, rounds: 9, showPage: false },
       passkeys: DEFAULT_PASSKEYS,
       sessions: DEFAULT_SESSIONS,
       oidc: null,
@@ -160,7 +160,7 @@ api:
     - { name: jenkins, token_sha256: ${"c".repeat(64)}, scopes: [requests:write], principal: ci, agent: bot, expires: "2027-01-31" }
     - { name: wall, token_sha256: ${"d".repeat(64)}, scopes: [requests:read, log:read] }
   hosts: [countersign.example.com, "10.0.0.5:7332"]
-hold: 1m30s
+hold: { default: 1m30s, clients: { some-client: 5m }, rounds: 3, show_page: true }
 passkeys: { cooling: none, invitation: 1h, deny_aaguids: [], rp_id: example.com, origins: [https://gate.example.com] }
 sessions: { idle: 10m, absolute: 1h }
 oidc: { issuer: https://idp.example.com, client_id: gate, client_secret_file: keys/oidc, require_groups: [ops] }
@@ -224,7 +224,7 @@ log_level: debug
         ],
         hosts: ["countersign.example.com", "10.0.0.5:7332"],
       },
-      holdMs: 90_000,
+      hold: { ms: 90_000, clients: { "some-client": 300_000 }, rounds: 3, showPage: true },
       passkeys: {
         coolingMs: 0,
         invitationMs: 3_600_000,
@@ -295,9 +295,23 @@ log_level: debug
     expect((await load({ home, agent: "from-flag" }, { COUNTERSIGN_AGENT: "from-env" })).stdio.agent).toBe(
       "from-flag",
     );
-    expect((await load({ home }, { COUNTERSIGN_HOLD: "20s" })).holdMs).toBe(20_000);
-    expect((await load({ home, hold: "30s" }, { COUNTERSIGN_HOLD: "20s" })).holdMs).toBe(30_000);
+    expect((await load({ home }, { COUNTERSIGN_HOLD: "20s" })).hold.ms).toBe(20_000);
+    expect((await load({ home, hold: "30s" }, { COUNTERSIGN_HOLD: "20s" })).hold.ms).toBe(30_000);
     expect((await load({ home, mcp: "127.0.0.1:0", api: "127.0.0.1:0" })).listeners.api.port).toBe(0);
+  });
+
+  test("what was proven of a client stands only where nobody says how long to hold", async () => {
+    const home = root;
+    await writeConfig("version: 1\nhold: { rounds: 0 }\n");
+    expect((await load({ home })).hold).toMatchObject({ clients: { "claude-code": 240_000 }, rounds: 0 });
+    await writeConfig("version: 1\nhold: 10s\n");
+    expect((await load({ home })).hold).toMatchObject({ ms: 10_000, clients: {}, rounds: 9 });
+    await writeConfig("version: 1\nhold: { clients: { claude-code: 5s, other: 6s } }\n");
+    expect((await load({ home })).hold).toMatchObject({
+      ms: 40_000,
+      clients: { "claude-code": 5_000, other: 6_000 },
+    });
+    expect((await load({ home, hold: "7s" })).hold).toMatchObject({ ms: 7_000, clients: {} });
   });
 
   test("records are kept for ever where the file says so", async () => {
@@ -376,6 +390,15 @@ oauth:
         "countersign.yaml:2:7 hold: expected a duration such as 40s, 30m or 1h30m",
         'countersign.yaml:3:12 log_level: expected fatal, error, warn, info, debug, trace or silent; got "loud"',
         "countersign.yaml:4:26 limits.open_requests: expected at least 1, got 0",
+      ],
+    ],
+    [
+      "more rounds than clients go, and a page that is no yes or no",
+      "version: 1\nhold: { rounds: 10, show_page: often, clients: { x: never } }\n",
+      [
+        "countersign.yaml:2:17 hold.rounds: expected at most 9, got 10",
+        'countersign.yaml:2:32 hold.show_page: expected true or false, got "often"',
+        "countersign.yaml:2:53 hold.clients.x: expected a duration such as 40s, 30m or 1h30m",
       ],
     ],
     [

@@ -122,6 +122,19 @@ test("someone else's look is no look (R1)", async () => {
   expect(world.notes.runs).toEqual([]);
 });
 
+test("a caller that was told nothing hears at once of a question that was there before it came", async () => {
+  world = await makeWorld();
+  const ticket = ticketOf(await call("write_note", note("x")));
+  const proof = { kind: "account", account: "ben@test", channel: "cli" } as const;
+  await world.home.desk.inquire(ticket as never, { person: "ben", text: "why now?", proof });
+  const reply = await world.home.gate.wait(ticket, CALLER, {
+    signal: stays,
+    holdMs: 60_000,
+    toldNothing: true,
+  });
+  expect(reply).toMatchObject({ status: "pending", inquiries: [{ text: "why now?" }] });
+});
+
 test("when a request last moved is known while it is open, after it ended and after a restart", async () => {
   const clock = createFakeClock();
   world = await makeWorld({ clock });

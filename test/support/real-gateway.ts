@@ -119,6 +119,8 @@ export interface RealHomeOptions {
   /** More lines of countersign.yaml. */
   readonly config?: string;
   readonly hold?: string;
+  /** Rounds that clients of 2026-07-28 are asked for before the ticket; none where it isn't said. */
+  readonly rounds?: number;
   /** What the health command does besides noting that it ran. */
   readonly health?: string;
 }
@@ -195,7 +197,7 @@ policy: policy.yaml
 isolation: none
 listeners: { mcp: "127.0.0.1:0", api: "localhost:0" }
 stdio: { agent: claude }
-hold: ${options.hold ?? "40s"}
+hold: { default: ${options.hold ?? "40s"}, rounds: ${options.rounds ?? 0} }
 clients:
   - { name: local, agent: claude, principal: ana, token_sha256: ${sha256(`csm_${tokens.mcp}`)} }
 services:

@@ -54,7 +54,7 @@ export async function openRealTarget({
   const limits =
     "limits: { held_per_minute: 10000, previews_per_hour: 10000, open_requests: 1000, blobs_per_day: 4GiB }";
   const text = readFileSync(config, "utf8").replace("keep: 3", "keep: 100");
-  writeFileSync(config, `${text}hold: ${hold}\nlog_level: error\n${limits}\n`);
+  writeFileSync(config, `${text}hold: { default: ${hold}, rounds: 1 }\nlog_level: error\n${limits}\n`);
   const gateway = options.gateway ? await startGateway(program, ["start", "--home", home]) : null;
   const repository = join(home, "workspace", "shop");
   const releases = join(home, "workspace", "releases", "releases");

@@ -132,6 +132,8 @@ export function createScriptedGate(parts: ScriptedGateParts = {}): ScriptedGate 
 
   const attach = async (request: Held, attachment: Attachment): Promise<Reply> => {
     if (request.reply !== null) return request.reply;
+    if (attachment.toldNothing === true && request.inquiries.some(({ answer }) => answer === null))
+      return pending(request);
     await new Promise<void>((resolve) => {
       const leave = (): void => {
         // Once it runs, whoever is attached gets the outcome, however long it takes.

@@ -27,7 +27,7 @@ export const settingsIn = (
   oidc: null,
   oauth: null,
   retention: { recordsMs: null },
-  holdMs: 1_000,
+  hold: { ms: 1_000, clients: {}, rounds: 0, showPage: false },
   limits: { ...DEFAULT_LIMITS, ...limits },
   logLevel: "silent",
   ...given,

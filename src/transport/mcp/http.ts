@@ -21,7 +21,7 @@ import {
   type Message,
 } from "./message.ts";
 import { createHeaderCheck } from "./param-headers.ts";
-import { clientClaim, createMcpServer, type McpConnection } from "./server.ts";
+import { clientClaim, createMcpServer, type McpConnection, type McpParts } from "./server.ts";
 import { stepUpFor } from "./step-up.ts";
 import { clientOfSession, createOpenCalls, newSessionId } from "./session.ts";
 
@@ -30,7 +30,7 @@ import { clientOfSession, createOpenCalls, newSessionId } from "./session.ts";
 // Order of the checks: Host, Origin, path, token, method, media type, size, encoding, JSON, scope. Nothing of a body is
 // read before its sender is known. All state of a call is in the gate: a listener can be restarted under its clients.
 
-export interface McpHttpParts extends IdentifyParts {
+export interface McpHttpParts extends IdentifyParts, Pick<McpParts, "holdFor" | "rounds" | "pollMs"> {
   readonly gate: Gate;
   readonly listener: { readonly host: string; readonly port: number };
   /** Complete `host:port` values beside the loopback ones, for a proxy or a container. */

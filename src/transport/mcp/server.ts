@@ -25,7 +25,8 @@ import {
   LEGACY_TASKS,
 } from "./legacy-tasks.ts";
 import { renderFault, renderReply, renderWithdrawal } from "./render.ts";
-import { HANDLE_AFTER_MS, LINGER_MS, timesOf } from "./task-state.ts";
+import { nextRound, resumeRound, type RoundParts } from "./round-answer.ts";
+import { guarded, HANDLE_AFTER_MS, LINGER_MS, timesOf } from "./task-state.ts";
 import { seedTask, serveTasks } from "./tasks.ts";
 import { parseAnswer, parseTicket, parseToolCall, type ToolCall } from "./tool-call.ts";
 import { isCompanion, listTools } from "./tool-list.ts";
@@ -44,6 +45,10 @@ export interface McpParts {
   readonly version: string;
   /** Milliseconds to wait for people before a ticket is given. Most clients give up at 60 s. */
   readonly holdMs: number;
+  /** The same by what a client says it is, which is a claim and changes nothing else; null: as all others (P2). */
+  readonly holdFor?: (client: Caller["client"]) => number | null;
+  /** How clients of 2026-07-28 without tasks wait longer than one answer may take; absent: they get the ticket. */
+  readonly rounds?: RoundParts;
   readonly log: Logger;
   /** Aborted when the gateway stops: held calls then get their tickets. */
   readonly stopping: AbortSignal;
@@ -107,7 +112,9 @@ export function createMcpServer(parts: McpParts, connection: McpConnection): Ser
       default: {
         const answer =
           connection.era === "legacy"
-            ? await answerLegacyTask(parts, request, callerOf(ctx), ctx.mcpReq.signal)
+            ? await guarded(parts.log, request.method, () =>
+                answerLegacyTask(parts, request, callerOf(ctx), ctx.mcpReq.signal),
+              )
             : null;
         if (answer !== null) return answer;
         throw new ProtocolError(ProtocolErrorCode.MethodNotFound, "Method not found");
@@ -143,27 +150,43 @@ async function answerCall(
 ): Promise<Result> {
   const parsed = parseToolCall(request.params);
   if (!parsed.ok) throw new ProtocolError(ProtocolErrorCode.InvalidParams, parsed.why);
-  const view = viewOf(connection, parsed.call, request.params, ctx);
-  const progress = progressOf(parts, parsed.call, ctx);
+  const { call } = parsed;
+  const { caller } = connection;
+  const view = viewOf(connection, call, request.params, ctx);
+  const round =
+    connection.era === "modern"
+      ? resumeRound(parts.rounds, { ...call, caller }, ctx.mcpReq.requestState())
+      : null;
+  const progress = progressOf(parts, call, ctx);
   const attachment: Attachment = {
     signal: AbortSignal.any([
       ctx.mcpReq.signal,
       parts.stopping,
       ...(connection.gone === undefined ? [] : [connection.gone]),
     ]),
-    holdMs: parts.holdMs,
+    holdMs: parts.holdFor?.(caller.client) ?? parts.holdMs,
     progress: (message) => progress.say(message),
     ...(view === "held" ? {} : { handleAfterMs: HANDLE_AFTER_MS, lingerMs: LINGER_MS }),
   };
   try {
-    const reply = await ask(parts.gate, parsed.call, connection.caller, attachment);
+    // A round goes on waiting for the request that its state names; the call's arguments are not looked at again (N2).
+    const reply =
+      round === null
+        ? await ask(parts.gate, call, caller, attachment)
+        : await parts.gate.wait(round.ticket, caller, { ...attachment, toldNothing: true });
     if (view === "legacy_task") return await createdTask(parts, reply);
-    if (view === "task" && reply.status === "pending")
-      return seedTask(reply, await timesOf(parts.gate, reply.ticket), parts.pollMs);
-    return parsed.call.tool === WITHDRAW_TOOL ? renderWithdrawal(reply) : renderReply(reply);
+    if (reply.status === "pending") {
+      if (view === "task") return seedTask(reply, await timesOf(parts.gate, reply.ticket), parts.pollMs);
+      const isThere = connection.era === "modern" && !attachment.signal.aborted;
+      const another = isThere
+        ? nextRound(parts.rounds, { ...call, caller }, reply, round, declaredBy(ctx))
+        : null;
+      if (another !== null) return another;
+    }
+    return call.tool === WITHDRAW_TOOL ? renderWithdrawal(reply) : renderReply(reply);
   } catch (error) {
     if (error instanceof ProtocolError) throw error;
-    parts.log.error({ err: error, tool: parsed.call.tool }, "call failed in the gateway");
+    parts.log.error({ err: error, tool: call.tool }, "call failed in the gateway");
     return renderFault();
   } finally {
     progress.stop();

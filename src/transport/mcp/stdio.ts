@@ -3,7 +3,7 @@ import type { Readable, Writable } from "node:stream";
 import type { Logger } from "pino";
 import type { Gate } from "../../gate/reply.ts";
 import type { Caller } from "../../request/principal.ts";
-import { createMcpServer } from "./server.ts";
+import { createMcpServer, type McpParts } from "./server.ts";
 import { createStdioTransport } from "./stdio-transport.ts";
 
 // MCP over standard input and output.
@@ -12,7 +12,7 @@ import { createStdioTransport } from "./stdio-transport.ts";
 //   O2. End of input, SIGTERM and SIGINT end the connection. Held calls then get their tickets, and a call that has
 //       begun to run is not broken off: the process stays until it has ended.
 
-export interface ServeStdioOptions {
+export interface ServeStdioOptions extends Pick<McpParts, "holdFor" | "rounds" | "pollMs"> {
   readonly holdMs: number;
   readonly version: string;
   readonly log: Logger;

@@ -1,3 +1,5 @@
+import { ProtocolError, ProtocolErrorCode } from "@modelcontextprotocol/server";
+import type { Logger } from "pino";
 import { timestamp, type Timestamp } from "../../base/clock.ts";
 import { idTime, isId } from "../../base/id.ts";
 import type { Gate, Reply } from "../../gate/reply.ts";
@@ -58,3 +60,14 @@ export async function timesOf(gate: Gate, ticket: string): Promise<TaskTimes> {
 /** One look at a task: it waits for nothing, and counts as being there for a while. */
 export const lookAt = (gate: Gate, ticket: string, caller: Caller, signal: AbortSignal): Promise<Reply> =>
   gate.wait(ticket, caller, { holdMs: 0, lingerMs: LINGER_MS, signal });
+
+/** The SDK hands the message of whatever is thrown to the client; what is not meant for one stays in our log (P4). */
+export async function guarded<T>(log: Logger, method: string, work: () => Promise<T>): Promise<T> {
+  try {
+    return await work();
+  } catch (error) {
+    if (error instanceof ProtocolError) throw error;
+    log.error({ err: error, method }, "request failed in the gateway");
+    throw new ProtocolError(ProtocolErrorCode.InternalError, "the gateway broke down; its log has the cause");
+  }
+}

@@ -6,6 +6,7 @@ import {
   type Server,
   type ServerContext,
 } from "@modelcontextprotocol/server";
+import type { Logger } from "pino";
 import * as z from "zod";
 import type { Gate, Reply } from "../../gate/reply.ts";
 import type { Caller } from "../../request/principal.ts";
@@ -13,7 +14,7 @@ import { declaredBy, TASKS_EXTENSION, type Declared } from "./declared.ts";
 import { ANSWER_TOOL } from "./names.ts";
 import { plainLine, plainText } from "./plain-text.ts";
 import { renderReply } from "./render.ts";
-import { lookAt, POLL_MS, taskStateOf, timesOf, type NoTask, type TaskTimes } from "./task-state.ts";
+import { guarded, lookAt, POLL_MS, taskStateOf, timesOf, type NoTask, type TaskTimes } from "./task-state.ts";
 
 // Tasks of 2026-07-28 (SEP-2663): a handle in place of a wait, for clients that declare the extension on the call.
 //
@@ -22,6 +23,7 @@ import { lookAt, POLL_MS, taskStateOf, timesOf, type NoTask, type TaskTimes } fr
 
 export interface TaskParts {
   readonly gate: Gate;
+  readonly log: Logger;
   readonly pollMs?: number;
 }
 
@@ -39,7 +41,7 @@ export function serveTasks(server: Server, parts: TaskParts, callerOf: (ctx: Ser
   ): void =>
     server.setRequestHandler(method, SCHEMAS, async ({ taskId }, ctx) => {
       demandDeclared(declaredBy(ctx));
-      return { ...(await answer(taskId, callerOf(ctx), ctx)) };
+      return guarded(parts.log, method, () => answer(taskId, callerOf(ctx), ctx));
     });
 
   serve("tasks/get", async (task, caller, ctx) => {

@@ -457,3 +457,23 @@ describe("a client of 2025-11-25", () => {
     }
   });
 });
+
+test.each(["modern", "legacy"] as const)(
+  "what breaks inside the gateway stays in the operator's log (P4, %s)",
+  async (era) => {
+    const gate = createScriptedGate();
+    const broken = (): never => {
+      throw new Error("cannot read /secret/path");
+    };
+    const breaking = { ...gate, wait: broken, withdraw: broken };
+    const side = era === "modern" ? connect(breaking) : await connectLegacy(breaking);
+    for (const method of ["tasks/get", "tasks/cancel"]) {
+      const answer = await side.ask(method, {
+        taskId: "req_01ARZ3NDEKTSV4RRFFQ69G5FAV",
+        ...(era === "modern" ? declaring() : {}),
+      });
+      expect(errorOf(answer)).toMatchObject({ code: -32603 });
+      expect(JSON.stringify(answer)).not.toContain("secret");
+    }
+  },
+);

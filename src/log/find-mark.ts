@@ -54,6 +54,19 @@ export function createMarkFinder(
 /** The next place from `at` on with a pair of the table; `last` or more where there is none. */
 function nextPair(pairs: Uint16Array, table: Uint8Array, from: number, last: number, step: number): number {
   let at = from;
+  // Eight at a time where there are so many: one branch instead of eight takes half the time.
+  for (const most = last - 7 * step; at < most; at += 8 * step) {
+    const found =
+      (table[pairs[at] as number] as number) |
+      (table[pairs[at + step] as number] as number) |
+      (table[pairs[at + 2 * step] as number] as number) |
+      (table[pairs[at + 3 * step] as number] as number) |
+      (table[pairs[at + 4 * step] as number] as number) |
+      (table[pairs[at + 5 * step] as number] as number) |
+      (table[pairs[at + 6 * step] as number] as number) |
+      (table[pairs[at + 7 * step] as number] as number);
+    if (found !== 0) break;
+  }
   while (at < last && table[pairs[at] as number] === 0) at += step;
   return at;
 }

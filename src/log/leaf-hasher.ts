@@ -1,5 +1,6 @@
 import { Worker } from "node:worker_threads";
-import { leafHashInPlace, type TreeHash } from "./merkle.ts";
+import { createHashList, HASH_BYTES, putHash, type HashList } from "./hash-list.ts";
+import { leafHashInPlace } from "./merkle.ts";
 
 // Hashes the lines of a chunk, here or in a second thread. Two thirds of verifying a log is SHA-256 over its lines, and
 // nothing else depends on when that happens: while one chunk is hashed, the other is read and judged.
@@ -10,42 +11,45 @@ export interface Chunk {
   readonly buffer: Buffer;
   /** Start and end of each line, in turn. */
   readonly bounds: Int32Array;
+  /** The leaf of each line, once it is hashed. */
+  readonly leaves: HashList;
   lines: number;
 }
 
 export interface LeafHasher {
-  /** The chunks to read into, in turn. One is not touched between `start` and the end of its `leaves`. */
+  /** The chunks to read into, in turn. One is not touched between `start` and the end of its `finish`. */
   readonly chunks: readonly [Chunk, Chunk];
   start(chunk: Chunk): void;
-  /** The leaf of each line. */
-  leaves(chunk: Chunk): Promise<(line: number) => TreeHash>;
+  /** When it resolves, the leaf of each line is there. */
+  finish(chunk: Chunk): Promise<void>;
   close(): Promise<void>;
 }
 
-const HASH_BYTES = 32;
-
-/** Bytes of a leaf: a view of the plain kind, which costs half of what a `Buffer` does. */
-const leafBytes = ({ buffer, bounds }: Chunk, line: number): Uint8Array => {
-  const from = (bounds[line * 2] as number) - 1;
-  return new Uint8Array(buffer.buffer, from, (bounds[line * 2 + 1] as number) - from);
-};
-
-const inlineLeaf =
-  (chunk: Chunk) =>
-  (line: number): TreeHash =>
-    leafHashInPlace(leafBytes(chunk, line));
+/** Hashes lines of the chunk: by a view of the plain kind, which costs half of what a `Buffer` does. */
+function hashLines({ buffer, bounds, leaves }: Chunk, from: number, to: number): void {
+  const memory = buffer.buffer;
+  for (let line = from; line < to; line += 1) {
+    const start = (bounds[line * 2] as number) - 1;
+    const end = bounds[line * 2 + 1] as number;
+    putHash(leaves, line, leafHashInPlace(new Uint8Array(memory, start, end - start)));
+  }
+}
 
 /** Hashes when asked, in the caller's thread. */
 export function createLeafHasher(chunkBytes: number): LeafHasher {
   const chunk = (): Chunk => ({
     buffer: Buffer.allocUnsafeSlow(chunkBytes),
     bounds: new Int32Array(2 * (chunkBytes + 1)),
+    leaves: createHashList(new ArrayBuffer((chunkBytes + 1) * HASH_BYTES)),
     lines: 0,
   });
   return {
     chunks: [chunk(), chunk()],
     start: () => undefined,
-    leaves: (of) => Promise.resolve(inlineLeaf(of)),
+    finish(of) {
+      hashLines(of, 0, of.lines);
+      return Promise.resolve();
+    },
     close: () => Promise.resolve(),
   };
 }
@@ -78,7 +82,6 @@ const HASHER = `
 
 interface Shared {
   readonly chunk: Chunk;
-  readonly digests: Buffer;
   /** One number: the lines that were taken so far, by whichever thread. */
   readonly claimed: Int32Array;
   readonly memory: {
@@ -122,12 +125,10 @@ export function createThreadedLeafHasher(chunkBytes: number): LeafHasher {
       Atomics.store(shared[index].claimed, 0, 0);
       thread?.postMessage({ chunk: index, lines: chunk.lines });
     },
-    async leaves(chunk) {
+    async finish(chunk) {
       const index = indexOf(chunk);
-      const { digests } = shared[index];
       if (worker !== null) hashRest(shared[index]);
-      if ((await started[index]) !== true) return inlineLeaf(chunk);
-      return (line) => digests.toString("latin1", line * HASH_BYTES, (line + 1) * HASH_BYTES);
+      if ((await started[index]) !== true) hashLines(chunk, 0, chunk.lines);
     },
     async close() {
       await worker?.terminate();
@@ -135,15 +136,11 @@ export function createThreadedLeafHasher(chunkBytes: number): LeafHasher {
   };
 }
 
-function hashRest({ chunk, digests, claimed }: Shared): void {
-  const leaf = inlineLeaf(chunk);
+function hashRest({ chunk, claimed }: Shared): void {
   for (;;) {
     const first = Atomics.add(claimed, 0, AT_ONCE);
     if (first >= chunk.lines) return;
-    const end = Math.min(first + AT_ONCE, chunk.lines);
-    for (let line = first; line < end; line += 1) {
-      digests.write(leaf(line), line * HASH_BYTES, HASH_BYTES, "latin1");
-    }
+    hashLines(chunk, first, Math.min(first + AT_ONCE, chunk.lines));
   }
 }
 
@@ -154,7 +151,11 @@ function share(chunkBytes: number): Shared {
     digests: new SharedArrayBuffer((chunkBytes + 1) * HASH_BYTES),
     claimed: new SharedArrayBuffer(Int32Array.BYTES_PER_ELEMENT),
   };
-  const chunk = { buffer: Buffer.from(memory.bytes), bounds: new Int32Array(memory.bounds), lines: 0 };
-  const claimed = new Int32Array(memory.claimed);
-  return { chunk, digests: Buffer.from(memory.digests), claimed, memory };
+  const chunk: Chunk = {
+    buffer: Buffer.from(memory.bytes),
+    bounds: new Int32Array(memory.bounds),
+    leaves: createHashList(memory.digests),
+    lines: 0,
+  };
+  return { chunk, claimed: new Int32Array(memory.claimed), memory };
 }

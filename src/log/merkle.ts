@@ -40,18 +40,8 @@ export function nodeHash(left: TreeHash, right: TreeHash): TreeHash {
   return hash("sha256", nodeInput, LATIN1);
 }
 
-/** {@link nodeHash} that also leaves both children in the caller's memory, from `at` on. */
-export function nodeHashKeeping(left: TreeHash, right: TreeHash, memory: Uint8Array, at: number): TreeHash {
-  for (let i = 0; i < HASH_BYTES; i += 1) {
-    const ofLeft = left.charCodeAt(i);
-    const ofRight = right.charCodeAt(i);
-    nodeInput[1 + i] = ofLeft;
-    nodeInput[1 + HASH_BYTES + i] = ofRight;
-    memory[at + i] = ofLeft;
-    memory[at + HASH_BYTES + i] = ofRight;
-  }
-  return hash("sha256", nodeInput, LATIN1);
-}
+/** {@link nodeHash} for a caller that has 0x01 ‖ left ‖ right in memory already. */
+export const hashNodeInPlace = (oneAndPair: Uint8Array): TreeHash => hash("sha256", oneAndPair, LATIN1);
 
 /** Root of the empty tree: SHA-256 of nothing. */
 export const EMPTY_ROOT: TreeHash = hash("sha256", "", LATIN1);

@@ -6,6 +6,18 @@ import { ENTRY_KINDS, type EntryKind } from "./entry.ts";
 // batch marker) is the writer's business and is skipped. Read byte by byte into one reused record, because at a
 // million lines the garbage of a regular expression costs as much as hashing the line.
 
+/** Where a head's members stand, counted from the start of its line. */
+export interface HeadFields {
+  readonly seqAt: number;
+  readonly seqEnd: number;
+  readonly timeAt: number;
+  readonly timeEnd: number;
+  readonly subjectAt: number;
+  readonly subjectEnd: number;
+  /** Where the head ends: the comma before the part that is not read, which holds keys, batch marker and data. */
+  readonly restAt: number;
+}
+
 /** A reader of heads; its fields describe the line that `read` was called with last. */
 export interface HeadReader {
   /** False where the bytes are not the start of an entry. */
@@ -20,6 +32,8 @@ export interface HeadReader {
   time(): string;
   subject(): string;
   policy(): string | null;
+  /** Of a line that was read and begins at `start`. */
+  fields(start: number): HeadFields;
   /** How this line's time compares with that of the line that was remembered. */
   comparedWithRemembered(): -1 | 0 | 1;
   remember(): void;
@@ -90,7 +104,7 @@ const CLOSING_BRACE = 0x7d;
 const isHex = (byte: number): boolean => (byte >= ZERO && byte <= NINE) || (byte >= 0x61 && byte <= 0x66);
 
 /** By byte, 1 for what may stand in a name: visible ASCII but the quote and the backslash. */
-const IN_NAME = Uint8Array.from({ length: 256 }, (_, byte) =>
+export const IN_NAME: Uint8Array = Uint8Array.from({ length: 256 }, (_, byte) =>
   byte > SPACE && byte < DELETE && byte !== QUOTE && byte !== BACKSLASH ? 1 : 0,
 );
 
@@ -103,6 +117,10 @@ export function createHeadReader(): HeadReader {
     seq: 0,
     kind: null,
   };
+  let seqAt = 0;
+  let seqEnd = 0;
+  let timeAt = 0;
+  let restAt = 0;
   let kindAt = 0;
   let kindEnd = 0;
   let subjectAt = 0;
@@ -201,25 +219,31 @@ export function createHeadReader(): HeadReader {
       if (end <= start || buffer[end - 1] !== CLOSING_BRACE) return false;
       let at = skip(memory, start, V);
       if (at < 0) return false;
-      let digitsEnd = digits(buffer, at);
-      line.version = number(buffer, at, digitsEnd);
-      at = skip(memory, digitsEnd, SEQ);
-      if (line.version < 1 || at < 0) return false;
-      digitsEnd = digits(buffer, at);
-      line.seq = number(buffer, at, digitsEnd);
-      at = skip(memory, digitsEnd, TIME);
-      if (line.seq < 0 || at < 0 || !readTime(at)) return false;
-      at = skip(memory, at + TIME_BYTES, KIND);
+      const versionEnd = digits(buffer, at);
+      line.version = number(buffer, at, versionEnd);
+      seqAt = skip(memory, versionEnd, SEQ);
+      if (line.version < 1 || seqAt < 0) return false;
+      seqEnd = digits(buffer, seqAt);
+      line.seq = number(buffer, seqAt, seqEnd);
+      timeAt = skip(memory, seqEnd, TIME);
+      if (line.seq < 0 || timeAt < 0 || !readTime(timeAt)) return false;
+      at = skip(memory, timeAt + TIME_BYTES, KIND);
       if (at < 0 || readNames(at) < 0) return false;
       at = skip(memory, subjectEnd, POLICY);
       if (at < 0) return false;
-      at = readPolicy(at);
-      return at > 0 && at < end && buffer[at] === COMMA && buffer[at + 1] === QUOTE;
+      restAt = readPolicy(at);
+      return restAt > 0 && restAt < end && buffer[restAt] === COMMA && buffer[restAt + 1] === QUOTE;
     },
     kindText: () => buffer.toString("latin1", kindAt, kindEnd),
     time: () => time.toString("latin1"),
     subject: () => buffer.toString("latin1", subjectAt, subjectEnd),
     policy: () => policy,
+    fields: (start: number): HeadFields => ({
+      ...{ seqAt: seqAt - start, seqEnd: seqEnd - start },
+      ...{ timeAt: timeAt - start, timeEnd: timeAt + TIME_BYTES - start },
+      ...{ subjectAt: subjectAt - start, subjectEnd: subjectEnd - start },
+      restAt: restAt - start,
+    }),
     comparedWithRemembered: () => compared,
     remember() {
       // Byte by byte: a call out of JavaScript takes longer than these few.

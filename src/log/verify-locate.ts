@@ -1,15 +1,14 @@
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { finding, type Finding } from "./finding.ts";
+import { HASH_BYTES, hashAt } from "./hash-list.ts";
 import { rootOf, toHex, type TreeHash } from "./merkle.ts";
-import { placeOf, readSegments } from "./verify-segments.ts";
+import { pass, placeOf, readSegments, type Cursor, type Lines } from "./verify-segments.ts";
 import type { GrowingTree } from "./verify-tree.ts";
 
 // A root that does not fit says that something was changed, not what. The store keeps the leaf hashes of full tiles in
 // `tiles/0`, 32 bytes an entry. They are nobody's word: they are used where, with the tail of the log, they give the
 // very root that was signed; then each line that does not fit its hash is one that was changed.
-
-const HASH_BYTES = 32;
 
 export async function locateChanges(parts: {
   readonly directory: string;
@@ -49,30 +48,30 @@ async function readAgain(
   const findings: Finding[] = [];
   const utf8 = new TextDecoder("utf-8", { fatal: true });
   let seq = 0;
+  const look = ({ buffer, bounds, leaves }: Lines, line: number, cursor: Cursor): void => {
+    const at = seq;
+    seq += 1;
+    if (suspects.has(at)) {
+      const leaf = toHex(hashAt(leaves, line));
+      const message = `entry ${at} was changed: its leaf is ${leaf.slice(0, 16)}…, another one was signed`;
+      findings.push(finding("changed", { seq: at, place: placeOf(cursor), message }));
+      return;
+    }
+    if (suspects.size > 0) return;
+    try {
+      JSON.parse(utf8.decode(buffer.subarray(bounds[2 * line], bounds[2 * line + 1])));
+    } catch {
+      const message = `entry ${at} is not a line of JSON`;
+      findings.push(finding("changed", { seq: at, place: placeOf(cursor), message }));
+    }
+  };
   await readSegments(
     parts.directory,
     parts.names,
     1,
-    (buffer, start, end, cursor, leaf) => {
-      const at = seq;
-      seq += 1;
-      if (suspects.has(at)) {
-        const message = `entry ${at} was changed: its leaf is ${toHex(leaf).slice(0, 16)}…, another one was signed`;
-        findings.push(finding("changed", { seq: at, place: placeOf(cursor), message }));
-        return;
-      }
-      if (suspects.size > 0) return;
-      try {
-        JSON.parse(utf8.decode(buffer.subarray(start, end)));
-      } catch {
-        findings.push(
-          finding("changed", {
-            seq: at,
-            place: placeOf(cursor),
-            message: `entry ${at} is not a line of JSON`,
-          }),
-        );
-      }
+    (lines, cursor) => {
+      for (let line = 0; line < lines.lines; line += 1, pass(cursor, lines, line - 1, 1))
+        look(lines, line, cursor);
     },
     () => undefined,
   );

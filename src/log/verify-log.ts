@@ -57,8 +57,8 @@ export async function verifyLog(source: LogSource, options: VerifyLogOptions = {
   const names = typeof source === "string" ? await segmentNames(source) : [];
   const read =
     typeof source === "string"
-      ? await readSegments(source, names, options.threads ?? "auto", reading.onLine, onChunk)
-      : await readLines(source, reading.onLine, onChunk);
+      ? await readSegments(source, names, options.threads ?? "auto", reading.onLines, onChunk)
+      : await readLines(source, reading.onLines, onChunk);
   const { found, tree, sequence } = reading;
   if (read.torn !== null) {
     const message = `${read.torn.bytes} bytes after the last newline: a write that never ended`;

@@ -1,15 +1,16 @@
 import { MAX_ENTRY_BYTES, type EntryData, type EntryKind } from "./entry.ts";
 import { finding, type Finding, type Place } from "./finding.ts";
 import { createMarkFinder } from "./find-mark.ts";
-import { createHeadReader, type HeadReader } from "./verify-head.ts";
+import { createPlainLines } from "./plain-lines.ts";
+import { createHeadReader, IN_NAME, type HeadReader } from "./verify-head.ts";
 import { createOrderCheck, NEEDS_DATA, type Step } from "./verify-order.ts";
-import { placeOf, type Cursor, type OnLine } from "./verify-segments.ts";
+import { pass, placeOf, type Cursor, type Lines, type OnLines } from "./verify-segments.ts";
 import { createSequence, type Sequence } from "./verify-sequence.ts";
 import { createGrowingTree, type GrowingTree } from "./verify-tree.ts";
 
 /** What one pass over the lines of a log gathers. */
 export interface Reading {
-  readonly onLine: OnLine;
+  readonly onLines: OnLines;
   readonly tree: GrowingTree;
   readonly sequence: Sequence;
   readonly findings: readonly Finding[];
@@ -41,6 +42,7 @@ export function createReading(): Reading {
   const adopted = new Set<string>();
   const unknownKinds = new Set<string>();
   const isMarked = createMarkFinder(UNRESOLVED);
+  const plain = createPlainLines({ inName: IN_NAME, isMarked });
   const last: Cursor = { segment: "", line: 0, offset: 0 };
   const rotations: { seq: number; data: EntryData["log.key_rotated"] }[] = [];
   let opened: EntryData["log.opened"] | null = null;
@@ -50,6 +52,9 @@ export function createReading(): Reading {
   let unlisted = 0;
   /** Whether every line was the one due so far. */
   let isWhole = true;
+  /** Whether the line before was one of which there was nothing to say; whether it is the pattern of those that follow. */
+  let wasPlain = false;
+  let isPattern = false;
 
   const found = (each: Finding): void => {
     if (findings.length < MOST_FINDINGS) findings.push(each);
@@ -80,9 +85,11 @@ export function createReading(): Reading {
     }
   };
 
-  const judge = (buffer: Buffer, start: number, end: number, at: Cursor): void => {
+  /** True for a request that came in, and of which nothing had to be said. */
+  const judge = (buffer: Buffer, start: number, end: number, at: Cursor): boolean => {
     const { seq, kind } = head;
-    if (head.comparedWithRemembered() < 0) {
+    const isBack = head.comparedWithRemembered() < 0;
+    if (isBack) {
       const message = `${head.time()}, before the entry in front of it`;
       found(finding("time_back", { seq, place: placeOf(at), message }));
     }
@@ -97,20 +104,49 @@ export function createReading(): Reading {
         found(finding("unknown_kind", { seq, place: placeOf(at), message: `an entry ${what}` }));
       }
       unknownKinds.add(what);
-      return;
+      return false;
     }
     const policy = head.policy();
-    if (policy !== null && kind !== "policy.adopted" && !adopted.has(policy)) {
+    const isKnown = policy === null || kind === "policy.adopted" || adopted.has(policy);
+    if (!isKnown) {
       const message = `${policy} was not adopted before`;
       found(finding("policy_unknown", { seq, place: placeOf(at), message, rule: "P6" }));
     }
     if (kind === "request.received") {
       // Nothing may happen because of it yet: its rules begin when it is planned, and half of a log is spared.
       requests += 1;
-      if (!isMarked(buffer, start, end)) return;
+      if (!isMarked(buffer, start, end)) return seq > 0 && !isBack && isKnown;
     }
     if (kind === "decision.recorded") decisions += 1;
     judgeEntry(kind, buffer, start, end, at);
+    return false;
+  };
+
+  const look = ({ buffer, bounds }: Lines, line: number, at: Cursor): void => {
+    const start = bounds[2 * line] as number;
+    const end = bounds[2 * line + 1] as number;
+    const isEntry = end - start <= MAX_ENTRY_BYTES && head.read(buffer, start, end);
+    if (isEntry && head.seq > highest) highest = head.seq;
+    isWhole = sequence.next(isEntry ? head.seq : null, at) && isWhole;
+    const isPlain = isWhole && judge(buffer, start, end, at);
+    // A line that stands alone among others is not worth a pattern.
+    isPattern = isPlain && wasPlain && plain.offer(buffer, start, head.fields(start));
+    wasPlain = isPlain;
+  };
+  /** Lines that follow from the one before them: how many they were. */
+  const skip = (lines: Lines, line: number): number => {
+    if (!isPattern) return 0;
+    const { buffer, bounds } = lines;
+    const count = plain.run(lines, line, lines.lines, sequence.due);
+    if (count === 0) return 0;
+    sequence.pass(count);
+    requests += count;
+    highest = sequence.due - 1;
+    // What comes after is compared with the last of them.
+    const end = 2 * (line + count);
+    head.read(buffer, bounds[end - 2] as number, bounds[end - 1] as number);
+    head.remember();
+    return count;
   };
 
   return {
@@ -119,15 +155,16 @@ export function createReading(): Reading {
     findings,
     rotations,
     found,
-    onLine(buffer, start, end, at, leaf) {
-      const isEntry = end - start <= MAX_ENTRY_BYTES && head.read(buffer, start, end);
-      tree.push(leaf);
-      last.segment = at.segment;
-      last.line = at.line;
-      last.offset = at.offset;
-      if (isEntry && head.seq > highest) highest = head.seq;
-      isWhole = sequence.next(isEntry ? head.seq : null, at) && isWhole;
-      if (isWhole) judge(buffer, start, end, at);
+    onLines(lines, at) {
+      for (let line = 0; line < lines.lines;) {
+        const count = skip(lines, line);
+        tree.push(lines.leaves, line, Math.max(1, count));
+        if (count > 0) pass(at, lines, line, count - 1);
+        else look(lines, line, at);
+        Object.assign(last, at);
+        line += Math.max(1, count);
+        pass(at, lines, line - 1, 1);
+      }
     },
     get unlisted() {
       return unlisted;

@@ -4,19 +4,29 @@ import { availableParallelism } from "node:os";
 import { join } from "node:path";
 import type { Place } from "./finding.ts";
 import { createLeafHasher, createThreadedLeafHasher, type Chunk, type LeafHasher } from "./leaf-hasher.ts";
-import { leafHashInPlace, type TreeHash } from "./merkle.ts";
+import { createHashList, HASH_BYTES, putHash } from "./hash-list.ts";
+import { leafHashInPlace } from "./merkle.ts";
 
 // Reads a log line by line, fast: no copy of a line, and the bytes of one chunk are hashed while the next is read.
 // Reads block: the page cache answers in microseconds, and a thread's round trip would cost more.
 
-/** One line as it lies in the reader's buffer, without its newline, and its leaf; valid during the call only. */
-export type OnLine = (buffer: Buffer, start: number, end: number, at: Cursor, leaf: TreeHash) => void;
+/** Lines as they lie in the reader's memory, with their leaves; valid during the call only. */
+export type Lines = Pick<Chunk, "buffer" | "bounds" | "leaves" | "lines">;
+
+/** Told of the lines of a log, in order. `at` says where the first stands; by the end of the call, the one after them. */
+export type OnLines = (lines: Lines, at: Cursor) => void;
 
 /** Where the line stands: one record for all lines, so whoever keeps it copies it with `placeOf`. */
 export interface Cursor {
   segment: string;
   line: number;
   offset: number;
+}
+
+/** Moves the cursor over `count` lines from the one at `line` on. */
+export function pass(at: Cursor, { bounds }: Lines, line: number, count: number): void {
+  at.offset += (bounds[2 * (line + count) - 1] as number) + 1 - (bounds[2 * line] as number);
+  at.line += count;
 }
 
 export const placeOf = ({ segment, line, offset }: Cursor): Place => ({ segment, line, offset });
@@ -59,12 +69,12 @@ export async function readCheckpointFile(directory: string): Promise<string | nu
   }
 }
 
-/** Calls `onLine` for every line of every segment, in order. `onChunk` gets the bytes read so far. */
+/** Hands on every line of every segment, in order. `onChunk` gets the bytes read so far. */
 export async function readSegments(
   directory: string,
   names: readonly string[],
   threads: 1 | 2 | "auto",
-  onLine: OnLine,
+  onLines: OnLines,
   onChunk: (bytes: number) => void,
 ): Promise<LinesRead> {
   const sizes = names.map((name) => statSync(join(directory, name)).size);
@@ -90,7 +100,7 @@ export async function readSegments(
           const end = CARRY + bytes;
           carried = findLines(chunk, CARRY - carried, end);
           hasher.start(chunk);
-          if (hashing !== null) await handOn(hasher, hashing, onLine, at);
+          if (hashing !== null) await handOn(hasher, hashing, onLines, at);
           // Only now is the other chunk free.
           chunk.buffer.copy(other.buffer, CARRY - carried, end - carried, end);
           hashing = chunk;
@@ -102,7 +112,7 @@ export async function readSegments(
           onChunk(total);
           await new Promise((resume) => setImmediate(resume));
         }
-        if (hashing !== null) await handOn(hasher, hashing, onLine, at);
+        if (hashing !== null) await handOn(hasher, hashing, onLines, at);
       } finally {
         closeSync(file);
       }
@@ -139,32 +149,28 @@ function findLines(chunk: Chunk, start: number, end: number): number {
   return 0;
 }
 
-async function handOn(hasher: LeafHasher, chunk: Chunk, onLine: OnLine, at: Cursor): Promise<void> {
-  const leaf = await hasher.leaves(chunk);
-  for (let line = 0; line < chunk.lines; line += 1) {
-    const start = chunk.bounds[line * 2] as number;
-    const end = chunk.bounds[line * 2 + 1] as number;
-    onLine(chunk.buffer, start, end, at, leaf(line));
-    at.offset += end + 1 - start;
-    at.line += 1;
-  }
+async function handOn(hasher: LeafHasher, chunk: Chunk, onLines: OnLines, at: Cursor): Promise<void> {
+  await hasher.finish(chunk);
+  onLines(chunk, at);
 }
 
 /** The same over lines that a store hands out. */
 export async function readLines(
   lines: AsyncIterable<{ readonly bytes: Uint8Array }>,
-  onLine: OnLine,
+  onLines: OnLines,
   onChunk: (bytes: number) => void,
 ): Promise<LinesRead> {
   let buffer = Buffer.allocUnsafeSlow(CARRY);
+  const bounds = Int32Array.of(1, 1);
+  const leaves = createHashList(new ArrayBuffer(HASH_BYTES));
   const at: Cursor = { segment: "store", line: 1, offset: 0 };
   for await (const { bytes } of lines) {
     if (bytes.length >= buffer.length) buffer = Buffer.allocUnsafeSlow(bytes.length + 1);
     buffer.set(bytes, 1);
     buffer[0] = 0;
-    onLine(buffer, 1, 1 + bytes.length, at, leafHashInPlace(buffer.subarray(0, 1 + bytes.length)));
-    at.offset += bytes.length + 1;
-    at.line += 1;
+    bounds[1] = 1 + bytes.length;
+    putHash(leaves, 0, leafHashInPlace(buffer.subarray(0, 1 + bytes.length)));
+    onLines({ buffer, bounds, leaves, lines: 1 }, at);
     if (at.line % 4096 === 0) onChunk(at.offset);
   }
   return { bytes: at.offset, torn: null };

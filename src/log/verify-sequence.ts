@@ -18,6 +18,10 @@ interface Gap {
 export interface Sequence {
   /** The line's sequence number; null where the line is not an entry. True where it is the one due. */
   next(seq: number | null, at: Cursor): boolean;
+  /** The number of the line due. */
+  readonly due: number;
+  /** The next `count` lines are those due. Only where nothing was broken so far. */
+  pass(count: number): void;
   /** True from the first line that was not the one due. */
   readonly broken: boolean;
   finish(): readonly Finding[];
@@ -90,6 +94,12 @@ export function createSequence(): Sequence {
   return {
     get broken() {
       return broken;
+    },
+    get due() {
+      return due;
+    },
+    pass(count) {
+      due += count;
     },
     next(seq, at) {
       if (odd !== null) {

@@ -1,4 +1,12 @@
-import { EMPTY_ROOT, nodeHash, nodeHashKeeping, rootOf, type TreeHash } from "./merkle.ts";
+import {
+  copyHash,
+  createHashList,
+  createSubtreeFold,
+  HASH_BYTES,
+  hashAt,
+  type HashList,
+} from "./hash-list.ts";
+import { nodeHash, type TreeHash } from "./merkle.ts";
 import { foldSubtrees, rootPlan, type SubtreeRef } from "./merkle-proof.ts";
 
 // The tree of a log that is being read, with the root of every size seen so far: approvers bound their decisions to
@@ -6,14 +14,14 @@ import { foldSubtrees, rootPlan, type SubtreeRef } from "./merkle-proof.ts";
 
 /** Complete subtrees are kept from this level up; smaller ones are made again from their leaves. */
 const KEPT_LEVEL = 8;
+const KEPT_WIDTH = 2 ** KEPT_LEVEL;
 /** Leaves to a piece of memory. */
 const PAGE = 4_096;
-const HASH_BYTES = 32;
 
 export interface GrowingTree {
   readonly size: number;
-  push(leaf: TreeHash): void;
-  root(): TreeHash;
+  /** Takes the hashes from `index` on as the next leaves. */
+  push(leaves: HashList, index: number, count: number): void;
   /** Root of the first `size` entries; null where there are not so many yet. */
   rootAt(size: number): TreeHash | null;
   leafAt(index: number): TreeHash;
@@ -21,56 +29,43 @@ export interface GrowingTree {
 
 export function createGrowingTree(): GrowingTree {
   let size = 0;
-  /** Leaves two by two: strings of their own would take four times the memory. */
-  const pages: Uint8Array<ArrayBuffer>[] = [];
-  /** By level, the complete subtree that still waits for its right neighbour. */
-  const waiting: (TreeHash | undefined)[] = [];
+  const pages: HashList[] = [];
+  let page: HashList = createHashList(new ArrayBuffer(0));
   /** All complete subtrees from the kept level up, by level above it. */
   const complete: TreeHash[][] = [];
+  const fold = createSubtreeFold(KEPT_WIDTH);
 
-  const pair = (left: TreeHash, right: TreeHash): TreeHash => {
-    const at = size - 2;
-    if (at % PAGE === 0) pages.push(new Uint8Array(PAGE * HASH_BYTES));
-    return nodeHashKeeping(left, right, pages.at(-1) as Uint8Array, (at % PAGE) * HASH_BYTES);
-  };
-  const leafAt = (index: number): TreeHash => {
-    // The last of an odd number has no pair yet.
-    if (index === size - 1 && size % 2 === 1) return waiting[0] as TreeHash;
-    const page = pages[Math.floor(index / PAGE)] as Uint8Array<ArrayBuffer>;
-    return Buffer.from(page.buffer, (index % PAGE) * HASH_BYTES, HASH_BYTES).toString("latin1");
+  /** Folds the leaves that have filled a subtree, all at once: hashing between other work takes twice as long. */
+  const fill = (): void => {
+    let node = fold(page, (size - KEPT_WIDTH) % PAGE, KEPT_WIDTH);
+    for (let level = 0; ; level += 1) {
+      const nodes = (complete[level] ??= []);
+      nodes.push(node);
+      if (nodes.length % 2 === 1) return;
+      node = nodeHash(nodes[nodes.length - 2] as TreeHash, node);
+    }
   };
   const subtree = ({ level, index }: SubtreeRef): TreeHash => {
     if (level >= KEPT_LEVEL) return complete[level - KEPT_LEVEL]?.[index] as TreeHash;
     const width = 2 ** level;
-    return rootOf(Array.from({ length: width }, (_, i) => leafAt(index * width + i)));
+    const first = index * width;
+    return fold(pages[Math.floor(first / PAGE)] as HashList, first % PAGE, width);
   };
 
   return {
     get size() {
       return size;
     },
-    push(leaf) {
-      size += 1;
-      let node = leaf;
-      for (let level = 0; ; level += 1) {
-        if (level >= KEPT_LEVEL) (complete[level - KEPT_LEVEL] ??= []).push(node);
-        const left = waiting[level];
-        if (left === undefined) {
-          waiting[level] = node;
-          return;
-        }
-        waiting[level] = undefined;
-        node = level === 0 ? pair(left, node) : nodeHash(left, node);
+    push(leaves, index, count) {
+      for (let i = index; i < index + count; i += 1) {
+        if (size % PAGE === 0) pages.push((page = createHashList(new ArrayBuffer(PAGE * HASH_BYTES))));
+        copyHash(leaves, i, page, size % PAGE);
+        size += 1;
+        if (size % KEPT_WIDTH === 0) fill();
       }
-    },
-    root() {
-      let root: TreeHash | undefined;
-      for (const node of waiting)
-        if (node !== undefined) root = root === undefined ? node : nodeHash(node, root);
-      return root ?? EMPTY_ROOT;
     },
     rootAt: (at) =>
       !Number.isSafeInteger(at) || at < 0 || at > size ? null : foldSubtrees(rootPlan(at), subtree),
-    leafAt,
+    leafAt: (index) => hashAt(pages[Math.floor(index / PAGE)] as HashList, index % PAGE),
   };
 }

@@ -6,7 +6,7 @@ export interface Surroundings {
   /** Absolute. */
   readonly cwd: string;
   readonly platform: NodeJS.Platform;
-  /** The account's home directory, absolute. */
+  /** The account's home directory, absolute; empty where the account has none. */
   readonly userHome: string;
   /** The OS account as policy.yaml names it under `people.<id>.os`: `1000@laptop`; on Windows `name@host`. */
   readonly account: string;
@@ -14,14 +14,33 @@ export interface Surroundings {
 
 /** The one place where the process's environment is read. */
 export function readSurroundings(): Surroundings {
-  const user = userInfo();
+  const user = accountOf();
   return {
     env: { ...process.env },
     cwd: process.cwd(),
     platform: process.platform,
-    userHome: homedir(),
+    userHome: userHome(),
     account: `${user.uid >= 0 ? user.uid : user.username}@${hostname()}`,
   };
+}
+
+/** A container may run us under a number that no account of it has: then only the number is known. */
+function accountOf(): { readonly uid: number; readonly username: string } {
+  try {
+    return userInfo();
+  } catch (error) {
+    const uid = process.getuid?.();
+    if (uid === undefined) throw error;
+    return { uid, username: "" };
+  }
+}
+
+function userHome(): string {
+  try {
+    return homedir();
+  } catch {
+    return "";
+  }
 }
 
 /** This account's own state directory for countersign: its default home, and what it remembers of logs. Absolute. */

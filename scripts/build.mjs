@@ -18,6 +18,8 @@ await build({
   chunkNames: "chunks/[name]-[hash]",
   define: { __COUNTERSIGN_VERSION__: JSON.stringify(pkg.version) },
   external: ["fs-native-extensions", "pino"],
+  // jsonc-parser's "main" loads its parts by a require of its own that no bundler follows; its "module" is plain ESM.
+  mainFields: ["module", "main"],
   banner: {
     js: "import { createRequire as __createRequire } from 'node:module'; const require = __createRequire(import.meta.url);",
   },

@@ -52,6 +52,13 @@ export const FAULTS = {
   GATEWAY_REFUSED: "the gateway did not take a call of the command line",
   CURSOR_INVALID: "a cursor of a listing is malformed",
   CONSOLE_NOT_BUILT: "the console's scripts and styles are missing",
+
+  // registration with hosts
+  AGENT_UNKNOWN: "the adopted policy does not know the agent",
+  NO_APPROVER: "nobody can approve anything yet",
+  HOST_CONFIG_INVALID: "a host's configuration does not read as what it has to be",
+  HOST_CONFIG_REFUSED: "a host's configuration can't be changed safely",
+  HOST_ENTRY_TAKEN: "a host has another entry of that name",
 } as const;
 
 export type FaultCode = keyof typeof FAULTS;

@@ -211,6 +211,8 @@ const logTools: CliParts["logTools"] = {
   },
 };
 
+const self = [process.execPath, resolve(fileURLToPath(import.meta.url))];
+
 const serveParts: ServeParts = {
   version: VERSION,
   around,
@@ -229,7 +231,7 @@ const serveParts: ServeParts = {
     import.meta.url.endsWith(".ts") ? "./serve/verify-worker.ts" : "./verify-worker.js",
     import.meta.url,
   ),
-  self: [process.execPath, resolve(fileURLToPath(import.meta.url))],
+  self,
 };
 
 async function serve(what: Serving): Promise<number> {
@@ -248,6 +250,7 @@ async function serve(what: Serving): Promise<number> {
 
 process.exitCode = await runCli(process.argv.slice(2), {
   version: VERSION,
+  self,
   around,
   streams,
   clock: systemClock,

@@ -10,6 +10,7 @@ const USAGE_CODES: ReadonlySet<string> = new Set([
   "CONFIG_INVALID",
   "HOME_NOT_FOUND",
   "HOME_INSECURE",
+  "HOST_CONFIG_INVALID",
 ]);
 
 /** The command line was called in a way it does not understand. */

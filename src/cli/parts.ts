@@ -19,6 +19,8 @@ import type { UpstreamTools } from "./upstream-words.ts";
 /** What the command line is given. Everything that touches a home, a log or a network comes in here. */
 export interface CliParts {
   readonly version: string;
+  /** How this program is started again: Node and our file, both absolute. */
+  readonly self: readonly string[];
   readonly around: Surroundings;
   readonly streams: Streams;
   readonly clock: Clock;

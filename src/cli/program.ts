@@ -5,6 +5,7 @@ import { addAsk } from "./commands/ask.ts";
 import { addDoctor } from "./commands/doctor.ts";
 import { addDeny } from "./commands/deny.ts";
 import { addInit } from "./commands/init.ts";
+import { addInstall } from "./commands/install.ts";
 import { addLog } from "./commands/log.ts";
 import { addMcp } from "./commands/mcp.ts";
 import { addPending } from "./commands/pending.ts";
@@ -18,6 +19,7 @@ import { addStart } from "./commands/start.ts";
 import { addTakeBack } from "./commands/take-back.ts";
 import { addToken } from "./commands/token.ts";
 import { addUpstream } from "./commands/upstream.ts";
+import { addUninstall } from "./commands/uninstall.ts";
 import { addVerify } from "./commands/verify.ts";
 import type { Cli } from "./context.ts";
 import { usageOf } from "./failure.ts";
@@ -74,7 +76,9 @@ export function buildProgram(cli: Cli, exit: (code: number) => void): Command {
   program.commandsGroup("Policy and proof:");
   for (const add of [addPolicy, addUpstream, addPeople, addLog, addVerify]) add(program, cli, run);
   program.commandsGroup("Set up and serve:");
-  for (const add of [addInit, addStart, addMcp, addDoctor, addToken, addDemo]) add(program, cli, run);
+  for (const add of [addInit, addInstall, addUninstall, addStart, addMcp, addDoctor, addToken, addDemo]) {
+    add(program, cli, run);
+  }
   overrideExits(program);
   return program;
 }

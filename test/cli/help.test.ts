@@ -34,6 +34,8 @@ const COMMANDS = [
   "log erase",
   "verify",
   "init",
+  "install",
+  "uninstall",
   "start",
   "mcp",
   "doctor",

@@ -3,6 +3,8 @@ import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { z } from "zod";
 import { formatSourceError } from "../../src/base/yaml.ts";
+import { HOSTS } from "../../src/cli/hosts/host.ts";
+import { serverEntry } from "../../src/cli/hosts/launch.ts";
 import { parseConfig } from "../../src/config/config-file.ts";
 import { toolFacts } from "../../src/gate/regime.ts";
 import { loadPolicy } from "../../src/policy/load.ts";
@@ -74,19 +76,30 @@ describe("examples in the docs", () => {
     for (const name of names) expect(page).toContain(`\`${name}\``);
   });
 
-  test("what hosts are told to put into their configuration is JSON", async () => {
-    const snippets = await blocks("README.md", "json");
-    expect(snippets).toHaveLength(2);
-    for (const snippet of snippets) {
-      const servers = Object.values(
-        z.record(z.string(), z.record(z.string(), z.json())).parse(JSON.parse(snippet)),
-      );
-      expect(Object.keys(servers[0] ?? {})).toEqual(["countersign"]);
-    }
-    const [shell = ""] = (await blocks("README.md", "sh")).filter((block) => block.includes("add-json"));
-    expect(JSON.parse(/'(\{.*\})'/.exec(shell)?.[1] ?? "")).toMatchObject({
-      type: "stdio",
-      timeout: 3_600_000,
-    });
+  test("what hosts are told to put into their configuration is what install would put there", async () => {
+    const launch = { command: "", program: "/path/to/countersign/dist/countersign.js", notes: [] };
+    const served = { kind: "home", home: "/path/to/home" } as const;
+    const gateway = { kind: "gateway", url: "http://127.0.0.1:7331", tokenFile: "/path/to/token" } as const;
+    const desktop = HOSTS["claude-desktop"];
+    const written = [
+      { section: "mcpServers", entry: serverEntry(desktop, launch, { ...served, agent: "claude-desktop" }) },
+      { section: "mcpServers", entry: serverEntry(desktop, launch, gateway) },
+      { section: "servers", entry: serverEntry(HOSTS.vscode, launch, { ...served, agent: "vscode" }) },
+    ];
+    const shown = [
+      ...(await blocks("README.md", "json")),
+      ...(await blocks("docs/hosts.md", "json")),
+    ].flatMap((snippet) =>
+      Object.entries(
+        z.record(z.string(), z.record(z.string(), z.looseObject({}))).parse(JSON.parse(snippet)),
+      ).map(([section, { countersign }]) => ({ section, entry: { ...countersign, command: "" } })),
+    );
+    const overHttp = shown.findIndex(({ entry }) => "url" in entry);
+    expect(shown[overHttp]?.entry).toMatchObject({ type: "http", timeout: 3_600_000 });
+    expect(shown.toSpliced(overHttp, 1)).toEqual([written[0], ...written]);
+    const [shell = ""] = (await blocks("docs/hosts.md", "sh")).filter((block) => block.includes("add-json"));
+    expect({ ...(JSON.parse(/'(\{.*\})'/.exec(shell)?.[1] ?? "{}") as object), command: "" }).toEqual(
+      serverEntry(HOSTS["claude-code"], launch, { ...served, agent: "claude-code" }),
+    );
   });
 });

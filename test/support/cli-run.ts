@@ -88,6 +88,7 @@ export function cliParts(given: {
   const { home } = given;
   return {
     version: "0.0.0-test",
+    self: ["/opt/node/bin/node", "/opt/countersign/dist/countersign.js"],
     around: given.around,
     streams: given.streams,
     clock: { now: () => T0, monotonic: () => 0 },

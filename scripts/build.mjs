@@ -3,10 +3,12 @@
 // outside and are resolved from node_modules. Then the console's client code and styles, into dist/console.
 import { build } from "esbuild";
 import { chmod, mkdir, readdir, readFile, rename, rm, writeFile } from "node:fs/promises";
-import { basename } from "node:path";
+import { basename, relative } from "node:path";
 
+// What stays outside; scripts/mcpb.mjs packs these beside the bundle.
+const EXTERNAL = ["fs-native-extensions", "pino"];
 const pkg = JSON.parse(await readFile(new URL("../package.json", import.meta.url), "utf8"));
-await build({
+const { metafile: bundled } = await build({
   entryPoints: { countersign: "src/countersign.ts", "verify-worker": "src/serve/verify-worker.ts" },
   outdir: "dist",
   bundle: true,
@@ -17,15 +19,22 @@ await build({
   sourcemap: "linked",
   chunkNames: "chunks/[name]-[hash]",
   define: { __COUNTERSIGN_VERSION__: JSON.stringify(pkg.version) },
-  external: ["fs-native-extensions", "pino"],
+  external: EXTERNAL,
   // jsonc-parser's "main" loads its parts by a require of its own that no bundler follows; its "module" is plain ESM.
   mainFields: ["module", "main"],
   banner: {
     js: "import { createRequire as __createRequire } from 'node:module'; const require = __createRequire(import.meta.url);",
   },
+  metafile: true,
   logLevel: "warning",
 });
 await chmod("dist/countersign.js", 0o755);
+// Older builds leave chunks behind, for processes that still run from them: this says what belongs to the newest.
+const outputs = Object.keys(bundled.outputs).filter((path) => path.endsWith(".js"));
+await writeFile(
+  "dist/bundled.json",
+  `${JSON.stringify({ external: EXTERNAL, files: outputs.map((path) => relative("dist", path)) }, null, 2)}\n`,
+);
 
 // What browsers load. The content's hash stands in each name, so that it may be cached for ever; the manifest says which
 // name is the newest. It is replaced last: a gateway that starts meanwhile finds the old names or the new ones, whole.

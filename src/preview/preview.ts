@@ -43,7 +43,7 @@ export interface Preview {
 }
 
 export interface PreviewRefusal {
-  readonly code: "preview_failed" | "target_unknown" | "rate_limited";
+  readonly code: "preview_failed" | "target_unknown" | "rate_limited" | OwnCode;
   /** Words of ours: the caller may see them (P4). */
   readonly message: string;
   /** The tool's own code, where it gave one that it declares. */
@@ -52,6 +52,10 @@ export interface PreviewRefusal {
   readonly detail: string;
   readonly retryAfterMs: number | null;
 }
+
+/** Reasons of a tool that callers are told by a refusal code of their own. */
+const OWN_CODES = ["definition_changed", "upstream_unavailable"] as const;
+type OwnCode = (typeof OWN_CODES)[number];
 
 export interface PreviewOptions {
   readonly requestId: string;
@@ -130,7 +134,7 @@ function previewRefusal(tool: Tool, error: unknown): PreviewRefusal {
   const words =
     error instanceof TookTooLong ? "the preview took too long" : "the change could not be previewed";
   return {
-    code: "preview_failed",
+    code: OWN_CODES.find((code) => code === reason) ?? "preview_failed",
     message: (reason === null ? undefined : tool.refusals[reason]) ?? words,
     reason,
     detail: describe(error),

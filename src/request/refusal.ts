@@ -26,6 +26,11 @@ export const REFUSALS = {
   // evidence
   target_unknown: { class: "denied_fixable", advice: "name a registered target" },
   preview_failed: { class: "denied_fixable", advice: "correct the call; the operator's log has the cause" },
+  definition_changed: {
+    class: "denied_fixable",
+    advice: "call again once the operator has accepted the new definition",
+  },
+  upstream_unavailable: { class: "denied_fixable", advice: "call again later" },
   needs_service: { class: "denied_fixable", advice: "the operator has to start the gateway as a service" },
   // people and time
   denied_by_person: {

@@ -10,6 +10,7 @@ import {
 import * as z from "zod";
 import type { JsonObject } from "../base/canonical-json.ts";
 import { createListReader, type Listed } from "./definition.ts";
+import { withWholeResults } from "./whole-results.ts";
 import { ErrorReply, LOCAL, LostReply, NotSent } from "./failure.ts";
 
 // One live connection to one upstream. Requests go through `client.request` with a schema that takes anything: the SDK's
@@ -18,6 +19,7 @@ import { ErrorReply, LOCAL, LostReply, NotSent } from "./failure.ts";
 export interface ConnectionParts {
   readonly alias: string;
   readonly version: string;
+  /** For the greeting, and for each page of a list. */
   readonly connectTimeoutMs: number;
   /** What an earlier connection found out about the era, so that nobody is probed twice. */
   readonly prior: PriorDiscovery | null;
@@ -48,7 +50,6 @@ export interface Connection {
 }
 
 const ANYTHING = z.looseObject({});
-const LIST_TIMEOUT_MS = 60_000;
 const PROBE_TIMEOUT_MS = 10_000;
 export const MAX_TOOLS = 20_000;
 const MAX_PAGES = 2_000;
@@ -90,7 +91,8 @@ async function connectOnce(parts: ConnectionParts, prior: PriorDiscovery | null)
     },
   );
   client.onerror = (error) => parts.onError(error.message);
-  const transport = parts.createTransport();
+  const whole = withWholeResults(parts.createTransport());
+  const { transport } = whole;
   let isOver = false;
   client.onclose = () => {
     if (isOver) return;
@@ -128,7 +130,7 @@ async function connectOnce(parts: ConnectionParts, prior: PriorDiscovery | null)
             : { onprogress: (progress) => options.progress?.(progressWords(progress)) }),
         },
       );
-      return result as JsonObject;
+      return whole.of(result as JsonObject);
     } catch (error) {
       throw meaningOf(error);
     }
@@ -141,8 +143,8 @@ async function connectOnce(parts: ConnectionParts, prior: PriorDiscovery | null)
     let cursor: string | undefined;
     for (let page = 0; page < MAX_PAGES; page += 1) {
       const result = await request("tools/list", cursor === undefined ? {} : { cursor }, {
-        signal: AbortSignal.timeout(LIST_TIMEOUT_MS),
-        timeoutMs: LIST_TIMEOUT_MS,
+        signal: AbortSignal.timeout(parts.connectTimeoutMs),
+        timeoutMs: parts.connectTimeoutMs,
       });
       const { tools, nextCursor } = result as { readonly tools?: unknown; readonly nextCursor?: unknown };
       if (!Array.isArray(tools)) throw new LostReply("the server's list of tools is no list");

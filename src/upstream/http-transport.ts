@@ -25,37 +25,41 @@ export function createHttpTransport(parts: HttpTransportParts): Transport {
     options?: TransportSendOptions,
   ) => Promise<void>;
   const open = new Set<string | number>();
-  let deliver: Transport["onmessage"];
-  // The SDK sets it on whatever it was given, and calls it from inside.
-  Object.defineProperty(inner, "onmessage", {
-    configurable: true,
-    get: () => (deliver === undefined ? undefined : receive),
-    set: (handler: Transport["onmessage"]) => {
-      deliver = handler;
+  const outer: Transport = {
+    hasPerRequestStream: true,
+    get sessionId() {
+      return inner.sessionId;
     },
-  });
-  const receive: NonNullable<Transport["onmessage"]> = (message, extra) => {
-    if (!("method" in message) && message.id !== undefined) open.delete(message.id);
-    deliver?.(message, extra);
+    setProtocolVersion: (version) => inner.setProtocolVersion(version),
+    start() {
+      inner.onmessage = (message) => {
+        if (!("method" in message) && message.id !== undefined) open.delete(message.id);
+        outer.onmessage?.(message);
+      };
+      inner.onerror = (error) => outer.onerror?.(error);
+      inner.onclose = () => outer.onclose?.();
+      return inner.start();
+    },
+    async send(message, options) {
+      const id = "method" in message && "id" in message ? message.id : null;
+      if (id === null) return send(message, options);
+      open.add(id);
+      const ended = (): void => {
+        options?.onRequestStreamEnd?.();
+        if (!open.delete(id)) return;
+        const text = "the response stream ended before the reply";
+        outer.onmessage?.({ jsonrpc: "2.0", id, error: { code: LOCAL.lost, message: text } });
+      };
+      try {
+        await send(message, { ...options, onRequestStreamEnd: ended });
+      } catch (error) {
+        open.delete(id);
+        throw error;
+      }
+    },
+    close: () => inner.close(),
   };
-  inner.send = async (message: JSONRPCMessage, options?: TransportSendOptions) => {
-    const id = "method" in message && "id" in message ? message.id : null;
-    if (id === null) return send(message, options);
-    open.add(id);
-    const ended = (): void => {
-      options?.onRequestStreamEnd?.();
-      if (!open.delete(id)) return;
-      const text = "the response stream ended before the reply";
-      deliver?.({ jsonrpc: "2.0", id, error: { code: LOCAL.lost, message: text } });
-    };
-    try {
-      await send(message, { ...options, onRequestStreamEnd: ended });
-    } catch (error) {
-      open.delete(id);
-      throw error;
-    }
-  };
-  return inner;
+  return outer;
 }
 
 export class TooLarge extends Error {

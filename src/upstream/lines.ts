@@ -17,9 +17,7 @@ export function createLineSplitter(
       return;
     }
     if (head === null) {
-      const kept = Buffer.concat([...parts, part.subarray(0, limit)]);
-      head = Buffer.from(kept.subarray(0, EDGE));
-      tail = Buffer.from(kept.subarray(-EDGE));
+      head = edgeOf([...parts, part]);
       parts = [];
     }
     tail = Buffer.from(Buffer.concat([tail, part.subarray(-EDGE)]).subarray(-EDGE));
@@ -44,6 +42,17 @@ export function createLineSplitter(
     }
     if (from < chunk.length) add(chunk.subarray(from));
   };
+}
+
+function edgeOf(parts: readonly Buffer[]): Buffer {
+  const first: Buffer[] = [];
+  let size = 0;
+  for (const part of parts) {
+    if (size >= EDGE) break;
+    first.push(part.subarray(0, EDGE));
+    size += part.length;
+  }
+  return Buffer.concat(first).subarray(0, EDGE);
 }
 
 /** Bytes that are kept of either end of an overlong line. */

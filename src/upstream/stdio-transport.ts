@@ -46,7 +46,24 @@ export function createStdioTransport(parts: StdioTransportParts): StdioTransport
     }
     if (typeof message !== "object" || message === null || Array.isArray(message)) return junk(line);
     if ((message as { readonly jsonrpc?: unknown }).jsonrpc !== "2.0") return junk(line);
-    transport.onmessage?.(message as JSONRPCMessage);
+    queue.push(message as JSONRPCMessage);
+    deliver();
+  };
+  // A chunk may hold a call's progress and its reply. The SDK hears of a notification a moment later than of a reply, and
+  // a reply ends the progress; so what follows a notification waits for the next turn.
+  const queue: JSONRPCMessage[] = [];
+  let isWaiting = false;
+  const deliver = (): void => {
+    while (!isWaiting && queue.length > 0) {
+      const message = queue.shift() as JSONRPCMessage;
+      transport.onmessage?.(message);
+      if (!("method" in message) || "id" in message) continue;
+      isWaiting = true;
+      setImmediate(() => {
+        isWaiting = false;
+        deliver();
+      });
+    }
   };
   const junk = (line: Buffer): void => {
     if (line.length === 0) return;
@@ -61,8 +78,8 @@ export function createStdioTransport(parts: StdioTransportParts): StdioTransport
     const message = `the server sent a message of ${bytes} bytes; at most ${parts.maxMessageBytes} are taken`;
     const id = idOfCutLine(head, tail);
     if (id !== null) {
-      transport.onmessage?.({ jsonrpc: "2.0", id, error: { code: LOCAL.tooLarge, message } });
-      return;
+      queue.push({ jsonrpc: "2.0", id, error: { code: LOCAL.tooLarge, message } });
+      return deliver();
     }
     // Whose reply it was can't be told: all calls under way have lost theirs.
     transport.onerror?.(new Error(message));

@@ -59,6 +59,7 @@ export const heldCalls: Bench = async ({ quick }) => {
   const count = quick ? 500 : 10_000;
   const many = 1e9;
   const world = await makeWorld({
+    steward: true,
     limits: {
       ...{ heldPerMinute: many, readsPerMinute: many, previewsPerHour: many, openRequests: many },
       previewsAtOnce: AT_ONCE,

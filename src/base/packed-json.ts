@@ -171,6 +171,20 @@ export function unpack({ shape, own }: Packed, known: readonly string[] = []): u
   return value(shape.root);
 }
 
+/** An own part as JSON has it; it becomes text only when the JSON does. */
+export class SavedOwn {
+  readonly #own: string;
+  constructor(own: string) {
+    this.#own = own;
+  }
+  toJSON(): string {
+    return Buffer.from(this.#own, "latin1").toString("base64");
+  }
+  static read(saved: string): string {
+    return Buffer.from(saved, "base64").toString("latin1");
+  }
+}
+
 /**
  * The same text in a piece of memory of its own. Cut out of a longer one or joined, text holds on to what it was made of.
  */

@@ -1,4 +1,4 @@
-import type { Packer, Shape } from "../base/packed-json.ts";
+import { SavedOwn, type Packer, type Shape } from "../base/packed-json.ts";
 import type { Digest } from "../base/digest.ts";
 import { isId, type RequestId } from "../base/id.ts";
 import type { Entry } from "../log/entry.ts";
@@ -129,20 +129,20 @@ export const consentsReducer: Reducer<ConsentsState> = {
       known.set(one, at);
       return at;
     };
-    const consents = Array.from(state.byRequest.values(), (consent): SavedConsent => {
+    const consents = Array.from(state.byRequest.values(), (consent): SavedConsent<SavedOwn> => {
       const { request, digest, code, askedAt, deadline, shape, own } = consent;
       const { decisions, escalated, reminded, inquiries, settled } = consent;
       return [
         ...([request, digest, code, askedAt, deadline] as const),
         ...([numberOf(requirements, consent.requirement), numberOf(shapes, shape.key)] as const),
-        Buffer.from(own, "latin1").toString("base64"),
+        new SavedOwn(own),
         consent.isUntouched ? null : { decisions, escalated, reminded, inquiries, settled },
       ];
     });
     return { shapes: [...shapes.keys()], requirements: [...requirements.keys()], consents };
   },
 
-  fromJSON(json: { shapes: string[]; requirements: Requirement[]; consents: SavedConsent[] }) {
+  fromJSON(json: { shapes: string[]; requirements: Requirement[]; consents: SavedConsent<string>[] }) {
     const state = consentsReducer.init();
     const shapes = json.shapes.map(state.packer.shapeOf);
     const requirements = json.requirements.map((one) => sharedRequirement(state.packer, one));
@@ -154,13 +154,13 @@ export const consentsReducer: Reducer<ConsentsState> = {
 type Touched = Pick<Consent, "decisions" | "escalated" | "reminded" | "inquiries" | "settled">;
 
 /** A consent as a snapshot has it: requirement and shape by number, and what happened since it was asked, if anything. */
-type SavedConsent = [
+type SavedConsent<Own> = [
   ...[request: RequestId, digest: Digest, code: string, askedAt: number, deadline: number],
-  ...[requirement: number, shape: number, own: string, touched: Touched | null],
+  ...[requirement: number, shape: number, own: Own, touched: Touched | null],
 ];
 
 function heldFrom(
-  [request, digest, code, askedAt, deadline, requirementAt, shapeAt, own, touched]: SavedConsent,
+  [request, digest, code, askedAt, deadline, requirementAt, shapeAt, own, touched]: SavedConsent<string>,
   shapes: readonly Shape[],
   requirements: readonly Requirement[],
 ): HeldConsent {
@@ -168,7 +168,7 @@ function heldFrom(
   const requirement = requirements[requirementAt];
   if (shape === undefined || requirement === undefined)
     throw new Error(`no shape of ${request} in the snapshot`);
-  const packed = { shape, own: Buffer.from(own, "base64").toString("latin1") };
+  const packed = { shape, own: SavedOwn.read(own) };
   const consent = new HeldConsent({ request, digest, code, requirement, askedAt, deadline }, packed);
   return touched === null ? consent : Object.assign(consent, touched);
 }

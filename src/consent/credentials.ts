@@ -140,8 +140,8 @@ export const credentialsReducer: Reducer<CredentialsState> = {
 
   toJSON: ({ byId, invitations, endorsements, newest, invitationVouchers }) => ({
     vouchers: [...invitationVouchers],
-    credentials: [...byId.values()],
-    invitations: [...invitations.values()],
+    credentials: Array.from(byId.values(), (one) => ({ ...one, recorded: [...one.recorded] })),
+    invitations: Array.from(invitations.values(), (one) => ({ ...one })),
     endorsements: [...endorsements],
     newest: [...newest],
   }),

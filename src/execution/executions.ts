@@ -91,7 +91,7 @@ export const executionsReducer: Reducer<ExecutionsState> = {
 
   isOpen: (state, subject) => (isId("lse", subject) ? state.leases.has(subject) : undefined),
   toJSON: (state) => ({
-    open: [...state.open.values()],
+    open: Array.from(state.open.values(), (execution) => ({ ...execution })),
     leases: [...state.leases.values()],
     again: [...state.again],
   }),

@@ -15,6 +15,7 @@ export interface Reducer<S> {
   apply(state: S, entry: Entry): void;
   /** Whether the subject is still open after the entry was applied; undefined: not this reducer's subject. Nobody's: closed. */
   isOpen?(state: S, subject: string): boolean | undefined;
+  /** What is saved. It becomes text while further entries are applied, so they must change nothing of it. */
   toJSON(state: S): unknown;
   fromJSON(json: never): S;
 }

@@ -44,7 +44,7 @@ export const adoptedReducer: Reducer<AdoptedState> = {
     state.newestSeq = entry.seq;
   },
   isOpen: (_state, subject) => (subject === "policy" || subject === "log" ? true : undefined),
-  toJSON: (state) => state,
+  toJSON: (state) => ({ ...state, adoptions: [...state.adoptions] }),
   fromJSON: (json: AdoptedState) => ({
     ...json,
     adoptions: [...json.adoptions],

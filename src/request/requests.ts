@@ -1,6 +1,6 @@
 import { isId, type RequestId } from "../base/id.ts";
 import { parseTimestamp } from "../base/clock.ts";
-import type { Packer, Shape } from "../base/packed-json.ts";
+import { SavedOwn, type Packer, type Shape } from "../base/packed-json.ts";
 import type { Entry, KeyHold } from "../log/entry.ts";
 import type { Reducer } from "../log/fold.ts";
 import type { RequestEntries } from "./entries.ts";
@@ -105,18 +105,17 @@ export const requestsReducer: Reducer<RequestsState> = {
 
   toJSON: (state) => {
     const shapes = new Map<string, number>();
-    const open = Array.from(state.open.values(), (record): SavedRecord => {
+    const open = Array.from(state.open.values(), (record): SavedRecord<SavedOwn> => {
       if (!(record instanceof HeldRequest)) return { ...record };
       const { id, phase, code, receivedAt, updatedAt, newestSeq } = record;
       const shape = shapes.get(record.shape.key) ?? shapes.size;
       shapes.set(record.shape.key, shape);
-      const own = Buffer.from(record.own, "latin1").toString("base64");
-      return [id, phase, code, receivedAt, updatedAt, newestSeq, shape, own];
+      return [id, phase, code, receivedAt, updatedAt, newestSeq, shape, new SavedOwn(record.own)];
     });
     return { shapes: [...shapes.keys()], open, recent: [...state.recent.values()] };
   },
 
-  fromJSON(json: { shapes: string[]; open: SavedRecord[]; recent: RequestSummary[] }) {
+  fromJSON(json: { shapes: string[]; open: SavedRecord<string>[]; recent: RequestSummary[] }) {
     const state = requestsReducer.init();
     const shapes = json.shapes.map(state.packer.shapeOf);
     for (const saved of json.open) {
@@ -130,18 +129,18 @@ export const requestsReducer: Reducer<RequestsState> = {
 };
 
 /** A record as a snapshot has it: a held one packed, its shape by number. */
-type SavedRecord =
+type SavedRecord<Own> =
   | RequestRecord
   | [
       ...[id: RequestId, phase: Phase, code: string | null, receivedAt: number, updatedAt: number],
-      ...[newestSeq: number, shape: number, own: string],
+      ...[newestSeq: number, shape: number, own: Own],
     ];
 
-function heldFrom(saved: Exclude<SavedRecord, RequestRecord>, shapes: readonly Shape[]): HeldRequest {
+function heldFrom(saved: Exclude<SavedRecord<string>, RequestRecord>, shapes: readonly Shape[]): HeldRequest {
   const [id, phase, code, receivedAt, updatedAt, newestSeq, at, own] = saved;
   const shape = shapes[at];
   if (shape === undefined) throw new Error(`no shape ${at} in the snapshot`);
-  const packed = { shape, own: Buffer.from(own, "base64").toString("latin1") };
+  const packed = { shape, own: SavedOwn.read(own) };
   return new HeldRequest({ id, phase, code, receivedAt, updatedAt, newestSeq }, packed);
 }
 

@@ -41,7 +41,7 @@ export interface FoldPort {
   isClosed(subject: string): boolean;
   /** The subject that holds the key at `now` (epoch ms), or null. */
   holder(key: string, now: number): string | null;
-  /** Plain JSON from which `restore` rebuilds the same fold. */
+  /** What becomes JSON from which `restore` rebuilds the same fold. Later entries change nothing of it. */
   snapshot(): unknown;
   /** Throws if the snapshot is of another version; the store then replays. */
   restore(snapshot: unknown): void;

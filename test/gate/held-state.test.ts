@@ -4,7 +4,7 @@ import { decodeEntry } from "../../src/log/encode.ts";
 import type { Entry } from "../../src/log/entry.ts";
 import { requestsWithCode } from "../../src/consent/consents.ts";
 import { createHomeFold, type HomeFold } from "../../src/gate/state.ts";
-import { callTool, decide, makeWorld, ticketOf, type World } from "../support/world.ts";
+import { CALLER, callTool, decide, makeWorld, ticketOf, type World } from "../support/world.ts";
 
 // Held requests are kept packed. Does anybody who looks at one, live, after a replay or from a snapshot, see another
 // request than the entries tell of?
@@ -100,6 +100,34 @@ describe("held requests in memory", () => {
     for (const entry of all.slice(before.length)) fold.apply(entry);
     expect(seen(fold)).toEqual(seen(home.fold));
     expect(fold.state.consents.byRequest.size).toBe(0);
+  });
+
+  test("in a snapshot are not changed by what happens while it is written", async () => {
+    world = await makeWorld();
+    const { home } = world;
+    await callTool(home, "write_note", { book: "log", text: "free" }, { holdMs: 5_000 });
+    const vault = ticketOf(await callTool(home, "write_note", { book: "safe", text: "two" }));
+    await decide(world, home, vault, "ben");
+    await home.desk.inquire(vault as RequestId, {
+      person: "dee",
+      text: "why the safe?",
+      proof: { kind: "account", account: "dee@test", channel: "cli" },
+    });
+    const before = (await entriesOf(home)).length;
+    const [inquiry] = home.fold.state.consents.byRequest.get(vault as RequestId)?.inquiries ?? [];
+    await home.gate.answer(vault, CALLER, { inquiry: inquiry?.id ?? "", text: "because" });
+    await decide(world, home, vault, "ben", "take_back");
+    await decide(world, home, vault, "ben");
+    await decide(world, home, vault, "dee");
+    const all = await entriesOf(home);
+    for (let size = 1; size < all.length; size += 1) {
+      const fold = replayed(all.slice(0, size));
+      const snapshot = fold.snapshot();
+      const text = JSON.stringify(snapshot);
+      for (const entry of all.slice(size)) fold.apply(entry);
+      expect(JSON.stringify(snapshot)).toBe(text);
+    }
+    expect(all.length).toBeGreaterThan(before + 4);
   });
 
   test("a take-back changes no list that somebody holds", async () => {

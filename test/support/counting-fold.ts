@@ -21,7 +21,7 @@ const countReducer: Reducer<Counts> = {
     else state.open[entry.subject] = (state.open[entry.subject] ?? 0) + 1;
   },
   isOpen: (state, subject) => (subject.startsWith("req_") ? subject in state.open : undefined),
-  toJSON: (state) => state,
+  toJSON: (state) => structuredClone(state),
   fromJSON: (json: Counts) => json,
 };
 

@@ -6,7 +6,8 @@ import { readWhole, systemFiles, writeNewFile, type Files } from "./files.ts";
 
 export interface DurableFileParts<T> {
   readonly path: string;
-  readonly encode: (data: T) => string;
+  /** In one piece, or in several between whose writing others get their turn. */
+  readonly encode: (data: T) => string | Promise<readonly Uint8Array[]>;
   /** Null: the content is not usable and counts as absent. */
   readonly decode: (bytes: Buffer) => T | null;
   /** What to do when somebody else changed the file since it was read: lose their change, or refuse. */
@@ -33,7 +34,9 @@ export function createDurableFile<T>(parts: DurableFileParts<T>): Adapter<T> {
     async write(data) {
       const temporary = `${path}.${process.pid}.${randomBytes(6).toString("hex")}.tmp`;
       try {
-        await writeNewFile(files, temporary, Buffer.from(encode(data)));
+        const encoded = await encode(data);
+        const pieces = typeof encoded === "string" ? [Buffer.from(encoded)] : encoded;
+        await writeNewFile(files, temporary, pieces);
         if (whenChanged === "refuse" && seen !== undefined && version() !== seen) {
           throw new CountersignError("CONFIG_INVALID", `${path} was changed since it was read`, {
             hint: "look at the change, then try again",

@@ -137,8 +137,7 @@ export async function openEmbeddedStore(parts: EmbeddedStoreParts): Promise<Embe
           lastLeaf: toHex(journal.lastLeaf),
           pending: encodePending(journal.tree.pending),
           keys: ring.chain().map(({ key: { text }, from }) => ({ key: text, from })),
-          // Text, because the fold may hand out its own objects.
-          fold: JSON.parse(JSON.stringify(fold.snapshot())) as unknown,
+          fold: fold.snapshot(),
         };
       });
       await snapshot.write(now);

@@ -1,5 +1,6 @@
 import fs from "node:fs";
 import { dirname } from "node:path";
+import { setImmediate } from "node:timers/promises";
 
 // The file calls the store uses, as a port: crash tests make each of them fail, or happen and then fail.
 // Calls that only touch the page cache are synchronous (a microsecond or two); calls that wait for the disk are not,
@@ -146,11 +147,23 @@ export async function makeDirectories(files: Files, path: string): Promise<boole
   return true;
 }
 
-/** Writes a new file that is complete or absent after a crash, once its directory is flushed. */
-export async function writeNewFile(files: Files, path: string, bytes: Uint8Array): Promise<void> {
+/**
+ * Writes a new file that is complete or absent after a crash, once its directory is flushed. Of one that comes in
+ * pieces, others get their turn between them.
+ */
+export async function writeNewFile(
+  files: Files,
+  path: string,
+  bytes: Uint8Array | readonly Uint8Array[],
+): Promise<void> {
   const fd = files.open(path, "wx");
   try {
-    writeWhole(files, fd, bytes, 0);
+    let at = 0;
+    for (const piece of bytes instanceof Uint8Array ? [bytes] : bytes) {
+      if (at > 0) await setImmediate();
+      writeWhole(files, fd, piece, at);
+      at += piece.length;
+    }
     await files.flush(fd);
   } finally {
     files.close(fd);

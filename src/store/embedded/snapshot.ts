@@ -4,6 +4,7 @@ import { MAX_ENTRY_BYTES } from "../../log/entry.ts";
 import { fromHex, leafHash, type TreeHash } from "../../log/merkle.ts";
 import { createDurableFile } from "./durable-file.ts";
 import type { Files } from "./files.ts";
+import { jsonInTurns } from "./json-in-turns.ts";
 import type { JournalState } from "./journal.ts";
 import { segmentPath, type Cursor } from "./segments.ts";
 
@@ -25,6 +26,7 @@ export interface Snapshot {
   readonly pending: readonly string[];
   /** The keys that the log has had: verifier keys, each with the first size that it may sign. */
   readonly keys: readonly { readonly key: string; readonly from: number }[];
+  /** As the fold gave it: nothing that later entries change. */
   readonly fold: unknown;
 }
 
@@ -35,8 +37,8 @@ export interface SnapshotFile {
 }
 
 // `{"mac":"<64 hex digits>","snapshot":` … `}\n`: the MAC is over the bytes in between.
-const FRONT_BYTES = '{"mac":"'.length + 64 + '","snapshot":'.length;
-const frame = (mac: string, text: string): string => `{"mac":"${mac}","snapshot":${text}}\n`;
+const frame = (mac: string): readonly [front: string, back: string] => [`{"mac":"${mac}","snapshot":`, "}\n"];
+const FRONT_BYTES = frame("0".repeat(64))[0].length;
 
 /** The snapshot file of a store; `key` is derived from the log's key that is in force. */
 export function createSnapshotFile(
@@ -45,18 +47,20 @@ export function createSnapshotFile(
   key: () => Uint8Array,
   release: string,
 ): SnapshotFile {
-  const macOf = (text: string | Buffer): string => createHmac("sha256", key()).update(text).digest("hex");
   const adapter = createDurableFile<Snapshot | null>({
     path,
     files,
     whenChanged: "replace",
-    encode(snapshot) {
-      const text = JSON.stringify(snapshot);
-      return frame(macOf(text), text);
+    async encode(snapshot) {
+      const mac = createHmac("sha256", key());
+      const pieces = await jsonInTurns(snapshot);
+      for (const piece of pieces) mac.update(piece);
+      const [front, back] = frame(mac.digest("hex"));
+      return [Buffer.from(front), ...pieces, Buffer.from(back)];
     },
     decode(bytes) {
       const text = bytes.subarray(FRONT_BYTES, -2);
-      const front = Buffer.from(frame(macOf(text), "").slice(0, FRONT_BYTES));
+      const front = Buffer.from(frame(createHmac("sha256", key()).update(text).digest("hex"))[0]);
       const found = bytes.subarray(0, FRONT_BYTES);
       if (found.length !== FRONT_BYTES || !timingSafeEqual(found, front)) return null;
       const snapshot = JSON.parse(text.toString("utf8")) as Snapshot;

@@ -171,6 +171,21 @@ export function unpack({ shape, own }: Packed, known: readonly string[] = []): u
   return value(shape.root);
 }
 
+/** Gives for values that are the same JSON the very same object, frozen; as many as there may be shapes (K3). */
+export function createSharer(): <T extends object>(value: T) => T {
+  const shared = new Map<string, object>();
+  return <T extends object>(value: T): T => {
+    const text = JSON.stringify(value);
+    const known = shared.get(text) as T | undefined;
+    if (known !== undefined) return known;
+    const fresh = frozen(JSON.parse(text)) as T;
+    const [oldest] = shared.size >= MOST_SHAPES ? shared.keys() : [];
+    if (oldest !== undefined) shared.delete(oldest);
+    shared.set(flat(text), fresh);
+    return fresh;
+  };
+}
+
 /** An own part as JSON has it; it becomes text only when the JSON does. */
 export class SavedOwn {
   readonly #own: string;

@@ -1,13 +1,13 @@
-import { SavedOwn, type Packer, type Shape } from "../base/packed-json.ts";
+import { SavedOwn, type Shape } from "../base/packed-json.ts";
 import type { Digest } from "../base/digest.ts";
 import { isId, type RequestId } from "../base/id.ts";
 import type { Entry } from "../log/entry.ts";
 import type { Reducer } from "../log/fold.ts";
 import type { Assurance, Requirement } from "../policy/verdict.ts";
-import type { PersonId } from "../request/principal.ts";
+import type { PersonId, Requester } from "../request/principal.ts";
 import { passkeyOf } from "./credentials.ts";
 import type { ConsentEntries, DecisionRefusalCode } from "./entries.ts";
-import { createQuestionPacker, HeldConsent, holdConsent, sharedRequirement } from "./held-consent.ts";
+import { createCommons, HeldConsent, holdConsent, type Commons } from "./held-consent.ts";
 import type { Question } from "./question.ts";
 import type { Statement } from "./statement.ts";
 
@@ -55,6 +55,8 @@ export interface Consent {
   /** Unpacked at each look: take what you need of it once. */
   readonly question: Question;
   readonly requirement: Requirement;
+  /** That of the question. */
+  readonly requester: Requester;
   /** Epoch milliseconds. */
   readonly askedAt: number;
   /** Epoch milliseconds. */
@@ -77,7 +79,7 @@ export interface ConsentsState {
   /** One request, or the several that share the code by chance. */
   readonly byCode: Map<string, RequestId | readonly RequestId[]>;
   /** What questions have in common. */
-  readonly packer: Packer;
+  readonly commons: Commons;
 }
 
 /** A code is for display and may be shared by chance; commands refuse an ambiguous one. */
@@ -100,14 +102,14 @@ export const consentsReducer: Reducer<ConsentsState> = {
     byRequest: new Map(),
     byDigest: new Map(),
     byCode: new Map(),
-    packer: createQuestionPacker(),
+    commons: createCommons(),
   }),
 
   apply(state, entry) {
     if (entry.kind === "credential.removed") disown(state, entry.data.credential);
     if (!isId("req", entry.subject)) return;
     if (entry.kind === "consent.asked") {
-      add(state, holdConsent(state.packer, entry.subject, entry.data));
+      add(state, holdConsent(state.commons, entry.subject, entry.data));
       return;
     }
     const consent = state.byRequest.get(entry.subject);
@@ -124,6 +126,7 @@ export const consentsReducer: Reducer<ConsentsState> = {
   toJSON(state) {
     const shapes = new Map<string, number>();
     const requirements = new Map<Requirement, number>();
+    const requesters = new Map<Requester, number>();
     const numberOf = <T>(known: Map<T, number>, one: T): number => {
       const at = known.get(one) ?? known.size;
       known.set(one, at);
@@ -134,42 +137,64 @@ export const consentsReducer: Reducer<ConsentsState> = {
       const { decisions, escalated, reminded, inquiries, settled } = consent;
       return [
         ...([request, digest, code, askedAt, deadline] as const),
-        ...([numberOf(requirements, consent.requirement), numberOf(shapes, shape.key)] as const),
+        numberOf(requirements, consent.requirement),
+        numberOf(requesters, consent.requester),
+        numberOf(shapes, shape.key),
         new SavedOwn(own),
         consent.isUntouched ? null : { decisions, escalated, reminded, inquiries, settled },
       ];
     });
-    return { shapes: [...shapes.keys()], requirements: [...requirements.keys()], consents };
+    return {
+      ...{ shapes: [...shapes.keys()], requirements: [...requirements.keys()] },
+      ...{ requesters: [...requesters.keys()], consents },
+    };
   },
 
-  fromJSON(json: { shapes: string[]; requirements: Requirement[]; consents: SavedConsent<string>[] }) {
+  fromJSON(json: SavedConsents) {
     const state = consentsReducer.init();
-    const shapes = json.shapes.map(state.packer.shapeOf);
-    const requirements = json.requirements.map((one) => sharedRequirement(state.packer, one));
-    for (const saved of json.consents) add(state, heldFrom(saved, shapes, requirements));
+    const { packer, share } = state.commons;
+    const known = {
+      shapes: json.shapes.map(packer.shapeOf),
+      requirements: json.requirements.map(share),
+      requesters: json.requesters.map(share),
+    };
+    for (const saved of json.consents) add(state, heldFrom(saved, known));
     return state;
   },
 };
 
+interface SavedConsents {
+  readonly shapes: readonly string[];
+  readonly requirements: readonly Requirement[];
+  readonly requesters: readonly Requester[];
+  readonly consents: readonly SavedConsent<string>[];
+}
+
 type Touched = Pick<Consent, "decisions" | "escalated" | "reminded" | "inquiries" | "settled">;
 
-/** A consent as a snapshot has it: requirement and shape by number, and what happened since it was asked, if anything. */
+/** A consent as a snapshot has it: requirement, requester and shape by number, and what happened since it was asked, if anything. */
 type SavedConsent<Own> = [
   ...[request: RequestId, digest: Digest, code: string, askedAt: number, deadline: number],
-  ...[requirement: number, shape: number, own: Own, touched: Touched | null],
+  ...[requirement: number, requester: number, shape: number, own: Own, touched: Touched | null],
 ];
 
 function heldFrom(
-  [request, digest, code, askedAt, deadline, requirementAt, shapeAt, own, touched]: SavedConsent<string>,
-  shapes: readonly Shape[],
-  requirements: readonly Requirement[],
+  [request, digest, code, askedAt, deadline, ...rest]: SavedConsent<string>,
+  known: {
+    readonly shapes: readonly Shape[];
+    readonly requirements: readonly Requirement[];
+    readonly requesters: readonly Requester[];
+  },
 ): HeldConsent {
-  const shape = shapes[shapeAt];
-  const requirement = requirements[requirementAt];
-  if (shape === undefined || requirement === undefined)
-    throw new Error(`no shape of ${request} in the snapshot`);
-  const packed = { shape, own: SavedOwn.read(own) };
-  const consent = new HeldConsent({ request, digest, code, requirement, askedAt, deadline }, packed);
+  const [requirementAt, requesterAt, shapeAt, own, touched] = rest;
+  const shape = known.shapes[shapeAt];
+  const requirement = known.requirements[requirementAt];
+  const requester = known.requesters[requesterAt];
+  if (shape === undefined || requirement === undefined || requester === undefined) {
+    throw new Error(`the snapshot lacks what ${request} has in common with others`);
+  }
+  const of = { request, digest, code, requirement, requester, askedAt, deadline };
+  const consent = new HeldConsent(of, { shape, own: SavedOwn.read(own) });
   return touched === null ? consent : Object.assign(consent, touched);
 }
 

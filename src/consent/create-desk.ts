@@ -12,6 +12,7 @@ import { createDecide } from "./decide.ts";
 import type { Desk, PendingQuestion } from "./desk.ts";
 import { isInvolved } from "./people.ts";
 import { createInquire } from "./inquire.ts";
+import { createLister } from "./listed-questions.ts";
 import { askedOf, peopleFor, quorumOf } from "./quorum.ts";
 import { waitingState } from "./waiting.ts";
 import { statementSummary } from "./summary.ts";
@@ -42,14 +43,14 @@ export interface DeskParts {
 export function createDesk(parts: DeskParts): Desk {
   const { clock, state } = parts;
 
+  const summaryOf = (request: RequestId): string => state.requests.open.get(request)?.planned?.summary ?? "";
   const pendingOf = (consent: Consent): PendingQuestion => {
-    const { request, code, digest, requirement, deadline } = consent;
+    const { request, code, digest, question, requirement, requester, deadline } = consent;
     const asked = askedOf(consent);
     const policy = parts.policy();
     const now = clock.now();
     return {
-      ...{ request, code, digest, requirement, deadline, question: asked.question },
-      summary: state.requests.open.get(request)?.planned?.summary ?? "",
+      ...{ request, code, digest, question, requirement, requester, deadline, summary: summaryOf(request) },
       quorum: quorumOf(policy, asked),
       eligible: requirement.clauses.map((_, clause) => peopleFor(policy, asked, clause, now)),
     };
@@ -61,7 +62,7 @@ export function createDesk(parts: DeskParts): Desk {
       [...state.consents.byRequest.values()]
         .filter((consent) => consent.settled === null && !parts.isPastDeadline(consent))
         .sort((a, b) => a.deadline - b.deadline)
-        .map(pendingOf),
+        .map(createLister(parts.policy(), clock.now(), summaryOf)),
 
     find: (reference) => pendingOf(find(reference)),
 

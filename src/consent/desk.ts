@@ -3,7 +3,7 @@ import type { RequestId } from "../base/id.ts";
 import type { Result } from "../base/result.ts";
 import type { Clause, Requirement } from "../policy/verdict.ts";
 import type { View } from "../preview/view.ts";
-import type { PersonId } from "../request/principal.ts";
+import type { PersonId, Requester } from "../request/principal.ts";
 import type { Phase } from "../request/summary.ts";
 import type { EscalatedStep, Inquiry } from "./consents.ts";
 import type { AccountProof, ConsentEntries, DecisionRefusalCode, Proof, SessionProof } from "./entries.ts";
@@ -17,6 +17,8 @@ export interface PendingQuestion {
   readonly digest: Digest;
   readonly question: Question;
   readonly requirement: Requirement;
+  /** That of the question. */
+  readonly requester: Requester;
   readonly summary: string;
   /** Epoch milliseconds. */
   readonly deadline: number;

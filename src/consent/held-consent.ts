@@ -1,8 +1,17 @@
-import { createPacker, flat, unpack, type Packed, type Packer, type Shape } from "../base/packed-json.ts";
+import {
+  createPacker,
+  createSharer,
+  flat,
+  unpack,
+  type Packed,
+  type Packer,
+  type Shape,
+} from "../base/packed-json.ts";
 import { parseTimestamp } from "../base/clock.ts";
 import type { Digest } from "../base/digest.ts";
 import type { RequestId } from "../base/id.ts";
 import type { Requirement } from "../policy/verdict.ts";
+import type { Requester } from "../request/principal.ts";
 import type { Consent, DecisionRecord, EscalatedStep, Inquiry } from "./consents.ts";
 import type { Question } from "./question.ts";
 
@@ -13,12 +22,20 @@ const OWN = new Set(["agent", "chain", "guard", "nonce", "owners"]);
 const OWN_ID_OF = new Set(["principal", "targets"]);
 const SHARED = new Set(["registration", "requirement", "tool_definition"]);
 
-/** Packs the questions of one home. */
-export const createQuestionPacker = (): Packer =>
+const createQuestionPacker = (): Packer =>
   createPacker(
     (name, parent) => OWN.has(name) || (name === "id" && OWN_ID_OF.has(parent)),
     (name) => SHARED.has(name),
   );
+
+/** What the questions of one home have in common. */
+export interface Commons {
+  readonly packer: Packer;
+  /** Equal requirements become the same object, and so do equal requesters. */
+  readonly share: <T extends object>(value: T) => T;
+}
+
+export const createCommons = (): Commons => ({ packer: createQuestionPacker(), share: createSharer() });
 
 const NONE: readonly never[] = Object.freeze([]);
 
@@ -28,6 +45,7 @@ export class HeldConsent implements Consent, Packed {
   readonly digest: Digest;
   readonly code: string;
   readonly requirement: Requirement;
+  readonly requester: Requester;
   readonly askedAt: number;
   readonly deadline: number;
   decisions: readonly DecisionRecord[] = NONE;
@@ -39,13 +57,14 @@ export class HeldConsent implements Consent, Packed {
   readonly own: string;
 
   constructor(
-    of: Pick<Consent, "request" | "digest" | "code" | "requirement" | "askedAt" | "deadline">,
+    of: Pick<Consent, "request" | "digest" | "code" | "requirement" | "requester" | "askedAt" | "deadline">,
     packed: Packed,
   ) {
     this.request = of.request;
     this.digest = of.digest;
     this.code = of.code;
     this.requirement = of.requirement;
+    this.requester = of.requester;
     this.askedAt = of.askedAt;
     this.deadline = of.deadline;
     this.shape = packed.shape;
@@ -63,13 +82,9 @@ export class HeldConsent implements Consent, Packed {
   }
 }
 
-/** The very object that all questions with the same requirement have in common. */
-export const sharedRequirement = (packer: Packer, requirement: Requirement): Requirement =>
-  unpack(packer.pack(requirement)) as Requirement;
-
 /** A question nobody has answered yet. */
 export function holdConsent(
-  packer: Packer,
+  { packer, share }: Commons,
   request: RequestId,
   asked: {
     readonly question: Question;
@@ -79,9 +94,10 @@ export function holdConsent(
   },
 ): HeldConsent {
   const { question, digest, code } = asked;
-  const requirement = sharedRequirement(packer, asked.requirement);
   const of = {
-    ...{ request, digest: flat(digest), code: flat(code), requirement },
+    ...{ request, digest: flat(digest), code: flat(code) },
+    requirement: share(asked.requirement),
+    requester: share(question.requester),
     askedAt: parseTimestamp(question.asked_at),
     deadline: parseTimestamp(question.deadline),
   };

@@ -15,11 +15,11 @@ import { isInvolved, isMemberAt, membersBetween, membersOf } from "./people.ts";
 //   C7. A clause that can't be met once C1 persons are removed is denied at once.
 
 /** What of a question the counting needs. */
-export type Asked = Pick<Consent, "question" | "requirement" | "decisions" | "escalated">;
+export type Asked = Pick<Consent, "requester" | "requirement" | "decisions" | "escalated">;
 
-/** What of a consent the counting needs, its question unpacked once for all that is counted. */
-export const askedOf = ({ question, requirement, decisions, escalated }: Consent): Asked => ({
-  question,
+/** What of a consent the counting needs. */
+export const askedOf = ({ requester, requirement, decisions, escalated }: Consent): Asked => ({
+  requester,
   requirement,
   decisions,
   escalated,
@@ -40,7 +40,7 @@ export const isEligibleAt = (
   person: PersonId,
   at: number,
 ): boolean =>
-  mayStand(asked.requirement, asked.question.requester, person) &&
+  mayStand(asked.requirement, asked.requester, person) &&
   isMemberAt(policy, groupsInForce(asked, clause), person, at);
 
 /** Positions of the clauses that this person could serve at `at`. */
@@ -48,12 +48,10 @@ export const clausesFor = (policy: Policy, asked: Asked, person: PersonId, at: n
   [...asked.requirement.clauses.keys()].filter((clause) => isEligibleAt(policy, asked, clause, person, at));
 
 /** People whose approval would count for the clause at `at`. */
-export function peopleFor(policy: Policy, asked: Asked, clause: number, at: number): readonly PersonId[] {
-  const { requester } = asked.question;
-  return [...membersBetween(policy, groupsInForce(asked, clause), at, at)].filter((person) =>
-    mayStand(asked.requirement, requester, person),
+export const peopleFor = (policy: Policy, asked: Asked, clause: number, at: number): readonly PersonId[] =>
+  [...membersBetween(policy, groupsInForce(asked, clause), at, at)].filter((person) =>
+    mayStand(asked.requirement, asked.requester, person),
   );
-}
 
 /** True where who may serve the requirement changes while it waits, so that a decision has to say what it could serve. */
 export const movesInTime = (policy: Policy, { clauses }: Requirement): boolean =>
@@ -67,9 +65,7 @@ const mayStand = ({ solo }: Requirement, requester: Requester, person: PersonId)
 
 /** How far every clause is, by the people and keys of `policy`. */
 export function quorumOf(policy: Policy, asked: Asked): Quorum {
-  const { requirement, decisions } = asked;
-  // Nobody's answer needs no requester to be compared with.
-  const requester = decisions.length === 0 ? null : asked.question.requester;
+  const { requirement, requester, decisions } = asked;
   const clauses = requirement.clauses.map((clause, index) => {
     const members = membersOf(policy, groupsInForce(asked, index));
     const by = new Set<PersonId>();
@@ -77,7 +73,7 @@ export function quorumOf(policy: Policy, asked: Asked): Quorum {
       if (decision.decision !== "approve" || !decision.counted || decision.takenBack) continue;
       if (!meets(decision.assurance, clause.assurance)) continue;
       if (decision.clauses !== null && !decision.clauses.includes(index)) continue;
-      if (requester === null || !mayStand(requirement, requester, decision.person)) continue;
+      if (!mayStand(requirement, requester, decision.person)) continue;
       if (members.has(decision.person)) by.add(decision.person);
     }
     return { clause, by: [...by], missing: Math.max(0, clause.count - by.size) };

@@ -20,11 +20,11 @@ export type Standing =
 
 export function standingOf(
   person: PersonId,
-  open: Pick<PendingQuestion, "question" | "requirement" | "quorum" | "eligible"> & {
+  open: Pick<PendingQuestion, "requester" | "requirement" | "quorum" | "eligible"> & {
     readonly decisions: readonly Pick<OpenQuestion["decisions"][number], "person" | "decision" | "counted">[];
   },
 ): Standing {
-  const { requester } = open.question;
+  const { requester } = open;
   const solo = open.requirement.solo === person;
   const own =
     requester.principal.kind === "person" && requester.principal.id === person
@@ -51,7 +51,10 @@ export function standingOf(
 /** The same for a line of a list, where only the approvals that count are at hand. */
 export const standingInList = (person: PersonId, pending: PendingQuestion): Standing =>
   standingOf(person, {
-    ...pending,
+    requester: pending.requester,
+    requirement: pending.requirement,
+    quorum: pending.quorum,
+    eligible: pending.eligible,
     decisions: pending.quorum.clauses.flatMap(({ by }) =>
       by.map((who) => ({ person: who, decision: "approve" as const, counted: true })),
     ),

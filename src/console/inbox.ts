@@ -72,10 +72,10 @@ export function createInboxReader(home: ConsoleHome): ReadInbox {
     const settle: RequestSummary[] = [];
     const decided: RequestSummary[] = [];
     const asked = new Set(pending.map(({ request }) => request));
-    for (const summary of home.requests.list(MANY)) {
+    for (const summary of home.requests.list(MANY, (id) => !asked.has(id))) {
       if (summary.phase === "unknown") settle.push(summary);
       else if (isClosedPhase(summary.phase)) decided.push(summary);
-      else if (!asked.has(summary.id)) waiting.push(summary);
+      else waiting.push(summary);
     }
     decided.sort((a, b) => b.updatedAt - a.updatedAt);
     const lists = { mine, settle, waiting, decided };

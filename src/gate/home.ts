@@ -82,7 +82,7 @@ export interface Settled {
 
 export interface RequestReader {
   /** Newest first. */
-  list(limit: number): readonly RequestSummary[];
+  list(limit: number, fits?: (id: RequestId) => boolean): readonly RequestSummary[];
   /** From memory: open, or among the newest thousand that ended. */
   peek(request: RequestId): RequestSummary | null;
   /** Newest first, and older ones from the log: bounded work whatever is asked for. */

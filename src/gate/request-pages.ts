@@ -56,16 +56,18 @@ export function createRequestPages(parts: {
   return async ({ limit, cursor, fits, openOnly }) => {
     const from = parseCursor(cursor);
     if (from.kind === "log") return older(from.before, [], limit, fits);
-    const inMemory = [
-      ...Array.from(requests.open.values(), (record) => summaryOf(record)),
-      ...(openOnly ? [] : requests.recent.values()),
-    ]
-      .filter((summary) => (from.before === null || summary.id < from.before) && fits(summary))
-      .sort((a, b) => (a.id < b.id ? 1 : -1));
-    const found = inMemory.slice(0, limit);
-    const last = found.at(-1);
-    if (inMemory.length > limit && last !== undefined) {
-      return { requests: found, next: last.id, truncated: false };
+    const found: RequestSummary[] = [];
+    for (const id of newestFirst(requests)) {
+      if (from.before !== null && id >= from.before) continue;
+      const record = requests.open.get(id);
+      const closed = openOnly ? undefined : requests.recent.get(id);
+      const summary = record === undefined ? closed : summaryOf(record);
+      if (summary === undefined || !fits(summary)) continue;
+      const last = found.at(-1);
+      if (found.length === limit && last !== undefined) {
+        return { requests: found, next: last.id, truncated: false };
+      }
+      found.push(summary);
     }
     const oldest = openOnly ? 0 : oldestInMemory();
     if (oldest === Number.MAX_SAFE_INTEGER || oldest <= 0)
@@ -74,6 +76,10 @@ export function createRequestPages(parts: {
     return older(oldest, found, limit, fits);
   };
 }
+
+/** Ids of the requests that memory holds: everything open, and the newest that ended. */
+export const newestFirst = ({ open, recent }: Pick<RequestsState, "open" | "recent">): RequestId[] =>
+  [...open.keys(), ...recent.keys()].sort((a, b) => (a < b ? 1 : -1));
 
 type From =
   | { readonly kind: "memory"; readonly before: RequestId | null }

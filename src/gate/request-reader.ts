@@ -5,7 +5,7 @@ import type { RequestSummary } from "../request/summary.ts";
 import type { Store } from "../store/store.ts";
 import { historyOf } from "./history.ts";
 import type { RequestReader } from "./home.ts";
-import { createRequestPages } from "./request-pages.ts";
+import { createRequestPages, newestFirst } from "./request-pages.ts";
 import type { HomeState } from "./state.ts";
 
 /** Requests as listings and `show` need them: from memory where they are fresh, from the log where they are old. */
@@ -15,10 +15,11 @@ export function createRequestReader(parts: {
 }): RequestReader {
   const { requests } = parts.state;
 
-  const inMemory = (): RequestSummary[] => [
-    ...Array.from(requests.open.values(), (record) => summaryOf(record)),
-    ...requests.recent.values(),
-  ];
+  /** Unpacking thousands to show fifty would keep others waiting: only those that are shown become summaries. */
+  const peek = (id: RequestId): RequestSummary | null => {
+    const record = requests.open.get(id);
+    return record === undefined ? (requests.recent.get(id) ?? null) : summaryOf(record);
+  };
 
   /** Folds an old request's own entries with the ordinary reducer. */
   const fromLog = async (id: RequestId): Promise<RequestSummary | null> => {
@@ -30,23 +31,21 @@ export function createRequestReader(parts: {
   };
 
   return {
-    peek(id) {
-      const record = requests.open.get(id);
-      return record === undefined ? (requests.recent.get(id) ?? null) : summaryOf(record);
-    },
+    peek,
 
     page: createRequestPages({ requests, store: parts.store, fromLog }),
 
-    list: (limit) =>
-      inMemory()
-        .sort((a, b) => (a.id < b.id ? 1 : -1))
-        .slice(0, limit),
+    list: (limit, fits = () => true) =>
+      newestFirst(requests)
+        .filter(fits)
+        .slice(0, limit)
+        .flatMap((id) => peek(id) ?? []),
 
     async find(reference) {
       const code = reference.toUpperCase();
-      const fits = inMemory().filter(
-        (summary) => summary.id === reference || summary.code === code || isPrefix(reference, summary.id),
-      );
+      const fits = [...requests.open.values(), ...requests.recent.values()]
+        .filter((one) => one.id === reference || one.code === code || isPrefix(reference, one.id))
+        .flatMap(({ id }) => peek(id) ?? []);
       const exact = fits.find((summary) => summary.id === reference);
       if (exact !== undefined) return exact;
       const [first, ...others] = preferOpen(fits);

@@ -1,3 +1,4 @@
+import { setImmediate } from "node:timers/promises";
 import { idTime, newId, type RequestId } from "../base/id.ts";
 import type { LeaseKeeper } from "../execution/lease.ts";
 import type { Recovery } from "../execution/recover.ts";
@@ -24,6 +25,7 @@ const SNAPSHOT_EVERY_MS = 30_000;
 const BACKGROUND_WAIT_MS = 1_000;
 const STOP_WAIT_MS = 5_000;
 const ERASED_AT_ONCE = 500;
+const REEVALUATED_AT_ONCE = 16;
 /** The attached process goes first: it can hand the unmasked result over. */
 const ATTACHED_FIRST_MS = 400;
 
@@ -84,8 +86,11 @@ export function startSteward(parts: StewardParts): Steward {
   const reevaluate = async (): Promise<void> => {
     const regime = parts.regime.current();
     if (regime.seq === regimeSeq) return;
+    let looked = 0;
     for (const record of [...parts.state.requests.open.values()]) {
       if (record.phase !== "held") continue;
+      // Reading and evaluating never waits for anything, and there may be thousands.
+      if ((looked += 1) % REEVALUATED_AT_ONCE === 0) await setImmediate();
       // One whose inputs are gone can't be asked about any more. It is not claimed either; others must not suffer.
       const stale = await whyStale(parts, record).catch((error: unknown) => {
         parts.log.error({ requestId: record.id, err: error }, "open request could not be evaluated again");

@@ -31,7 +31,7 @@ export interface Fold<R> extends FoldPort {
 /** How many closed subjects and free-at-a-time keys are remembered, and at most FORGET_EVERY entries' more. */
 const RECENT = 20_000;
 const FORGET_EVERY = 4_096;
-const SNAPSHOT_VERSION = 5;
+const SNAPSHOT_VERSION = 6;
 const KNOWN: ReadonlySet<string> = new Set(ENTRY_KINDS);
 
 export function createFold<R extends Readonly<Record<string, Reducer<unknown>>>>(reducers: R): Fold<R> {

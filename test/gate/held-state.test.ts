@@ -31,7 +31,12 @@ const seen = ({ state }: HomeFold): unknown => ({
   openBy: [...state.requests.openBy],
   consents: Array.from(state.consents.byRequest.values(), (consent) => ({
     ...{ request: consent.request, digest: consent.digest, code: consent.code, question: consent.question },
-    ...{ requirement: consent.requirement, askedAt: consent.askedAt, deadline: consent.deadline },
+    ...{
+      requirement: consent.requirement,
+      requester: consent.requester,
+      askedAt: consent.askedAt,
+      deadline: consent.deadline,
+    },
     ...{ decisions: consent.decisions, escalated: consent.escalated, reminded: consent.reminded },
     ...{ inquiries: consent.inquiries, settled: consent.settled },
   })),
@@ -130,6 +135,32 @@ describe("held requests in memory", () => {
     expect(all.length).toBeGreaterThan(before + 4);
   });
 
+  test("are listed as each would be opened", async () => {
+    world = await makeWorld();
+    const { home } = world;
+    for (const book of ["ledger", "safe", "ledger"]) {
+      ticketOf(await callTool(home, "write_note", { book, text: `${book} ${Math.random()}` }));
+    }
+    const vault = ticketOf(await callTool(home, "write_note", { book: "safe", text: "two" }));
+    await decide(world, home, vault, "ben");
+    const listed = home.desk.pending();
+    expect(listed).toHaveLength(4);
+    for (const line of listed) {
+      const { request, code, digest, question, requirement, requester, summary, deadline } = line;
+      const { quorum, eligible } = line;
+      const rest = { request, code, digest, question, requirement, requester, summary, deadline };
+      expect({ ...rest, quorum, eligible }).toEqual(home.desk.find(request));
+      expect(question.requester).toEqual(requester);
+    }
+    const ids = listed.map(({ request }) => request).sort();
+    expect(home.requests.list(10).map(({ id }) => id)).toEqual([...ids].reverse());
+    expect(home.requests.list(10, (id) => id === vault).map(({ id }) => id)).toEqual([vault]);
+    const first = await home.requests.page({ limit: 3, cursor: null, fits: () => true, openOnly: true });
+    expect(first.requests.map(({ id }) => id)).toEqual([...ids].reverse().slice(0, 3));
+    const page = { limit: 3, cursor: first.next, fits: () => true, openOnly: true };
+    expect((await home.requests.page(page)).requests.map(({ id }) => id)).toEqual(ids.slice(0, 1));
+  });
+
   test("a take-back changes no list that somebody holds", async () => {
     world = await makeWorld();
     const { home } = world;
@@ -154,7 +185,9 @@ describe("held requests in memory", () => {
       } as never);
     const ask = (n: number): void => {
       const { requestId, digest } = asked(n);
-      const question = { asked_at: "2026-11-22T10:00:00.000Z", deadline: "2026-11-22T11:00:00.000Z" };
+      const requester = { principal: { kind: "person", id: "ana" }, agent: "claude", chain: [], owners: [] };
+      const times = { asked_at: "2026-11-22T10:00:00.000Z", deadline: "2026-11-22T11:00:00.000Z" };
+      const question = { requester, ...times };
       apply(requestId, "consent.asked", { question, digest, code: "8K2M4Q", requirement: { clauses: [] } });
     };
     const sharers = (): readonly string[] => requestsWithCode(fold.state.consents, "8K2M4Q");

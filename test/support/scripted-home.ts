@@ -373,7 +373,11 @@ export function createScriptedHome(parts: {
     adoption,
     credentials: new Proxy({} as CredentialDesk, { get: () => misuse("look at credentials") }),
     requests: {
-      list: (limit) => [...requests.values()].reverse().slice(0, limit),
+      list: (limit, fits = () => true) =>
+        [...requests.values()]
+          .reverse()
+          .filter(({ id }) => fits(id))
+          .slice(0, limit),
       peek: (id) => requests.get(id) ?? null,
       page: () => misuse("read pages"),
       async find(reference) {
@@ -542,6 +546,7 @@ export function createScriptedHome(parts: {
         digest: questionDigest(question),
         question,
         requirement,
+        requester: question.requester,
         summary: view.preview.summary,
         deadline,
         quorum: { clauses: [], met: false },

@@ -1,3 +1,4 @@
+import { monitorEventLoopDelay } from "node:perf_hooks";
 import { setFlagsFromString } from "node:v8";
 import { runInNewContext } from "node:vm";
 import { CALLER, callTool, decide, makeWorld, ticketOf, type World } from "../test/support/world.ts";
@@ -54,6 +55,22 @@ async function starts(world: World, count: number, label: string): Promise<numbe
 const p99 = (times: readonly number[]): number =>
   [...times].sort((a, b) => a - b)[Math.ceil(times.length * 0.99) - 1] ?? Number.NaN;
 
+/** Milliseconds that anybody else waited at most while the snapshot was written. */
+async function holdUpOfSnapshot(world: World): Promise<number> {
+  const delay = monitorEventLoopDelay({ resolution: 1 });
+  delay.enable();
+  await world.home.store.writeSnapshot();
+  delay.disable();
+  return delay.max / 1e6;
+}
+
+/** Milliseconds to make the list of what waits for people. */
+function listing(world: World): number {
+  const began = performance.now();
+  world.home.desk.pending();
+  return performance.now() - began;
+}
+
 /** Heap for each held call, and how soon a decision starts its call, with none and with many held. */
 export const heldCalls: Bench = async ({ quick }) => {
   const count = quick ? 500 : 10_000;
@@ -75,6 +92,12 @@ export const heldCalls: Bench = async ({ quick }) => {
     await hold(world, count);
     const each = (heapNow() - before) / count;
     const among = await starts(world, samples, "among");
+    const holdUps: number[] = [];
+    const lists: number[] = [];
+    for (let i = 0; i < 5; i += 1) {
+      holdUps.push(await holdUpOfSnapshot(world));
+      lists.push(listing(world));
+    }
     const held = `${count.toLocaleString("en")} held`;
     return [
       {
@@ -98,6 +121,18 @@ export const heldCalls: Bench = async ({ quick }) => {
         ratio: median(among) / median(alone),
         bar: "<= 1.3",
       },
+      ...(
+        [
+          [`longest hold-up while the snapshot is written, ${held}`, holdUps],
+          [`to list what waits for people, ${held}`, lists],
+        ] as const
+      ).map(([name, times]) => ({
+        name,
+        ours: `${median(times).toFixed(1)} ms`,
+        reference: "20 ms budget",
+        ratio: median(times) / 20,
+        bar: null,
+      })),
     ];
   } finally {
     await world.close();

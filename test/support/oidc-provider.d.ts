@@ -17,6 +17,8 @@ declare module "oidc-provider" {
     ): Promise<void>;
     readonly Grant: new (of: { readonly accountId: string; readonly clientId: string }) => {
       addOIDCScope(scope: string): void;
+      addResourceScope(resource: string, scope: string): void;
+      rejectResourceScope(resource: string, scope: string): void;
       save(): Promise<string>;
     };
   }

@@ -45,6 +45,7 @@ const COMMANDS = [
   "people remove-credential",
   "token",
   "token new",
+  "token list",
   "demo",
 ];
 

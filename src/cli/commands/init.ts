@@ -72,7 +72,7 @@ function reportNext(cli: Cli, home: string, answers: InitAnswers): void {
   );
   terminal.out("next:");
   terminal.out(`  countersign start --home ${shown}`);
-  terminal.out(`  in your host: countersign mcp --home ${shown} --agent ${answers.agent}`);
+  terminal.out(`  countersign install --home ${shown} --agent ${answers.agent} --host <host>`);
   terminal.out(`  agents over HTTP: the bearer token in ${shown}/data/keys/mcp.token`);
   if (answers.solo && !answers.userVerified) {
     terminal.out(

@@ -24,7 +24,7 @@ the gateway runs as an account of its own.
 Name the home in full: a host's working directory is not to be trusted, so no
 countersign.yaml is looked for there.
 
-Example (in a host's configuration):
+Example (in a host's configuration; countersign install writes it there):
   "countersign": {
     "command": "countersign",
     "args": ["mcp", "--home", "/home/ana/countersign", "--agent", "claude"]

@@ -57,40 +57,57 @@ export function createLeafHasher(chunkBytes: number): LeafHasher {
 /** Lines that a thread takes at once: enough that taking is cheap, few enough that both end together. */
 const AT_ONCE = 16;
 
+// What both threads know of a chunk: where it stands, the lines that were taken so far, and how many there are. The second
+// thread touches a chunk only between TAKEN and LEFT, so the caller never waits for a thread that has not begun.
+const [STATE, TAKEN_LINES, LINES] = [0, 1, 2];
+const [CLOSED, OFFERED, TAKEN, LEFT] = [0, 1, 2, 3];
+
 // Text and not a file, because the same module runs as source, as compiled files and inside a bundle, and in each of
-// them a file would lie elsewhere. Nothing is put into it.
+// them a file would lie elsewhere. Nothing but numbers is put into it. Between chunks it sleeps, and ends when terminated.
 const HASHER = `
   const { hash } = require("node:crypto");
-  const { parentPort, workerData } = require("node:worker_threads");
-  const chunks = workerData.map(({ bytes, bounds, digests, claimed }) => ({
-    bytes, bounds: new Int32Array(bounds), digests: Buffer.from(digests), claimed: new Int32Array(claimed),
+  const { workerData } = require("node:worker_threads");
+  const called = new Int32Array(workerData.called);
+  const chunks = workerData.chunks.map(({ bytes, bounds, leaves, control }) => ({
+    bytes, bounds: new Int32Array(bounds), leaves: Buffer.from(leaves), control: new Int32Array(control),
   }));
-  parentPort.on("message", ({ chunk, lines }) => {
-    const { bytes, bounds, digests, claimed } = chunks[chunk];
+  const hashLines = ({ bytes, bounds, leaves, control }) => {
+    const lines = control[${LINES}];
     for (;;) {
-      const first = Atomics.add(claimed, 0, ${AT_ONCE});
-      if (first >= lines) break;
+      const first = Atomics.add(control, ${TAKEN_LINES}, ${AT_ONCE});
+      if (first >= lines) return;
       for (let i = first; i < Math.min(first + ${AT_ONCE}, lines); i += 1) {
         const from = bounds[2 * i] - 1;
         const leaf = hash("sha256", new Uint8Array(bytes, from, bounds[2 * i + 1] - from), "latin1");
-        digests.latin1Write(leaf, ${HASH_BYTES} * i, ${HASH_BYTES});
+        for (let at = 0; at < ${HASH_BYTES}; at += 1) leaves[${HASH_BYTES} * i + at] = leaf.charCodeAt(at);
       }
     }
-    parentPort.postMessage(chunk);
-  });
+  };
+  for (;;) {
+    const seen = Atomics.load(called, 0);
+    for (const chunk of chunks) {
+      if (Atomics.compareExchange(chunk.control, ${STATE}, ${OFFERED}, ${TAKEN}) !== ${OFFERED}) continue;
+      hashLines(chunk);
+      Atomics.store(chunk.control, ${STATE}, ${LEFT});
+      Atomics.notify(chunk.control, ${STATE});
+    }
+    Atomics.wait(called, 0, seen);
+  }
 `;
 
 interface Shared {
   readonly chunk: Chunk;
-  /** One number: the lines that were taken so far, by whichever thread. */
-  readonly claimed: Int32Array;
+  readonly control: Int32Array<SharedArrayBuffer>;
   readonly memory: {
     readonly bytes: SharedArrayBuffer;
     readonly bounds: SharedArrayBuffer;
-    readonly digests: SharedArrayBuffer;
-    readonly claimed: SharedArrayBuffer;
+    readonly leaves: SharedArrayBuffer;
+    readonly control: SharedArrayBuffer;
   };
 }
+
+/** How long the caller sleeps before it looks whether the second thread is still there. */
+const PATIENCE_MS = 200;
 
 /**
  * Hashes in a second thread, and in the caller's what the second has not taken when the caller asks: so neither waits for
@@ -98,37 +115,43 @@ interface Shared {
  */
 export function createThreadedLeafHasher(chunkBytes: number): LeafHasher {
   const shared = [share(chunkBytes), share(chunkBytes)] as const;
-  const waiting: ((isHashed: boolean) => void)[] = [];
-  const started: Promise<boolean>[] = [];
+  const called = new Int32Array(new SharedArrayBuffer(Int32Array.BYTES_PER_ELEMENT));
   let worker: Worker | null = null;
   const end = (): void => {
     worker = null;
-    for (const answer of waiting.splice(0)) answer(false);
   };
   try {
-    worker = new Worker(HASHER, { eval: true, workerData: shared.map(({ memory }) => memory) });
-    worker.on("message", () => waiting.shift()?.(true));
+    const workerData = { called: called.buffer, chunks: shared.map(({ memory }) => memory) };
+    worker = new Worker(HASHER, { eval: true, workerData });
     worker.on("error", end);
     worker.on("exit", end);
   } catch {
     // No thread is allowed here: everything is hashed in the caller's.
     worker = null;
   }
-  const indexOf = (chunk: Chunk): 0 | 1 => (chunk === shared[0].chunk ? 0 : 1);
+  const of = (chunk: Chunk): Shared => (chunk === shared[0].chunk ? shared[0] : shared[1]);
   return {
     chunks: [shared[0].chunk, shared[1].chunk],
     start(chunk) {
-      const index = indexOf(chunk);
-      const thread = worker;
-      started[index] =
-        thread === null ? Promise.resolve(false) : new Promise((resolve) => void waiting.push(resolve));
-      Atomics.store(shared[index].claimed, 0, 0);
-      thread?.postMessage({ chunk: index, lines: chunk.lines });
+      const { control } = of(chunk);
+      control[LINES] = chunk.lines;
+      Atomics.store(control, TAKEN_LINES, 0);
+      Atomics.store(control, STATE, OFFERED);
+      Atomics.add(called, 0, 1);
+      Atomics.notify(called, 0);
     },
     async finish(chunk) {
-      const index = indexOf(chunk);
-      if (worker !== null) hashRest(shared[index]);
-      if ((await started[index]) !== true) hashLines(chunk, 0, chunk.lines);
+      const { control } = of(chunk);
+      hashRest(chunk, control);
+      if (Atomics.compareExchange(control, STATE, OFFERED, CLOSED) === OFFERED) return;
+      while (Atomics.load(control, STATE) === TAKEN) {
+        if (Atomics.wait(control, STATE, TAKEN, PATIENCE_MS) !== "timed-out") continue;
+        // Whether it ended is told in a turn of the event loop; what it had taken is then hashed here.
+        await new Promise((resume) => setImmediate(resume));
+        if (worker !== null) continue;
+        hashLines(chunk, 0, chunk.lines);
+        Atomics.store(control, STATE, CLOSED);
+      }
     },
     async close() {
       await worker?.terminate();
@@ -136,9 +159,9 @@ export function createThreadedLeafHasher(chunkBytes: number): LeafHasher {
   };
 }
 
-function hashRest({ chunk, claimed }: Shared): void {
+function hashRest(chunk: Chunk, control: Int32Array): void {
   for (;;) {
-    const first = Atomics.add(claimed, 0, AT_ONCE);
+    const first = Atomics.add(control, TAKEN_LINES, AT_ONCE);
     if (first >= chunk.lines) return;
     hashLines(chunk, first, Math.min(first + AT_ONCE, chunk.lines));
   }
@@ -148,14 +171,14 @@ function share(chunkBytes: number): Shared {
   const memory = {
     bytes: new SharedArrayBuffer(chunkBytes),
     bounds: new SharedArrayBuffer(2 * (chunkBytes + 1) * Int32Array.BYTES_PER_ELEMENT),
-    digests: new SharedArrayBuffer((chunkBytes + 1) * HASH_BYTES),
-    claimed: new SharedArrayBuffer(Int32Array.BYTES_PER_ELEMENT),
+    leaves: new SharedArrayBuffer((chunkBytes + 1) * HASH_BYTES),
+    control: new SharedArrayBuffer(3 * Int32Array.BYTES_PER_ELEMENT),
   };
   const chunk: Chunk = {
     buffer: Buffer.from(memory.bytes),
     bounds: new Int32Array(memory.bounds),
-    leaves: createHashList(memory.digests),
+    leaves: createHashList(memory.leaves),
     lines: 0,
   };
-  return { chunk, claimed: new Int32Array(memory.claimed), memory };
+  return { chunk, control: new Int32Array(memory.control), memory };
 }

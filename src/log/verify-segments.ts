@@ -39,8 +39,8 @@ export interface LinesRead {
 
 /** Small enough to stay in the processor's cache between reading and hashing. */
 const CHUNK = 128 * 1024;
-/** Big enough that telling the other thread of a chunk costs nothing. */
-const THREAD_CHUNK = 2 * 1024 * 1024;
+/** Big enough that offering a chunk to the other thread costs nothing. */
+const THREAD_CHUNK = 512 * 1024;
 /** What is kept in front of a chunk for a line that began in the one before; an entry has at most 64 KiB. */
 const CARRY = 128 * 1024;
 /** How much is read before other work of the process gets its turn. */

@@ -78,3 +78,21 @@ test("however many lines fall to which thread, each has its own leaf", async () 
   }
   await hasher.close();
 });
+
+test("a chunk that the second thread never began is not waited for, and none is given to it twice", async () => {
+  const hasher = createThreadedLeafHasher(64 * 1024);
+  // From the first moment on, when the thread is still starting: two chunks in turn, far more often than it can follow.
+  for (let round = 0; round < 3_000; round += 1) {
+    const chunk = hasher.chunks[round % 2] as Chunk;
+    chunk.leaves.bytes.fill(0, 0, lines.length * 32);
+    fill(chunk);
+    chunk.lines = 1 + (round % lines.length);
+    hasher.start(chunk);
+    await hasher.finish(chunk);
+    const leaves = Array.from({ length: chunk.lines }, (_, i) => hashAt(chunk.leaves, i));
+    expect(leaves).toEqual(expected.slice(0, chunk.lines));
+    // Nobody writes to it any more.
+    if (chunk.lines < lines.length) expect(hashAt(chunk.leaves, chunk.lines)).toBe("\0".repeat(32));
+  }
+  await hasher.close();
+});

@@ -199,7 +199,7 @@ export async function openHome(settings: Settings, options: OpenOptions): Promis
   const owner = thisOwner(clock.now());
   let steward: { readonly running: Steward; release(): void } | null = null;
   const hasSteward = async (): Promise<boolean> => steward !== null || (await isStewardAlive(dataDir));
-  const { executor, recovery, leases } = wireExecution({
+  const { executor, reader, recovery, leases } = wireExecution({
     ...{ clock, owner, state, store, regime, log, mask, deadlines, clockIsBehind },
     catchUp,
     hasSteward,
@@ -213,6 +213,7 @@ export async function openHome(settings: Settings, options: OpenOptions): Promis
     holder: (key, now) => fold.holder(key, now),
     regime,
     executor,
+    reader,
     owner,
     limits,
     limiter: createLimiter(clock, limits),

@@ -2,13 +2,13 @@ import type { Json } from "../base/canonical-json.ts";
 import type { Clock } from "../base/clock.ts";
 import type { Digest } from "../base/digest.ts";
 import type { RequestId } from "../base/id.ts";
-import { isFault } from "../errors.ts";
 import type { EntryDraft } from "../log/entry.ts";
 import { keysAfter } from "../request/recognition.ts";
 import type { BlobRef } from "../request/action-request.ts";
 import type { RequestRecord, RequestsState } from "../request/requests.ts";
 import type { AppendResult, Batch, BlobStore } from "../store/store.ts";
 import type { Reconciled, Tool, ToolContext } from "../tool.ts";
+import { appendOutcome } from "./append-outcome.ts";
 import { claimEntry, dispatchEntries, storeLease } from "./dispatch.ts";
 import type { ClaimOwner } from "./entries.ts";
 import type { Execution, ExecutionsState } from "./executions.ts";
@@ -26,9 +26,6 @@ import { TimeIsUp, withinTime } from "./time-limit.ts";
 //       the claim's owner reads it, and a drifted world makes the request stale.
 //   X2. A dispatch without outcome is never run again on a guess.
 //   X3. A lease is durable in the same batch as its dispatch, with all it needs to undo.
-
-/** An outcome that could not be recorded is tried again after this long. */
-const OUTCOME_RETRY_MS = 1_000;
 
 export interface ExecutorParts {
   readonly clock: Clock;
@@ -56,6 +53,8 @@ export interface ContextParts {
   readonly request: RequestId;
   readonly idempotencyKey: string;
   readonly mode: "preview" | "execute";
+  /** It changes nothing: a directory is made only when it is asked for. */
+  readonly isRead?: true;
   file(name: string): Promise<Uint8Array>;
   progress(message: string): void;
 }
@@ -273,19 +272,6 @@ export function createExecutor(parts: ExecutorParts): Executor {
     }
   };
 
-  /** An outcome waits for room on the disk, and for a clock that jumped: it must not be lost while we live (X2). */
-  const appendOutcome = async (record: RequestRecord, batch: () => Batch): Promise<AppendResult> => {
-    for (;;) {
-      try {
-        return await parts.append(batch());
-      } catch (error) {
-        if (!isFault(error, "STORE_FULL") && !isFault(error, "ENTRY_FROM_FUTURE")) throw error;
-        parts.log.error({ requestId: record.id, err: error }, "the outcome could not be recorded yet");
-        await new Promise((resolve) => setTimeout(resolve, OUTCOME_RETRY_MS));
-      }
-    }
-  };
-
   const settle = async (
     record: RequestRecord,
     execution: Execution,
@@ -294,7 +280,7 @@ export function createExecutor(parts: ExecutorParts): Executor {
   ): Promise<void> => {
     const { output, undo, durable } = await keepResult(parts, record.id, result);
     const { revision } = parts.policy();
-    const appended = await appendOutcome(record, () => ({
+    const appended = await appendOutcome(parts, record.id, () => ({
       expect: [{ subject: record.id, newest: dispatchedSeq }],
       newKeys: [],
       entries: [

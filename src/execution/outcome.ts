@@ -23,11 +23,7 @@ export async function outcomeOfError(
   message: string,
   reconcile: () => Promise<Reconciled>,
 ): Promise<Outcome> {
-  if (error instanceof NoEffect) {
-    // A tool may pass on what a backend wrote, and an entry has room for a code only.
-    const code = /^[a-z][a-z0-9_]{0,63}$/.test(error.code) ? error.code : "no_effect";
-    return { kind: "failed", summary: message, error: { code, message } };
-  }
+  if (error instanceof NoEffect) return noEffect(error, message);
   const found = await reconcile().catch((): Reconciled => "unknown");
   switch (found) {
     case "done":
@@ -39,6 +35,18 @@ export async function outcomeOfError(
       return { kind: "unknown", summary: message, error: { code: "outcome_unknown", message } };
   }
 }
+
+/** A tool may pass on what a backend wrote, and an entry has room for a code only. */
+function noEffect(error: NoEffect, message: string): Outcome {
+  const code = /^[a-z][a-z0-9_]{0,63}$/.test(error.code) ? error.code : "no_effect";
+  return { kind: "failed", summary: message, error: { code, message } };
+}
+
+/** What it means where a vouched read threw: it changed nothing, so it has failed. `message` is masked already. */
+export const outcomeOfReadError = (error: unknown, message: string): Outcome =>
+  error instanceof NoEffect
+    ? noEffect(error, message)
+    : { kind: "failed", summary: message, error: { code: "read_failed", message } };
 
 /** Longest part of an error's words that is looked at. Masked before it is cut short: half a secret has no form. */
 const MAX_WORDS = 64 * 1024;
@@ -52,7 +60,7 @@ export function oneLine(error: unknown, mask: (text: string) => string): string 
 
 /** The entry that settles a dispatch. Keys of an unknown outcome stay taken until it is resolved (X2). */
 export function settledEntry(
-  record: RequestRecord,
+  record: Pick<RequestRecord, "id" | "keys">,
   grant: EntryDraft<"execution.settled">["data"]["grant"],
   policy: Digest | null,
   outcome: Outcome,

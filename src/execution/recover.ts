@@ -1,16 +1,19 @@
 import type { Clock } from "../base/clock.ts";
 import type { RequestId } from "../base/id.ts";
+import type { EntryDraft } from "../log/entry.ts";
 import { keysAfter } from "../request/recognition.ts";
 import type { ClaimOwner } from "./entries.ts";
 import type { Executor, ExecutorParts } from "./execution.ts";
 import type { Execution } from "./executions.ts";
 import { settledEntry } from "./outcome.ts";
 import { isAlive } from "./owner.ts";
+import { isVouchedRead } from "./read.ts";
 import { readPlan } from "./sealed-plan.ts";
 import { withinTime } from "./time-limit.ts";
 
 // What the steward does about executions whose process is gone.
 //
+//   A read changes nothing whatever became of it, so nobody has to find out: it is resolved in the same breath.
 //   X2. A crash in *claimed* sent nothing: the grant may be claimed again. A crash in *dispatched* is unknown, at
 //       once and durably; then the world is asked (`reconcile`), and if it cannot tell, a person is.
 
@@ -64,21 +67,33 @@ export function createRecovery(
     const record = state.requests.open.get(execution.request);
     if (record?.phase !== "dispatched") return;
     const message = "the gateway stopped after it had dispatched the action and before it knew the outcome";
+    const { revision } = parts.policy();
+    const unknown = settledEntry(
+      record,
+      execution.grant,
+      revision,
+      { kind: "unknown", summary: message, error: { code: "outcome_unknown", message } },
+      { output: null, undo: null },
+      parts.clock.now(),
+    );
+    const tool = parts.tool(record.received.tool);
+    const isRead = record.received.effect === "read" && tool !== null && isVouchedRead(tool);
+    const resolved: EntryDraft<"execution.resolved"> = {
+      kind: "execution.resolved",
+      subject: record.id,
+      policy: revision,
+      keys: keysAfter(record.keys, "failed", false, parts.clock.now()),
+      data: {
+        ...{ grant: execution.grant, outcome: "failed", by: "reconcile", person: null },
+        message: "it was a read, which changes nothing; whether its caller was answered is not recorded",
+      },
+    };
     await parts.append({
       expect: [{ subject: record.id, newest: record.newestSeq }],
       newKeys: [],
-      entries: [
-        settledEntry(
-          record,
-          execution.grant,
-          parts.policy().revision,
-          { kind: "unknown", summary: message, error: { code: "outcome_unknown", message } },
-          { output: null, undo: null },
-          parts.clock.now(),
-        ),
-      ],
+      entries: isRead ? [unknown, resolved] : [unknown],
     });
-    parts.log.error({ requestId: record.id }, "outcome unknown after a crash");
+    if (!isRead) parts.log.error({ requestId: record.id }, "outcome unknown after a crash");
   };
 
   const reconcile: Recovery["reconcile"] = async (request) => {

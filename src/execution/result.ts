@@ -2,7 +2,7 @@ import { canonicalBytes, canonicalCopy, type Json } from "../base/canonical-json
 import type { RequestId } from "../base/id.ts";
 import { isFault } from "../errors.ts";
 import type { BlobRef } from "../request/action-request.ts";
-import type { BlobStore, NewBlob } from "../store/store.ts";
+import type { BlobStore, NewBlob, PlaceOptions } from "../store/store.ts";
 import type { ExecutorParts } from "./execution.ts";
 
 // What a tool gave back. It is worth less than the outcome: where it can't be kept, the outcome is recorded without it.
@@ -36,6 +36,7 @@ export async function keepResult(
   { blobs, log, mask }: Pick<ExecutorParts, "log" | "mask"> & { readonly blobs: Pick<BlobStore, "place"> },
   request: RequestId,
   { output, undo }: { readonly output: Json | null; readonly undo: Json | null },
+  options: PlaceOptions = {},
 ): Promise<KeptResult> {
   const lost = (error: unknown): void => {
     if (isFault(error, "STORE_CLOSED")) throw error;
@@ -52,7 +53,7 @@ export async function keepResult(
       ...(undo === null ? [] : [kept("undo", undo)]),
     ];
     if (wanted.length === 0) return NOTHING;
-    const { refs, durable } = await blobs.place(wanted);
+    const { refs, durable } = await blobs.place(wanted, options);
     const settled = durable.catch(lost);
     // Looked at after the outcome is an entry; until then it is no unhandled rejection.
     settled.catch(() => undefined);

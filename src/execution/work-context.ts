@@ -1,4 +1,5 @@
-import { mkdir, mkdtemp, readdir, rm, stat } from "node:fs/promises";
+import { mkdirSync, mkdtempSync } from "node:fs";
+import { readdir, rm, stat } from "node:fs/promises";
 import { join } from "node:path";
 import type { Clock } from "../base/clock.ts";
 import { createToolContext, type Credentials } from "../preview/context.ts";
@@ -14,16 +15,22 @@ export function createWorkContexts(parts: {
   readonly executeTimeoutMs: number;
   readonly log: OperationsLog;
 }): ExecutorParts["context"] {
-  return async ({ request, idempotencyKey, mode, file, progress }) => {
-    await mkdir(parts.workRoot, { recursive: true, mode: 0o700 });
-    const workdir = await mkdtemp(join(parts.workRoot, `${mode}-`));
+  return async ({ request, idempotencyKey, mode, file, progress, isRead }) => {
+    let workdir: string | null = null;
+    const makeWorkdir = (): string => {
+      mkdirSync(parts.workRoot, { recursive: true, mode: 0o700 });
+      return mkdtempSync(join(parts.workRoot, `${mode}-`));
+    };
+    // Before a tool that may change something begins: where it can't be made, nothing was sent. Few reads need one, and
+    // there it may as well fail under way.
+    if (isRead !== true) workdir = makeWorkdir();
     const timeoutMs = mode === "preview" ? parts.previewTimeoutMs : parts.executeTimeoutMs;
     const ctx = createToolContext({
       clock: parts.clock,
       signal: AbortSignal.timeout(timeoutMs),
       requestId: request,
       idempotencyKey,
-      workdir,
+      workdir: () => (workdir ??= makeWorkdir()),
       access: mode === "preview" ? "read" : "write",
       creds: parts.creds,
       file,
@@ -37,10 +44,12 @@ export function createWorkContexts(parts: {
       },
     });
     // A tool may leave what can't be removed. That is no reason to lose what it came to.
-    const dispose = (): Promise<void> =>
-      rm(workdir, { recursive: true, force: true }).catch((error: unknown) =>
+    const dispose = async (): Promise<void> => {
+      if (workdir === null) return;
+      await rm(workdir, { recursive: true, force: true }).catch((error: unknown) =>
         parts.log.warn({ requestId: request, workdir, err: error }, "work directory not removed"),
       );
+    };
     return { ctx, dispose };
   };
 }

@@ -3,12 +3,14 @@ import type { RequestId } from "../base/id.ts";
 import { isFault } from "../errors.ts";
 import type { BlobRef } from "../request/action-request.ts";
 import type { RequestRecord } from "../request/requests.ts";
+import type { Ran } from "../execution/execution.ts";
+import { keyOfRequester } from "../request/requests.ts";
 import { quorumOf } from "../consent/quorum.ts";
 import { createExpire } from "./expire.ts";
 import { historyOf } from "./history.ts";
 import type { GateParts } from "./parts.ts";
 import type { Attachment, Reply } from "./reply.ts";
-import { openInquiries, pendingReply, refused, replyFromHistory } from "./resume.ts";
+import { openInquiries, pendingReply, refused, replyFromHistory, replyOfRun } from "./resume.ts";
 
 // Stays with a request while its caller is attached: until it ends, the hold time is over, or the caller is gone.
 // A caller that goes away withdraws nothing; whether the action runs never depends on the life of a socket.
@@ -22,6 +24,15 @@ export interface Attend {
   start(request: RequestId, options?: { readonly takeOver: boolean }): void;
   /** Adopts a run that was dispatched with the request itself. */
   adopt(request: RequestId, run: Promise<{ readonly output: Json | null } | null>): void;
+  /**
+   * Adopts a read that is under way. Whoever is attached is answered when it has come to something, and `record` writes
+   * that down meanwhile.
+   */
+  adoptRead(request: RequestId, run: Promise<Ran>, record: (ran: Ran) => Promise<void>): void;
+  /** Where a read has been answered and the log does not say so yet: resolves when it does. Else null. */
+  recording(request: RequestId): Promise<void> | null;
+  /** Requests of a requester that have come to something, which the log is still to be told. */
+  ending(who: string): number;
   /** Resolves when nothing that was started here is running any more. */
   idle(): Promise<void>;
 }
@@ -49,6 +60,8 @@ export function createAttend(parts: GateParts): Attend {
   const resting = new Set<RequestId>();
   /** Unmasked results of this process, for callers attached when they came; gone once handed over. */
   const outputs = new Map<RequestId, Json>();
+  /** What reads came to that the log does not say yet. */
+  const answered = new Map<RequestId, { readonly who: string; readonly reply: Reply }>();
   /** The attached callers of a request, who want to hear how it moves. */
   const progressOf = new Map<RequestId, Set<(message: string) => void>>();
   /** Requests whose caller polls, and counts as attached until it has not come for a while. */
@@ -66,6 +79,26 @@ export function createAttend(parts: GateParts): Attend {
         parts.log.error({ requestId: request, err: error }, "execution could not be started or recorded");
       })
       .finally(() => {
+        running.delete(request);
+        parts.wakeups.wake(request);
+      });
+    running.set(request, work);
+  };
+
+  const adoptRead: Attend["adoptRead"] = (request, run, record) => {
+    const work = run
+      .then(async (ran) => {
+        const known = parts.state.requests.open.get(request);
+        const who = known === undefined ? "" : keyOfRequester(known.received.requester);
+        answered.set(request, { who, reply: replyOfRun(request, ran) });
+        parts.wakeups.wake(request);
+        await record(ran);
+      })
+      .catch((error: unknown) =>
+        parts.log.error({ requestId: request, err: error }, "the outcome of a read could not be recorded"),
+      )
+      .finally(() => {
+        answered.delete(request);
         running.delete(request);
         parts.wakeups.wake(request);
       });
@@ -131,6 +164,8 @@ export function createAttend(parts: GateParts): Attend {
     progressOf.set(request, listeners.add(tell));
     try {
       for (;;) {
+        const come = answered.get(request);
+        if (come !== undefined) return come.reply;
         await expire(request);
         const record = parts.state.requests.open.get(request);
         if (record === undefined || record.phase === "unknown") return await answer(request);
@@ -151,7 +186,7 @@ export function createAttend(parts: GateParts): Attend {
       }
     } finally {
       listeners.delete(tell);
-      const isOpen = parts.state.requests.open.has(request);
+      const isOpen = parts.state.requests.open.has(request) && !answered.has(request);
       if (isOpen && attachment.lingerMs !== undefined) linger(request, attachment.lingerMs);
       if (listeners.size === 0) {
         progressOf.delete(request);
@@ -201,5 +236,14 @@ export function createAttend(parts: GateParts): Attend {
     return deadline === undefined ? RETRY_MS : Math.max(1, deadline - parts.clock.now());
   };
 
-  return Object.assign(attend, { start, adopt, idle });
+  const ending: Attend["ending"] = (who) => {
+    let count = 0;
+    for (const one of answered.values()) if (one.who === who) count += 1;
+    return count;
+  };
+
+  const recording: Attend["recording"] = (request) =>
+    answered.has(request) ? (running.get(request) ?? null) : null;
+
+  return Object.assign(attend, { start, adopt, adoptRead, recording, ending, idle });
 }

@@ -6,6 +6,7 @@ import { requestCode } from "../base/digest.ts";
 import { whyUnprovable } from "../consent/provable.ts";
 import { unmeetableClause } from "../consent/quorum.ts";
 import { claimEntry, dispatchEntries, storeLease } from "../execution/dispatch.ts";
+import { isVouchedRead } from "../execution/read.ts";
 import type { EntryDraft } from "../log/entry.ts";
 import type { Verdict } from "../policy/policy.ts";
 import { takenKeys } from "../request/recognition.ts";
@@ -14,6 +15,7 @@ import { keyOfRequester } from "../request/requests.ts";
 import type { AppendResult } from "../store/store.ts";
 import type { Preview } from "../preview/preview.ts";
 import type { Attend } from "./attend.ts";
+import { EXECUTE_WITHIN_MS, type Committed } from "./committed.ts";
 import { plannedDraft, receivedDraft, refusedDraft } from "./commit-entries.ts";
 import {
   evidenceBytes,
@@ -30,6 +32,7 @@ import type { Attachment, Call, Reply } from "./reply.ts";
 import { readPreview } from "./read-preview.ts";
 import { refusalOf } from "./refusal-of.ts";
 import { refused } from "./resume.ts";
+import { createVouchedRead } from "./vouched-read.ts";
 
 // Steps 4 to 6: preview, second pass, and the one durable batch in which a request comes to be.
 //
@@ -37,14 +40,6 @@ import { refused } from "./resume.ts";
 //   G2. Allow mints a grant here; hold asks; nothing else does either.
 //   C1. A hold of a requester whom the policy does not know is denied: nobody could say who may not decide on it.
 //   C7. A hold that nobody could answer is denied at once.
-
-/** Milliseconds a grant from an allow verdict lives. */
-const EXECUTE_WITHIN_MS = 600_000;
-
-/** A request that exists now, or a refusal: `reply` waits for it. */
-export interface Committed {
-  reply(): Promise<Reply>;
-}
 
 export interface Commit {
   attempt(call: Call, refusal: IntakeRefusal, principal: string, agent: string): Promise<RequestId>;
@@ -58,15 +53,24 @@ export interface Commit {
 export function createCommit(parts: GateParts, attend: Attend): Commit {
   const { clock, store } = parts;
 
-  const append = (intake: Intake, entries: readonly EntryDraft[]): Promise<AppendResult> =>
-    store.append({
-      expect: [
-        { subject: intake.received.id, newest: null },
-        { subject: "policy", newest: parts.regime.expects(intake.regime) },
-      ],
-      newKeys: takenKeys(intake.keys).map((hold) => hold.key),
-      entries,
-    });
+  const append = (
+    intake: Intake,
+    entries: readonly EntryDraft[],
+    onWritten?: () => void,
+  ): Promise<AppendResult> =>
+    store.append(
+      {
+        expect: [
+          { subject: intake.received.id, newest: null },
+          { subject: "policy", newest: parts.regime.expects(intake.regime) },
+        ],
+        newKeys: takenKeys(intake.keys).map((hold) => hold.key),
+        entries,
+      },
+      onWritten,
+    );
+
+  const vouchedRead = createVouchedRead({ ...parts, attend, append });
 
   /** Writes a refusal of a request that got as far as being received. */
   const refuseWith = async (
@@ -137,6 +141,7 @@ export function createCommit(parts: GateParts, attend: Attend): Commit {
     intake: Intake,
     preview: Preview,
     attachment: Attachment,
+    isRead = false,
   ): Promise<Committed | "again"> => {
     const request = intake.received;
     const { policy } = intake.regime;
@@ -147,6 +152,10 @@ export function createCommit(parts: GateParts, attend: Attend): Commit {
     const view = parts.view({ received: request, toolView, rules: verdict.rules, maskKeys });
     const planned = { preview, view, input, maskKeys };
     if (!hasRoom(request, evidenceBytes(request, planned))) return noRoom();
+    const isAllowedRead = isRead && verdict.verdict === "allow" && isVouchedRead(request.tool);
+    if (isAllowedRead && !parts.clockIsBehind()) {
+      return vouchedRead({ intake, verdict, planned, summary: toolView.summary, attachment });
+    }
     const stored = await storeEvidence(store.blobs, parts.mask, request, planned);
     if (stored.planned === null) throw new Error("evidence was stored without its plan");
     const plannedEntry = plannedDraft(intake, stored.planned, {
@@ -319,7 +328,7 @@ export function createCommit(parts: GateParts, attend: Attend): Commit {
 
     read(intake, attachment) {
       const preview = readPreview(intake);
-      return decide(intake, preview, attachment);
+      return decide(intake, preview, attachment, true);
     },
   };
 }

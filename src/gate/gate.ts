@@ -6,7 +6,8 @@ import { keyOfRequester, requesterKey } from "../request/requests.ts";
 import { createAnswer } from "./answer.ts";
 import type { Repeat } from "./again.ts";
 import type { Attend } from "./attend.ts";
-import { createCommit, type Committed } from "./commit.ts";
+import { createCommit } from "./commit.ts";
+import type { Committed } from "./committed.ts";
 import { policyInput } from "./evidence.ts";
 import { takeIn, type Intake, type IntakeRefusal } from "./intake.ts";
 import { movedAt } from "./history.ts";
@@ -97,7 +98,7 @@ export function createGate(parts: GateParts, attend: Attend): OpenedGate {
       const again = takeIn(parts, parts.regime.current(), call, repeat);
       if (!again.ok) return { reply: () => turnAway(call, again.error, intake) };
       intake = again.value;
-      const taken = await recognise(intake, attachment);
+      const taken = await recognise(intake, attachment, true);
       if (taken !== null) return taken;
     }
     throw new CountersignError(
@@ -130,7 +131,8 @@ export function createGate(parts: GateParts, attend: Attend): OpenedGate {
     const isRead = received.tool.fixedEffect === "read";
     const rate = parts.limiter.take(who, isRead ? "readsPerMinute" : "heldPerMinute");
     if (!rate.ok) return limited(`more calls a minute than ${isRead ? "reads" : "changes"} are allowed`);
-    if ((parts.state.requests.openBy.get(who) ?? 0) >= parts.limits.openRequests) {
+    const open = (parts.state.requests.openBy.get(who) ?? 0) - attend.ending(who);
+    if (open >= parts.limits.openRequests) {
       return limited(`${parts.limits.openRequests} requests of this agent are open already`);
     }
     if ((await parts.freeBytes()) < parts.limits.minFreeBytes) {

@@ -3,6 +3,7 @@ import type { Result } from "../base/result.ts";
 import type { Limits } from "../config/settings.ts";
 import type { ClaimOwner } from "../execution/entries.ts";
 import type { Executor, OperationsLog } from "../execution/execution.ts";
+import type { Reader } from "../execution/read.ts";
 import type { View, ToolView } from "../preview/view.ts";
 import type { RefusalCode } from "../request/refusal.ts";
 import type { Store } from "../store/store.ts";
@@ -25,6 +26,7 @@ export interface GateParts {
   holder(key: string, now: number): string | null;
   readonly regime: RegimeHolder;
   readonly executor: Executor;
+  readonly reader: Reader;
   readonly owner: ClaimOwner;
   readonly limits: Limits;
   readonly limiter: Limiter;

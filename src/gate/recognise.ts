@@ -2,7 +2,7 @@ import { isId, type RequestId } from "../base/id.ts";
 import { resolveRequester } from "../consent/requester.ts";
 import { isSameRequester, type Caller } from "../request/principal.ts";
 import type { Attend } from "./attend.ts";
-import type { Committed } from "./commit.ts";
+import type { Committed } from "./committed.ts";
 import { endingOf } from "./history.ts";
 import type { Intake } from "./intake.ts";
 import type { GateParts } from "./parts.ts";
@@ -13,7 +13,7 @@ import { refused } from "./resume.ts";
 
 export interface Recognise {
   /** The request this call repeats, whose answer can be waited for; null where it is a new one. */
-  (intake: Intake, attachment: Attachment): Promise<Committed | null>;
+  (intake: Intake, attachment: Attachment, isRetry?: boolean): Promise<Committed | null>;
   /** Only the requester's own principal and agent get an answer; to others the ticket does not exist. */
   byTicket(ticket: RequestId, caller: Caller, attachment: Attachment): Promise<Reply>;
 }
@@ -25,7 +25,11 @@ export function createRecognise(parts: GateParts, attend: Attend): Recognise {
     return taken?.find((hold) => hold.key.startsWith("act:"))?.key ?? null;
   };
 
-  const recognise = async ({ keys }: Intake, attachment: Attachment): Promise<Committed | null> => {
+  const recognise = async (
+    { keys }: Intake,
+    attachment: Attachment,
+    isRetry = false,
+  ): Promise<Committed | null> => {
     const now = parts.clock.now();
     const byCall = keys.call === null ? null : parts.holder(keys.call, now);
     if (byCall !== null && isId("req", byCall)) {
@@ -42,6 +46,13 @@ export function createRecognise(parts: GateParts, attend: Attend): Recognise {
     }
     const byAction = parts.holder(keys.action, now);
     if (byAction === null || !isId("req", byAction)) return null;
+    // A read that was answered is over, though its end is still on the way into the log: in front of what comes now, or
+    // else the append conflicts and we wait for it.
+    const recording = attend.recording(byAction);
+    if (recording !== null) {
+      if (isRetry) await recording;
+      return null;
+    }
     return repeat(byAction, attachment);
   };
 

@@ -3,6 +3,7 @@ import { timestamp } from "../base/clock.ts";
 import type { RequestId } from "../base/id.ts";
 import type { Consent } from "../consent/consents.ts";
 import type { Quorum } from "../consent/desk.ts";
+import type { Ran } from "../execution/execution.ts";
 import type { Entry } from "../log/entry.ts";
 import type { BlobRef } from "../request/action-request.ts";
 import { COOL_OFF_MS } from "../request/recognition.ts";
@@ -146,6 +147,19 @@ export async function replyFromHistory(
     }
   }
   return null;
+}
+
+/** The answer of a run whose outcome is not in the log yet. */
+export function replyOfRun(id: RequestId, { outcome, output }: Ran): Reply {
+  const { kind, summary } = outcome;
+  switch (kind) {
+    case "done":
+      return { status: "done", request: id, summary, output };
+    case "failed":
+      return { status: "failed", request: id, code: outcome.error?.code ?? "failed", message: summary };
+    case "unknown":
+      return { status: "unknown", request: id, message: summary };
+  }
 }
 
 async function settledReply(

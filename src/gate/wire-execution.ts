@@ -1,5 +1,6 @@
 import { createExecutor, type Executor, type ExecutorParts } from "../execution/execution.ts";
 import { createLeaseKeeper, type LeaseKeeper } from "../execution/lease.ts";
+import { createReader, type Reader } from "../execution/read.ts";
 import { createRecovery, type Recovery } from "../execution/recover.ts";
 import type { GateParts } from "./parts.ts";
 import { recheck } from "./recheck.ts";
@@ -23,6 +24,7 @@ export type ExecutionWiring = Pick<
 /** The executor with its recovery and its leases, on the policy and the tools that run now. */
 export function wireExecution(parts: ExecutionWiring): {
   readonly executor: Executor;
+  readonly reader: Reader;
   readonly recovery: Recovery;
   readonly leases: LeaseKeeper;
 } {
@@ -55,6 +57,7 @@ export function wireExecution(parts: ExecutionWiring): {
   const executor = createExecutor(executorParts);
   return {
     executor,
+    reader: createReader(executorParts),
     recovery: createRecovery(executorParts, executor),
     leases: createLeaseKeeper({
       clock,

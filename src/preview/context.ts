@@ -12,7 +12,8 @@ export interface ToolContextParts {
   readonly signal: AbortSignal;
   readonly requestId: string;
   readonly idempotencyKey: string;
-  readonly workdir: string;
+  /** The private directory; a function makes it when it is first asked for. */
+  readonly workdir: string | (() => string);
   readonly access: CredentialAccess;
   readonly creds: Credentials;
   /** Bytes of a sealed file of this request, checked against its digest; rejects for a name it doesn't have. */
@@ -32,7 +33,9 @@ export function createToolContext(parts: ToolContextParts): ToolContext {
     signal: parts.signal,
     requestId: parts.requestId,
     idempotencyKey: parts.idempotencyKey,
-    workdir: parts.workdir,
+    get workdir() {
+      return typeof parts.workdir === "string" ? parts.workdir : parts.workdir();
+    },
     now: () => parts.clock.now(),
     async creds(name) {
       parts.signal.throwIfAborted();

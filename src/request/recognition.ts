@@ -12,6 +12,8 @@ import type { Phase } from "./summary.ts";
 //   R3. The action itself answers while the request is open; for 10 min after *done* if the call carried no host id;
 //       for 10 min after a final denial (cool-off); and until resolved after *unknown*. All else, a fixable denial
 //       too, frees it at once.
+//       An allowed read frees it as soon as it is done: asked again, the world may answer otherwise, and asking changes
+//       nothing.
 //   R4. Keys are keyed hashes: the log must not let its reader guess arguments (L3).
 
 export const CALL_KEY_LIFE_MS = 24 * 3_600_000;
@@ -68,6 +70,10 @@ export function keysAfter(
     until: key.startsWith(CALL) ? now + CALL_KEY_LIFE_MS : now + actionLifeMs(phase, final, hasCallId),
   }));
 }
+
+/** The same once an allowed read has ended (R3). */
+export const keysAfterRead = (taken: readonly KeyHold[], now: number): readonly KeyHold[] =>
+  taken.map(({ key }) => ({ key, until: key.startsWith(CALL) ? now + CALL_KEY_LIFE_MS : now }));
 
 function actionLifeMs(phase: Phase, final: boolean, hasCallId: boolean): number {
   if (phase === "done") return hasCallId ? 0 : COOL_OFF_MS;

@@ -20,7 +20,15 @@ export interface Batch {
   /** Keys that nobody may hold now. They are not taken by this: the drafts' `keys` take them. */
   readonly newKeys: readonly string[];
   readonly entries: readonly EntryDraft[];
+  /**
+   * Nobody waits for it: it may ride along with the next batch, for {@link MOST_IDLE_MS} at most. It is lost where the
+   * process ends before, as anything is that was not answered yet.
+   */
+  readonly rides?: true;
 }
+
+/** Milliseconds that what rides along waits for company. */
+export const MOST_IDLE_MS = 25;
 
 export type AppendResult =
   | { readonly ok: true; readonly entries: readonly Entry[] }
@@ -67,8 +75,10 @@ export interface Store {
   /**
    * @throws CountersignError `STORE_CLOSED` after a failed flush, `STORE_FULL` when nothing was written,
    * `ENTRY_TOO_LARGE`, `ENTRY_FROM_FUTURE`.
+   * `onWritten` is called when the batch was accepted and a process that is killed from then on leaves it behind; its
+   * flush is under way. A store that can't tell never calls it.
    */
-  append(batch: Batch): Promise<AppendResult>;
+  append(batch: Batch, onWritten?: () => void): Promise<AppendResult>;
   /** Takes in what other processes wrote. */
   catchUp(): Promise<void>;
   /** Lines from `fromSeq` on, up to the head at the time of the call. */
@@ -101,7 +111,7 @@ export interface BlobStore {
    * entries to flush meanwhile; what follows from those entries waits for `durable` too (L1).
    * @throws CountersignError `STORE_FULL` when nothing was kept
    */
-  place(blobs: readonly NewBlob[]): Promise<PlacedBlobs>;
+  place(blobs: readonly NewBlob[], options?: PlaceOptions): Promise<PlacedBlobs>;
   /** @throws CountersignError `BLOB_MISSING`, `BLOB_CORRUPT` (the content was checked against the digest). */
   get(tag: DigestTag, ref: BlobRef, sealedFor?: RequestId): Promise<Uint8Array>;
   /** The salt, for receipts: whoever holds bytes and salt can recompute the digest. */
@@ -113,6 +123,11 @@ export interface BlobStore {
   eraseRecords(refs: readonly BlobRef[]): Promise<void>;
   /** Requests that still have a key, and so sealed documents. */
   sealedRequests(): Promise<readonly RequestId[]>;
+}
+
+export interface PlaceOptions {
+  /** Nobody waits for them to be durable: that may take {@link MOST_IDLE_MS}, in the company of what comes then. */
+  readonly rides?: boolean;
 }
 
 export interface PlacedBlobs {

@@ -151,6 +151,54 @@ export function storeSuite(name: string, make: MakeStoreBed): void {
       expect(second.fold.snapshot()).toEqual(fold.snapshot());
     });
 
+    test("what rides along goes with the next batch, or alone after a moment, and is not lost by closing", async () => {
+      const riding = (request: RequestId): Promise<AppendResult> =>
+        store.append({ ...batchOf([staleDraft(request)]), rides: true });
+      const [first, second, third] = [requestAt(SUITE_START), requestAt(SUITE_START), requestAt(SUITE_START)];
+      const size = store.head().size;
+      const rider = riding(first);
+      await append(batchOf([staleDraft(second)]));
+      // In front of what it rode with, in the same group.
+      expect((await store.newestEntries(2)).map(({ subject }) => subject)).toEqual([second, first]);
+      expect(await rider).toMatchObject({ ok: true, entries: [{ seq: size }] });
+      expect(await riding(third)).toMatchObject({ ok: true, entries: [{ seq: size + 2 }] });
+      const last = riding(first);
+      await store.close();
+      expect(await last).toMatchObject({ ok: true, entries: [{ seq: size + 3 }] });
+      const after = await openAnother();
+      expect(after.store.head().size).toBe(size + 4);
+    });
+
+    test("a batch that frees a key by riding along makes room for the one behind it that takes it", async () => {
+      const [first, second] = [requestAt(SUITE_START), requestAt(SUITE_START)];
+      await append(batchOf([staleDraft(first, "", [{ key: "k", until: null }])], [], ["k"]));
+      const free = store.append({
+        ...batchOf([staleDraft(first, "", [{ key: "k", until: clock.now() }])]),
+        rides: true,
+      });
+      const taken = await store.append(
+        batchOf([staleDraft(second, "", [{ key: "k", until: null }])], [], ["k"]),
+      );
+      expect([(await free).ok, taken.ok]).toEqual([true, true]);
+    });
+
+    test("who asks hears that a batch was accepted before it is durable, and nothing of one that was not", async () => {
+      const heard: string[] = [];
+      const request = requestAt(SUITE_START);
+      await Promise.all([
+        store
+          .append(batchOf([staleDraft(request)]), () => heard.push("accepted"))
+          .then(() => heard.push("durable")),
+        store
+          .append(batchOf([staleDraft(request)], [{ subject: "policy", newest: 7 }]), () =>
+            heard.push("wrong"),
+          )
+          .then(({ ok }) => heard.push(String(ok))),
+      ]);
+      expect(heard.filter((word) => word !== "false")).toEqual(["accepted", "durable"]);
+      expect(heard).toContain("false");
+    });
+
     test("marks how many entries of a batch follow (S1)", async () => {
       const entries = await append(batchOf([1, 2, 3].map(() => staleDraft(requestAt(clock.now())))));
       expect(entries.map(({ more }) => more)).toEqual([2, 1, undefined]);

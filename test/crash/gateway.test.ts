@@ -2,6 +2,7 @@ import { spawn } from "node:child_process";
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { afterEach, expect, test } from "vitest";
+import { readSlowly } from "../support/note-tools.ts";
 import { CALLER, callTool, decide, makeWorld, ticketOf, type World } from "../support/world.ts";
 
 // Does killing a gateway at any point run an action twice, lose a request, or leave it in doubt where it is not?
@@ -69,4 +70,16 @@ test("killed after each durable batch of an approved request: never twice, never
     expect(kinds.filter((kind) => kind === "execution.dispatched")).toHaveLength(1);
     await world.close();
   }
+});
+
+test("killed in the middle of an allowed read: its dispatch is found, and settled without asking anybody (X2)", async () => {
+  const rules = "rules: [{ id: r, match: { tool: read_slowly }, verdict: allow }]\n";
+  world = await makeWorld({ rules, tools: [readSlowly("", () => Promise.resolve())] });
+  expect(await child("during-read")).toBe(null);
+  expect(await effects()).toBe(1);
+  await world.home.startSteward();
+  await expect.poll(() => world.home.requests.list(1)[0]?.phase, { timeout: 20_000 }).toBe("failed");
+  const [summary] = world.home.requests.list(1);
+  const kinds = (await world.home.requests.history(summary?.id as never)).map((entry) => entry.kind);
+  expect(kinds.slice(-3)).toEqual(["execution.dispatched", "execution.settled", "execution.resolved"]);
 });

@@ -194,6 +194,8 @@ test("a step looks at so many requests and no more, and the next process goes on
     const options = { callId: `c${i}`, holdMs: 5_000 };
     ids.push(idOf(await callTool(world.home, "read_note", { book: "log" }, options)));
   }
+  // The outcome of the last one is on its way.
+  await expect.poll(() => world.home.fold.state.requests.open.size).toBe(0);
   clock.advance(KEEP + DAY);
   await retentionOf(world.home).step();
   expect(await erasedEntries()).toHaveLength(32);

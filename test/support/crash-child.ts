@@ -1,8 +1,8 @@
 import { appendFileSync } from "node:fs";
 import { join } from "node:path";
 import type { Settings } from "../../src/config/settings.ts";
-import { CALLER, openHandle } from "./world.ts";
-import type { NoteWorld } from "./note-tools.ts";
+import { readSlowly, type NoteWorld } from "./note-tools.ts";
+import { CALLER, noteTools, openHandle } from "./world.ts";
 
 // A gateway process that dies by kill -9 where it is told to. What it did to the world is in `effects`, one line a run,
 // written by the tool itself in the same breath as its effect.
@@ -20,7 +20,17 @@ notes.after = () => {
   if (mode === "after-effect") return die();
   return undefined;
 };
-const home = await openHandle(settings, notes);
+const home = await openHandle(
+  settings,
+  notes,
+  mode === "during-read" ? { tools: [...noteTools(notes), readSlowly(dir, die)] } : {},
+);
+if (mode === "during-read") {
+  await home.gate.call(
+    { tool: "read_slowly", arguments: { book: "log" }, caller: CALLER },
+    { signal: new AbortController().signal, holdMs: 20_000 },
+  );
+}
 // Dies after its n-th durable batch, the entries written and nobody told: `batch-3`.
 const batch = /^batch-(\d+)$/.exec(mode)?.[1];
 if (batch !== undefined) {

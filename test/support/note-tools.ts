@@ -1,5 +1,5 @@
 import { createHash } from "node:crypto";
-import { readFile, rm, writeFile } from "node:fs/promises";
+import { appendFile, readFile, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { z } from "zod";
 import { defineTool, NoEffect, ToolRefusal, type Tool } from "../../src/tool.ts";
@@ -153,5 +153,28 @@ export function readNote(world: NoteWorld): Tool {
     preview: () => Promise.reject(new Error("an allowed read is not previewed")),
     guard: () => Promise.resolve("read"),
     execute: async ({ book }) => ({ output: { text: await read(join(world.dir, book)) } }),
+  });
+}
+
+/** `read_slowly`: a read that says in `effects` that it ran, and then does what the test says. */
+export function readSlowly(dir: string, then: () => Promise<unknown>): Tool {
+  return defineTool({
+    name: "read_slowly",
+    title: "Read slowly",
+    description: "Takes its time.",
+    input: z.strictObject({ book: name }),
+    output: z.object({}),
+    plan: z.strictObject({ book: name }),
+    effect: "read",
+    idempotent: true,
+    refusals,
+    targets: ({ book }) => [{ kind: "book", id: book, environment: "demo" }],
+    preview: () => Promise.reject(new Error("an allowed read is not previewed")),
+    guard: () => Promise.resolve("read"),
+    async execute() {
+      await appendFile(join(dir, "effects"), "ran\n");
+      await then();
+      return { output: {} };
+    },
   });
 }

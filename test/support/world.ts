@@ -44,6 +44,8 @@ export interface WorldOptions {
   readonly limits?: Partial<Limits>;
   readonly passkeys?: Partial<PasskeySettings>;
   readonly steward?: boolean;
+  /** Beside the note tools, in every handle of this world. */
+  readonly tools?: readonly Tool[];
   /** How long record documents are kept; absent: for ever. */
   readonly recordsMs?: number;
   /** People whose key is enrolled as one that verifies its user. */
@@ -123,7 +125,11 @@ export async function makeWorld(options: WorldOptions = {}): Promise<World> {
   const open = async (
     more: { readonly create?: boolean; readonly clock?: Clock; readonly tools?: readonly Tool[] } = {},
   ): Promise<OpenedHome> => {
-    const handle = await openHandle(settings, notes, { clock: options.clock ?? systemClock, ...more });
+    const handle = await openHandle(settings, notes, {
+      clock: options.clock ?? systemClock,
+      ...(options.tools === undefined ? {} : { tools: [...noteTools(notes), ...options.tools] }),
+      ...more,
+    });
     opened.add(handle);
     return handle;
   };
@@ -145,6 +151,12 @@ export async function makeWorld(options: WorldOptions = {}): Promise<World> {
   return world;
 }
 
+export const noteTools = (notes: NoteWorld): readonly Tool[] => [
+  writeNote(notes, BOOKS),
+  readNote(notes),
+  openDoor(notes),
+];
+
 /** One handle on a home, with the note tools; what a process of its own opens too. */
 export const openHandle = (
   settings: Settings,
@@ -156,7 +168,7 @@ export const openHandle = (
     clock: more.clock ?? systemClock,
     log: pino({ level: process.env["COUNTERSIGN_TEST_LOG"] ?? "silent" }),
     create: more.create === true,
-    makeTools: () => more.tools ?? [writeNote(notes, BOOKS), readNote(notes), openDoor(notes)],
+    makeTools: () => more.tools ?? noteTools(notes),
     readRegistrations: () => Promise.resolve(ok({} as JsonObject)),
   });
 

@@ -10,7 +10,7 @@ import {
 import { isId, type RequestId } from "../../base/id.ts";
 import { CountersignError } from "../../errors.ts";
 import type { BlobRef } from "../../request/action-request.ts";
-import type { BlobStore, NewBlob, PlacedBlobs } from "../store.ts";
+import type { BlobStore, NewBlob, PlacedBlobs, PlaceOptions } from "../store.ts";
 import { createDocumentFiles, type Document } from "./document-files.ts";
 import { isNoRoom, type Files } from "./files.ts";
 import { tryLockFile } from "./lock.ts";
@@ -71,7 +71,7 @@ export function createBlobStore({ files, blobsDir, keysDir, packBytes }: BlobPar
     return found?.payload ?? null;
   };
 
-  const place = (blobs: readonly NewBlob[]): PlacedBlobs => {
+  const place = (blobs: readonly NewBlob[], { rides = false }: PlaceOptions = {}): PlacedBlobs => {
     const documents = blobs.map(toDocument);
     const isSingle = (i: number): boolean => {
       const { tag, bytes } = blobs[i] as NewBlob;
@@ -94,12 +94,12 @@ export function createBlobStore({ files, blobsDir, keysDir, packBytes }: BlobPar
       });
     };
     try {
-      if (toSeal.length > 0) waits.push(sealed.write(toSeal).durable);
+      if (toSeal.length > 0) waits.push(sealed.write(toSeal, rides).durable);
       if (plain.length > 0) {
         const asRecords = plain.map(({ digest, salted }) => ({
           ...{ kind: "document" as const, digest: rawDigest(digest), payload: salted },
         }));
-        waits.push(records.write(() => asRecords).durable);
+        waits.push(records.write(() => asRecords, rides).durable);
       }
       if (singles.length > 0) waits.push(single.write(singles).durable);
     } catch (cause) {
@@ -133,8 +133,8 @@ export function createBlobStore({ files, blobsDir, keysDir, packBytes }: BlobPar
       await durable;
       return refs;
     },
-    async place(blobs) {
-      return place(blobs);
+    async place(blobs, options) {
+      return place(blobs, options);
     },
     async get(tag, ref, sealedFor) {
       const salted = readSalted(ref, sealedFor);

@@ -12,7 +12,14 @@ import {
 } from "../../log/encode.ts";
 import type { Entry, EntryDraft } from "../../log/entry.ts";
 import { createGroupPreconditions } from "../preconditions.ts";
-import type { AppendResult, Batch, Conflict, FoldPort, LogHead } from "../store.ts";
+import {
+  MOST_IDLE_MS,
+  type AppendResult,
+  type Batch,
+  type Conflict,
+  type FoldPort,
+  type LogHead,
+} from "../store.ts";
 import type { CheckpointFile } from "./checkpoint-file.ts";
 import { MAX_AHEAD_MS, type ClockGuard } from "./clock-guard.ts";
 import type { Journal } from "./journal.ts";
@@ -30,7 +37,7 @@ import type { Cursor } from "./segments.ts";
 //   Q4. A request's id is never younger than its first entry by more than 5 s: `entriesOf` relies on it.
 
 export interface Committer {
-  append(batch: Batch): Promise<AppendResult>;
+  append(batch: Batch, onWritten?: () => void): Promise<AppendResult>;
   catchUp(): Promise<void>;
   head(): LogHead;
   /** Where the durable log ends. */
@@ -58,6 +65,7 @@ export interface CommitterParts {
 interface Waiting {
   readonly batch: Batch;
   readonly drafts: readonly EncodedDraft[];
+  readonly onWritten: (() => void) | undefined;
   readonly resolve: (result: AppendResult) => void;
   readonly reject: (error: unknown) => void;
 }
@@ -82,6 +90,9 @@ export function createCommitter(parts: CommitterParts): Committer {
   let turns: Promise<void> | null = null;
   let fault: CountersignError | null = null;
   let isClosing = false;
+  /** Set while nobody waits for what is in the queue: it rides with the next batch, or goes alone when this fires. */
+  let departure: NodeJS.Timeout | null = null;
+  let mustDepart = false;
   const resting: (() => void)[] = [];
   const listeners = new Set<(entries: readonly Entry[]) => void>();
 
@@ -160,6 +171,7 @@ export function createCommitter(parts: CommitterParts): Committer {
       if (lines.length > 0) {
         const { flushed } = journal.write(lines, now);
         isWritten = true;
+        for (const { waiting } of planned) waiting.onWritten?.();
         // While the disk is busy.
         const note = ring.signCheckpoint(journal.cursor.size, journal.rootDigest());
         for (const { waiting, places } of planned) {
@@ -242,12 +254,24 @@ export function createCommitter(parts: CommitterParts): Committer {
     turns ??= (async () => {
       // Callers that append in one go share the first turn, and those that the last turn answered share the next.
       await Promise.resolve();
-      while (queue.length > 0 || readers.length > 0) {
+      while (isDue()) {
+        clearTimeout(departure ?? undefined);
+        departure = null;
+        mustDepart = false;
         await turn();
         await setImmediate();
       }
       turns = null;
+      if (queue.length > 0) departure ??= setTimeout(depart, MOST_IDLE_MS);
     })();
+  };
+  const isDue = (): boolean =>
+    readers.length > 0 ||
+    (queue.length > 0 && (mustDepart || isClosing || queue.some(({ batch }) => batch.rides !== true)));
+  const depart = (): void => {
+    departure = null;
+    mustDepart = true;
+    run();
   };
 
   const closed = (): CountersignError =>
@@ -261,11 +285,11 @@ export function createCommitter(parts: CommitterParts): Committer {
     );
 
   return {
-    append(batch) {
+    append(batch, onWritten) {
       if (fault !== null || isClosing) return Promise.reject(closed());
       return new Promise((resolve, reject) => {
         // Encoded here and not under the lock: the flush before ours is under way meanwhile.
-        queue.push({ batch, drafts: batch.entries.map(encodeDraft), resolve, reject });
+        queue.push({ batch, drafts: batch.entries.map(encodeDraft), onWritten, resolve, reject });
         run();
       });
     },
@@ -298,6 +322,7 @@ export function createCommitter(parts: CommitterParts): Committer {
       }),
     async close() {
       isClosing = true;
+      run();
       await turns;
     },
     fault: () => fault,

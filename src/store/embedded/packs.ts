@@ -2,7 +2,7 @@ import { randomBytes } from "node:crypto";
 import { dirname, join } from "node:path";
 import type { Files } from "./files.ts";
 import { writeWhole } from "./files.ts";
-import { createGroupFlush } from "./group-flush.ts";
+import { createGroupFlush, type GroupFlush } from "./group-flush.ts";
 import { holdsDocuments, openPackFile, type FoundRecord, type PackFile } from "./pack-file.ts";
 import {
   isErased,
@@ -30,7 +30,10 @@ export interface Packs {
    * Writes what `build` gives for the pack that it is handed, in one go: every process can read it at once. `durable`
    * rejects where it may be lost with the machine's power.
    */
-  write(build: (pack: OwnedPack) => readonly PackRecord[]): { readonly durable: Promise<void> };
+  write(
+    build: (pack: OwnedPack) => readonly PackRecord[],
+    rides?: boolean,
+  ): { readonly durable: Promise<void> };
   /** The newest record with this digest that `fits`. */
   find(digest: Buffer, fits?: (head: RecordHead) => boolean): FoundIn | null;
   /** Overwrites every record with one of these digests; those that were there. */
@@ -69,7 +72,7 @@ interface Own extends OwnedPack {
   end: number;
   /** Records that its index does not have yet. */
   unindexed: number;
-  readonly flushed: () => Promise<void>;
+  readonly flushes: GroupFlush;
 }
 
 const FULL_BYTES = 32 * 1024 * 1024;
@@ -108,13 +111,13 @@ export function createPacks(parts: PacksParts): Packs {
 
   const owned = (path: string, fd: number, file: PackFile, loose: readonly string[]): Own => {
     let isLoose = true;
-    const flushed = createGroupFlush(async () => {
+    const flushes = createGroupFlush(async () => {
       const names = isLoose ? loose.map((one) => files.flushDirectory(one)) : [];
       await Promise.all([...names, files.flush(fd)]);
       isLoose = false;
     });
     return {
-      ...{ path, fd, file, flushed },
+      ...{ path, fd, file, flushes },
       end: file.scanned,
       unindexed: 0,
       find: (digest) => file.find(fd, digest, () => true),
@@ -180,7 +183,7 @@ export function createPacks(parts: PacksParts): Packs {
   const retire = async (pack: Own): Promise<void> => {
     seen.delete(pack.path);
     try {
-      await pack.flushed();
+      await pack.flushes.now();
       if (pack.unindexed >= WORTH_AN_INDEX && !holdsKeys) {
         await writePackIndex(files, `${pack.path}.idx`, pack.file.scanned, pack.file.table);
       }
@@ -220,7 +223,7 @@ export function createPacks(parts: PacksParts): Packs {
     }
   };
 
-  const write: Packs["write"] = (build) => {
+  const write: Packs["write"] = (build, rides = false) => {
     if (own !== null && own.end >= fullBytes) retireOwn();
     own ??= take();
     const pack = own;
@@ -240,7 +243,7 @@ export function createPacks(parts: PacksParts): Packs {
       pack.end = end;
     }
     pack.unindexed += records.length;
-    const durable = pack.flushed().catch((cause: unknown) => {
+    const durable = (rides ? pack.flushes.riding() : pack.flushes.now()).catch((cause: unknown) => {
       giveUp(pack);
       throw cause;
     });

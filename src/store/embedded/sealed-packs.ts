@@ -22,7 +22,7 @@ export interface SealedDocument {
 }
 
 export interface SealedPacks {
-  write(documents: readonly SealedDocument[]): { readonly durable: Promise<void> };
+  write(documents: readonly SealedDocument[], rides?: boolean): { readonly durable: Promise<void> };
   /**
    * Salt ‖ bytes; null where there is no such document of this request.
    * @throws CountersignError `BLOB_MISSING` where its key was erased, `BLOB_CORRUPT`
@@ -92,7 +92,7 @@ export function createSealedPacks(parts: {
   };
 
   return {
-    write(documents) {
+    write(documents, rides) {
       let path = "";
       const keys = new Map<RequestId, Buffer>();
       const result = packs.write((pack) => {
@@ -104,7 +104,7 @@ export function createSealedPacks(parts: {
           const payload = seal(key, plain, `sha256:${digest.toString("hex")}`);
           return [...made, { kind: "document", digest, request, payload }];
         });
-      });
+      }, rides);
       for (const [request, key] of keys) remember(path, request, key);
       return result;
     },

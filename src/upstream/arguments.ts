@@ -1,5 +1,6 @@
 import { dereference, validate, type Schema, type SchemaDraft } from "@cfworker/json-schema";
 import type { Json, JsonObject } from "../base/canonical-json.ts";
+import { headerProblem } from "../request/param-headers.ts";
 
 // Arguments against a schema that another server wrote. The schema is hostile input: it is interpreted, never compiled
 // to code, and evaluating it costs a bounded number of steps.
@@ -35,6 +36,8 @@ export function schemaProblem(schema: Json | undefined): string | null {
   ) {
     return "its list of required properties is none";
   }
+  const header = headerProblem(root);
+  if (header !== null) return header;
   try {
     const problem = createArgumentCheck(root, FIRST_LOOK_STEPS)({}).find(({ path }) => path === UNUSABLE);
     return problem?.message ?? null;

@@ -34,6 +34,8 @@ export interface CallOptions {
   readonly signal: AbortSignal;
   readonly timeoutMs: number;
   readonly meta?: JsonObject;
+  /** HTTP headers of this request, for a server of 2026-07-28 behind a URL. */
+  readonly headers?: Readonly<Record<string, string>>;
   progress?(message: string): void;
 }
 
@@ -125,6 +127,9 @@ async function connectOnce(parts: ConnectionParts, prior: PriorDiscovery | null)
           timeout: options.timeoutMs,
           maxTotalTimeout: options.timeoutMs,
           allowInputRequired: true,
+          ...(options.headers === undefined || client.getProtocolEra() !== "modern"
+            ? {}
+            : { headers: options.headers }),
           ...(options.progress === undefined
             ? {}
             : { onprogress: (progress) => options.progress?.(progressWords(progress)) }),

@@ -5,6 +5,7 @@ import { NoEffect, ToolRefusal, type Tool, type ToolContext } from "../tool.ts";
 import { createArgumentCheck, type ArgumentCheck } from "./arguments.ts";
 import { annotationsOf, effectOf, isIdempotent } from "./effect.ts";
 import { ErrorReply, LostReply, NotSent } from "./failure.ts";
+import { paramHeaders } from "../request/param-headers.ts";
 import type { Pin } from "./lock.ts";
 import type { Pool, Upstream } from "./pool.ts";
 import { gather, guardOf } from "./preview.ts";
@@ -62,11 +63,13 @@ export function makeUpstreamTool(name: string, parts: UpstreamToolParts): Result
   let check: ArgumentCheck | null = null;
 
   const upstream = async (): Promise<Upstream> => (await parts.pool()).upstream(alias, entry);
+  const pinOf = (tool: string): Pin | undefined =>
+    tool === pin.tool ? pin : parts.pins[fullName(alias, tool)];
   /** R1 */
   const demand = async (line: Upstream, tools: readonly string[], maxAgeMs: number): Promise<void> => {
     const { definitions } = await line.list(maxAgeMs);
     for (const tool of tools) {
-      const pinned = tool === pin.tool ? pin : parts.pins[fullName(alias, tool)];
+      const pinned = pinOf(tool);
       if (definitions.get(tool)?.digest !== pinned?.digest || pinned === undefined) {
         throw new ToolRefusal("definition_changed", `${alias}: ${tool}`);
       }
@@ -94,7 +97,11 @@ export function makeUpstreamTool(name: string, parts: UpstreamToolParts): Result
         line.request(
           "tools/call",
           { name: tool === "" ? pin.tool : tool, arguments: given },
-          { signal: ctx.signal, timeoutMs: PREVIEW_TIMEOUT_MS },
+          {
+            signal: ctx.signal,
+            timeoutMs: PREVIEW_TIMEOUT_MS,
+            headers: paramHeaders(pinOf(tool === "" ? pin.tool : tool)?.definition["inputSchema"], given),
+          },
         ),
       );
     });
@@ -175,6 +182,7 @@ export function makeUpstreamTool(name: string, parts: UpstreamToolParts): Result
           {
             signal: ctx.signal,
             timeoutMs,
+            headers: paramHeaders(inputSchema, args),
             meta: {
               "dev.countersign/request": ctx.requestId,
               "dev.countersign/idempotencyKey": ctx.idempotencyKey,
@@ -197,7 +205,7 @@ export function makeUpstreamTool(name: string, parts: UpstreamToolParts): Result
 }
 
 /** What certainly comes before anything is sent: whatever fails in it, nothing happened. */
-async function notSent<T>(work: () => Promise<T>): Promise<T> {
+export async function notSent<T>(work: () => Promise<T>): Promise<T> {
   try {
     return await work();
   } catch (error) {
@@ -211,7 +219,7 @@ async function notSent<T>(work: () => Promise<T>): Promise<T> {
 }
 
 /** The answer, marked as another server's, so that it is passed on as it is. */
-async function answerOf(ask: () => Promise<JsonObject>): Promise<Json> {
+export async function answerOf(ask: () => Promise<JsonObject>): Promise<Json> {
   try {
     const result = await ask();
     if (result["resultType"] === "input_required") {

@@ -2,6 +2,7 @@ import { createMcpHandler, isJsonContentType, type AuthInfo } from "@modelcontex
 import type { IncomingMessage, ServerResponse } from "node:http";
 import type { Logger } from "pino";
 import type { Gate } from "../../gate/reply.ts";
+import { createHeaderCheck } from "../../request/param-headers.ts";
 import type { Caller } from "../../request/principal.ts";
 import { answerJson, answerWeb, toWebRequest } from "../http/answer.ts";
 import { readBody } from "../http/body.ts";
@@ -20,7 +21,6 @@ import {
   requestIdOf,
   type Message,
 } from "./message.ts";
-import { createHeaderCheck } from "./param-headers.ts";
 import { clientClaim, createMcpServer, type McpConnection, type McpParts } from "./server.ts";
 import { stepUpFor } from "./step-up.ts";
 import { clientOfSession, createOpenCalls, newSessionId } from "./session.ts";

@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import { createHeaderCheck } from "../../../src/transport/mcp/param-headers.ts";
+import { createHeaderCheck, headerProblem, paramHeaders } from "../../src/request/param-headers.ts";
 
 const SCHEMA = {
   type: "object",
@@ -58,5 +58,67 @@ describe("what does not", () => {
     ["bytes that are no UTF-8", { region: "x" }, { "mcp-param-region": "=?base64?/w==?=" }, "Base64"],
   ])("%s", (_, args, headers, words) => {
     expect(check(args, headers as Record<string, string>)).toContain(words);
+  });
+});
+
+describe("headers of a call that we make", () => {
+  test.each([
+    ["us-west1", "us-west1"],
+    ["", ""],
+    ["us west 1", "us west 1"],
+    ["Hello, 世界", "=?base64?SGVsbG8sIOS4lueVjA==?="],
+    [" padded ", "=?base64?IHBhZGRlZCA=?="],
+    ["line1\nline2", "=?base64?bGluZTEKbGluZTI=?="],
+    ["=?base64?eA==?=", "=?base64?PT9iYXNlNjQ/ZUE9PT89?="],
+  ])("carry %j", (region, header) => {
+    expect(paramHeaders(SCHEMA, { region })).toEqual({ "Mcp-Param-Region": header });
+  });
+
+  test("repeat every declared argument that has a value, and no other; a server of ours takes them", () => {
+    const args = { region: "Grüße\r\n", count: 42, deep: { dry: false }, free: "x" };
+    const headers = paramHeaders(SCHEMA, args);
+    expect(Object.keys(headers)).toEqual(["Mcp-Param-Region", "Mcp-Param-Count", "Mcp-Param-Dry"]);
+    const lower = Object.fromEntries(
+      Object.entries(headers).map(([key, value]) => [key.toLowerCase(), value]),
+    );
+    expect(check(args, lower)).toBeNull();
+    expect(paramHeaders(SCHEMA, { region: null })).toEqual({});
+    expect(paramHeaders(SCHEMA, [])).toEqual({});
+  });
+});
+
+describe("a definition that declares headers", () => {
+  const property = (schema: object): object => ({ type: "object", properties: { a: schema } });
+
+  test("is sound with names of its own on plain arguments", () => {
+    expect(headerProblem(SCHEMA)).toBeNull();
+    expect(headerProblem({ type: "object" })).toBeNull();
+    expect(headerProblem(property({ type: "string", default: { "x-mcp-header": "" } }))).toBeNull();
+  });
+
+  test.each([
+    ["an empty name", property({ type: "string", "x-mcp-header": "" })],
+    ["a name with a space", property({ type: "string", "x-mcp-header": "My Region" })],
+    ["a line break in the name", property({ type: "string", "x-mcp-header": "A\r\nX-Evil: 1" })],
+    ["a name that is no string", property({ type: "string", "x-mcp-header": 1 })],
+    ["an object", property({ type: "object", "x-mcp-header": "A" })],
+    ["a number", property({ type: "number", "x-mcp-header": "A" })],
+    ["an item of a list", property({ type: "array", items: { type: "string", "x-mcp-header": "A" } })],
+    [
+      "a part of a choice",
+      { type: "object", anyOf: [{ properties: { a: { type: "string", "x-mcp-header": "A" } } }] },
+    ],
+    [
+      "the same name twice, but for its case",
+      {
+        type: "object",
+        properties: {
+          a: { type: "string", "x-mcp-header": "A" },
+          b: { type: "string", "x-mcp-header": "a" },
+        },
+      },
+    ],
+  ])("can't be used with %s", (_, schema) => {
+    expect(headerProblem(schema)).toMatch(/^x-mcp-header of /);
   });
 });

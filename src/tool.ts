@@ -114,6 +114,22 @@ export interface ToolSpec<
   reconcile?(plan: z.infer<P>, ctx: ToolContext): Promise<Reconciled>;
 }
 
+/** Resources and prompts of another server. Lists are looked up; reading one is a call of the tool like any other. */
+export interface Documents {
+  readonly method: "resources/read" | "prompts/get" | "completion/complete";
+  readonly alias: string;
+  /** Stands before the names of its prompts where agents see them. */
+  readonly prefix: string;
+  /** One page, as the server gives it. */
+  list(
+    method: "resources/list" | "resources/templates/list" | "prompts/list",
+    cursor: string | undefined,
+    signal: AbortSignal,
+  ): Promise<JsonObject>;
+  /** Whether the server lists it, or a pattern that it fits. */
+  owns(kind: "resource" | "prompt", id: string, signal: AbortSignal): Promise<boolean>;
+}
+
 /** A tool as the gate sees it: types erased, every value parsed at the door. */
 export interface Tool {
   readonly name: string;
@@ -129,8 +145,11 @@ export interface Tool {
   readonly refusals: Readonly<Record<string, string>>;
   readonly canReconcile: boolean;
   readonly canRevoke: boolean;
-  /** Set where it is another server's tool: its definition as it was accepted, and its result is passed on as it is. */
-  readonly upstream?: { readonly definition: JsonObject };
+  /**
+   * Set where it is another server's: its definition as it was accepted, and its result is passed on as it is. With
+   * `documents` it is no tool of that server but one of its other methods.
+   */
+  readonly upstream?: { readonly definition: JsonObject; readonly documents?: Documents };
   /** Issues have JSON-pointer paths; the value has the schema's defaults. */
   parseInput(
     value: unknown,

@@ -4,6 +4,7 @@ import type { RequestId } from "../base/id.ts";
 import type { Caller } from "../request/principal.ts";
 import type { Effect } from "../request/action-request.ts";
 import type { RefusalClass, RefusalCode } from "../request/refusal.ts";
+import type { Tool } from "../tool.ts";
 
 /** What a transport received. Untrusted, but for `caller`, which the transport authenticated. */
 export interface Call {
@@ -96,7 +97,7 @@ export interface PublishedTool {
     readonly openWorldHint: boolean;
   };
   /** Another server's tool: its definition as it was accepted, whose other members are published as they are. */
-  readonly upstream?: { readonly definition: Readonly<Record<string, Json>> };
+  readonly upstream?: Tool["upstream"];
 }
 
 /** What transports need of the gate. */

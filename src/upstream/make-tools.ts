@@ -1,6 +1,7 @@
 import type { JsonObject } from "../base/canonical-json.ts";
 import type { Tool } from "../tool.ts";
 import { publishedName } from "./definition.ts";
+import { makeDocumentTools } from "./documents.ts";
 import type { Pins } from "./lock.ts";
 import type { Pool } from "./pool.ts";
 import type { UpstreamRegistrations } from "./registration.ts";
@@ -29,5 +30,6 @@ export function makeUpstreamTools(registrations: JsonObject, pool: () => Promise
     if (made.ok) tools.push(made.value);
     else problems.push({ tool: name, why: made.error });
   }
+  for (const [alias, entry] of Object.entries(entries)) tools.push(...makeDocumentTools(alias, entry, pool));
   return { tools, problems };
 }

@@ -23,10 +23,14 @@ people:
 groups: { sre: [ben] }
 agents: { suite: { owners: [ana] } }
 defaults: { approve: { by: [sre], quorum: 1, assurance: A2, within: 30m } }
-rules: []
+rules:
+  - id: the-lab-is-free
+    match: { environment: lab }
+    verdict: allow
 `;
 
-export async function startGateway(): Promise<RunningGateway> {
+/** Starts a gateway in front of the server at `upstream`. */
+export async function startGateway(upstream: string): Promise<RunningGateway> {
   if (!existsSync(PROGRAM)) throw new Error("dist/countersign.js is missing: node scripts/build.mjs");
   const home = mkdtempSync(join(tmpdir(), "countersign-conformance-home-"));
   const token = `csm_${randomBytes(32).toString("base64url")}`;
@@ -40,6 +44,8 @@ isolation: none
 listeners: { mcp: "127.0.0.1:0", api: "localhost:0" }
 hold: 2s
 limits: { held_per_minute: 100000, reads_per_minute: 100000, open_requests: 1000, previews_per_hour: 100000 }
+upstreams:
+  fixture: { url: "${upstream}", environment: lab, vouch: true, prefix: none, resources: true }
 clients:
   - { name: suite, agent: suite, principal: ana, token_sha256: ${createHash("sha256").update(token).digest("hex")} }
 `,
@@ -54,11 +60,13 @@ clients:
       env,
       stdio: ["ignore", "pipe", "pipe"],
     });
-  const init = start("init");
-  let said = "";
-  init.stdout.on("data", (chunk) => (said += String(chunk)));
-  init.stderr.on("data", (chunk) => (said += String(chunk)));
-  if ((await ended(init)) !== 0) throw new Error(`init failed:\n${said}`);
+  for (const words of [["upstream", "accept", "--yes"], ["init"]]) {
+    const child = start(...words);
+    let said = "";
+    child.stdout.on("data", (chunk) => (said += String(chunk)));
+    child.stderr.on("data", (chunk) => (said += String(chunk)));
+    if ((await ended(child)) !== 0) throw new Error(`countersign ${words.join(" ")} failed:\n${said}`);
+  }
 
   const gateway = start("start");
   const url = await new Promise<string>((resolve, reject) => {

@@ -1,6 +1,7 @@
+import { fileURLToPath } from "node:url";
 import { listenFixture } from "./fixture/listen.ts";
 import { startGateway } from "./gateway.ts";
-import { REVISIONS, runSuite, scenariosOf } from "./suite.ts";
+import { REVISIONS, runSuite, scenariosOf, type Finding } from "./suite.ts";
 import { judge, readExpected, type Judged, type Target } from "./verdict.ts";
 
 // `npm run conformance [-- --direct | --gateway | --client] [scenario ...]`: the official suite, and what it may find.
@@ -11,7 +12,9 @@ const only = words.filter((word) => !word.startsWith("--"));
 const wants = (target: Target): boolean => flags.length === 0 || flags.includes(`--${target}`);
 
 async function runServer(target: "direct" | "gateway"): Promise<readonly Judged[]> {
-  const server = target === "direct" ? await listenFixture() : await startGateway();
+  const fixture = await listenFixture();
+  const gateway = target === "direct" ? null : await startGateway(fixture.url);
+  const server = gateway ?? fixture;
   try {
     const judged: Judged[] = [];
     for (const revision of REVISIONS) {
@@ -23,9 +26,33 @@ async function runServer(target: "direct" | "gateway"): Promise<readonly Judged[
     }
     return judged;
   } finally {
-    await server.close();
+    await gateway?.close();
+    await fixture.close();
   }
 }
+
+/** What a gateway is not: a client that obtains tokens. An upstream's credential comes from its operator. */
+const APPLIES = (scenario: string): boolean => !scenario.startsWith("auth/");
+
+async function runClient(): Promise<readonly Judged[]> {
+  const judged: Judged[] = [];
+  for (const revision of REVISIONS) {
+    const scenarios = scenariosOf(revision, "client").filter((name) => APPLIES(name) && isWanted(name));
+    const found = new Map<string, readonly Finding[]>();
+    for (const scenario of scenarios) {
+      const words = ["--command", CLIENT, "--scenario", scenario, "--spec-version", revision];
+      for (const [name, findings] of await runSuite("client", words)) found.set(name, findings);
+    }
+    const expected = relevant(readExpected("client", revision));
+    if (scenarios.length > 0) {
+      judged.push(judge({ target: "client", leg: "client", revision, expected }, scenarios, found));
+    }
+  }
+  return judged;
+}
+
+const here = (path: string): string => JSON.stringify(fileURLToPath(new URL(path, import.meta.url)));
+const CLIENT = `${JSON.stringify(process.execPath)} ${here("../../node_modules/tsx/dist/cli.mjs")} ${here("./upstream-client.ts")}`;
 
 const isWanted = (scenario: string): boolean =>
   only.length === 0 || only.some((word) => scenario.includes(word));
@@ -34,6 +61,7 @@ const relevant = <T>(expected: Readonly<Record<string, T>>): Record<string, T> =
 
 const judged: Judged[] = [];
 if (wants("direct")) judged.push(...(await runServer("direct")));
+if (wants("client")) judged.push(...(await runClient()));
 if (wants("gateway")) judged.push(...(await runServer("gateway")));
 
 for (const run of judged) {

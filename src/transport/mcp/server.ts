@@ -17,6 +17,7 @@ import { REFUSALS } from "../../request/refusal.ts";
 import { createProgress, noProgress, type Progress } from "./progress.ts";
 import { ANSWER_TOOL, WAIT_TOOL, WITHDRAW_TOOL } from "./names.ts";
 import { declaredBy, TASKS_EXTENSION } from "./declared.ts";
+import { answerDocuments, DOCUMENT_METHODS, documentTools } from "./documents.ts";
 import {
   answerLegacyTask,
   asksForTask,
@@ -72,8 +73,8 @@ export interface McpConnection {
 
 /** What is answered here. Anything else is left to the SDK, which then says 404 over HTTP as the protocol demands. */
 const SERVED: Readonly<Record<McpConnection["era"], ReadonlySet<string>>> = {
-  legacy: new Set(["tools/list", "tools/call", ...LEGACY_TASK_METHODS]),
-  modern: new Set(["tools/list", "tools/call"]),
+  legacy: new Set(["tools/list", "tools/call", ...DOCUMENT_METHODS, ...LEGACY_TASK_METHODS]),
+  modern: new Set(["tools/list", "tools/call", ...DOCUMENT_METHODS]),
 };
 
 const INSTRUCTIONS =
@@ -85,9 +86,13 @@ const INSTRUCTIONS =
 
 /** A server for one connection (stdio) or one request (HTTP). */
 export function createMcpServer(parts: McpParts, connection: McpConnection): Server {
+  const documents = documentTools(parts.gate.tools());
   const server = new Server(
     { name: "countersign", title: "Countersign", version: parts.version },
-    { capabilities: CAPABILITIES[connection.era], instructions: INSTRUCTIONS },
+    {
+      capabilities: { ...CAPABILITIES[connection.era], ...(documents.length === 0 ? {} : DOCUMENTS) },
+      instructions: INSTRUCTIONS,
+    },
   );
   const callerOf = (ctx: ServerContext): Caller => ({
     ...connection.caller,
@@ -95,7 +100,9 @@ export function createMcpServer(parts: McpParts, connection: McpConnection): Ser
   });
   server.onerror = (error) => parts.log.debug({ err: error.message }, "mcp message not served");
   if (connection.era === "modern") serveTasks(server, parts, callerOf);
-  if (connection.method !== undefined && !SERVED[connection.era].has(connection.method)) return server;
+  const isServed = (method: string): boolean =>
+    SERVED[connection.era].has(method) && (documents.length > 0 || !DOCUMENT_METHODS.has(method));
+  if (connection.method !== undefined && !isServed(connection.method)) return server;
   server.fallbackRequestHandler = async (request, ctx) => {
     switch (request.method) {
       case "tools/list":
@@ -110,6 +117,13 @@ export function createMcpServer(parts: McpParts, connection: McpConnection): Ser
         }
       }
       default: {
+        if (DOCUMENT_METHODS.has(request.method) && documents.length > 0) {
+          const work = guarded(parts.log, request.method, () =>
+            documentsFor(parts, { ...connection, caller: callerOf(ctx) }, request, ctx),
+          );
+          parts.underWay.add(work);
+          return work.finally(() => parts.underWay.delete(work));
+        }
         const answer =
           connection.era === "legacy"
             ? await guarded(parts.log, request.method, () =>
@@ -123,6 +137,9 @@ export function createMcpServer(parts: McpParts, connection: McpConnection): Ser
   };
   return server;
 }
+
+/** Offered once a fronted server's documents are. */
+const DOCUMENTS = { resources: {}, prompts: {}, completions: {} } as const;
 
 const CAPABILITIES: Readonly<Record<McpConnection["era"], ServerCapabilities>> = {
   legacy: { tools: {}, tasks: LEGACY_TASKS },
@@ -142,6 +159,25 @@ function toolsOf(parts: McpParts): Tool[] {
   }
 }
 
+function documentsFor(
+  parts: McpParts,
+  connection: McpConnection,
+  { method, params = {} }: JSONRPCRequest,
+  ctx: ServerContext,
+): Promise<Result> {
+  const { caller } = connection;
+  const signal = signalOf(parts, connection, ctx);
+  const attachment: Attachment = { signal, holdMs: parts.holdFor?.(caller.client) ?? parts.holdMs };
+  const ask = (tool: string, args: object): Promise<Reply> =>
+    parts.gate.call({ tool, arguments: args, caller }, attachment);
+  const tools = documentTools(parts.gate.tools());
+  return answerDocuments({ tools, ask, signal, log: parts.log }, method, params);
+}
+
+/** Aborted when nobody waits for the answer any more. */
+const signalOf = (parts: McpParts, { gone }: McpConnection, ctx: ServerContext): AbortSignal =>
+  AbortSignal.any([ctx.mcpReq.signal, parts.stopping, ...(gone === undefined ? [] : [gone])]);
+
 async function answerCall(
   parts: McpParts,
   connection: McpConnection,
@@ -159,11 +195,7 @@ async function answerCall(
       : null;
   const progress = progressOf(parts, call, ctx);
   const attachment: Attachment = {
-    signal: AbortSignal.any([
-      ctx.mcpReq.signal,
-      parts.stopping,
-      ...(connection.gone === undefined ? [] : [connection.gone]),
-    ]),
+    signal: signalOf(parts, connection, ctx),
     holdMs: parts.holdFor?.(caller.client) ?? parts.holdMs,
     progress: (message) => progress.say(message),
     ...(view === "held" ? {} : { handleAfterMs: HANDLE_AFTER_MS, lingerMs: LINGER_MS }),

@@ -114,9 +114,11 @@ export function listTools(published: readonly PublishedTool[]): readonly Tool[] 
   const own = published.find((tool) => isCompanion(tool.name));
   if (own !== undefined) throw new CountersignError("TOOL_INVALID", `tool name "${own.name}" is reserved`);
   return [
-    ...published.map((tool) =>
-      tool.upstream === undefined ? ownTool(tool) : frontedTool(tool, tool.upstream.definition),
-    ),
+    ...published
+      .filter(isListed)
+      .map((tool) =>
+        tool.upstream === undefined ? ownTool(tool) : frontedTool(tool, tool.upstream.definition),
+      ),
     ...COMPANIONS,
   ];
 }
@@ -130,3 +132,6 @@ const ownTool = (tool: PublishedTool): Tool => ({
   annotations: { ...tool.annotations },
   execution: SUSPENDABLE,
 });
+
+/** Resources and prompts of other servers have lists of their own. */
+const isListed = ({ upstream }: PublishedTool): boolean => upstream?.documents === undefined;

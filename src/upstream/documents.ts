@@ -1,0 +1,213 @@
+import { canonicalCopy, type Json, type JsonObject } from "../base/canonical-json.ts";
+import { digestJson } from "../base/digest.ts";
+import { NoEffect, type Documents, type Tool } from "../tool.ts";
+import { createArgumentCheck } from "./arguments.ts";
+import { fullName } from "./definition.ts";
+import { ErrorReply, LostReply, NotSent } from "./failure.ts";
+import type { Pool, Upstream } from "./pool.ts";
+import { guardOf } from "./preview.ts";
+import type { UpstreamRegistration } from "./registration.ts";
+import { answerOf, notSent, REFUSALS } from "./tool.ts";
+
+// Resources, prompts and completions of a server, where its registration says `resources: true`.
+//
+//   G1. Reading one is a call of the gate, of a tool with a name such as `files__resources/read`: policy judges it and the
+//       log has it. No server's own tool can have that name, because a slash can't stand in one.
+//   P2. They count as reads by the operator's word, which is the registration.
+//
+// Lists are asked for when a client asks; they are not pinned, because nobody acts on them.
+
+/** The methods that are calls, with what their arguments look like. */
+const METHODS = {
+  "resources/read": {
+    description: "reads a resource of the server",
+    properties: { uri: { type: "string", maxLength: 8_192 } },
+    required: ["uri"],
+  },
+  "prompts/get": {
+    description: "fills in a prompt of the server",
+    properties: {
+      name: { type: "string", maxLength: 1_024 },
+      arguments: { type: "object", additionalProperties: { type: "string" } },
+    },
+    required: ["name"],
+  },
+  "completion/complete": {
+    description: "asks the server for values of an argument that begin so",
+    properties: { ref: { type: "object" }, argument: { type: "object" }, context: { type: "object" } },
+    required: ["ref", "argument"],
+  },
+} as const;
+
+const TIMEOUT_MS = 60_000;
+const LISTED_FOR_MS = 30_000;
+const MAX_LISTED = 20_000;
+
+/** The tools behind the documents of one server. */
+export function makeDocumentTools(
+  alias: string,
+  entry: UpstreamRegistration,
+  pool: () => Promise<Pool>,
+): readonly Tool[] {
+  if (!entry.resources) return [];
+  const upstream = async (): Promise<Upstream> => (await pool()).upstream(alias, entry);
+  const offered = createDocuments(alias, entry, upstream);
+  return (Object.keys(METHODS) as (keyof typeof METHODS)[]).map((method) =>
+    documentTool(alias, entry, upstream, { ...offered, method }),
+  );
+}
+
+function documentTool(
+  alias: string,
+  entry: UpstreamRegistration,
+  upstream: () => Promise<Upstream>,
+  documents: Documents,
+): Tool {
+  const { method } = documents;
+  const { description, properties, required } = METHODS[method];
+  const name = fullName(alias, method);
+  const inputSchema = canonicalCopy({
+    type: "object",
+    properties,
+    required,
+    additionalProperties: false,
+  } as unknown as JsonObject);
+  const check = createArgumentCheck(inputSchema);
+  const definition = digestJson("tool", { upstream: alias, method, environment: entry.environment });
+  return {
+    name,
+    title: name,
+    description,
+    idempotent: true,
+    inputSchema,
+    outputSchema: {},
+    fixedEffect: "read",
+    definition,
+    refusals: REFUSALS,
+    canReconcile: false,
+    canRevoke: false,
+    upstream: { definition: { name, inputSchema }, documents },
+    parseInput(value) {
+      const issues = check(value as JsonObject);
+      return issues.length === 0 ? { ok: true, input: value as JsonObject } : { ok: false, issues };
+    },
+    effect: () => "read",
+    targets: (input) => [{ kind: "resource", id: targetOf(alias, input), environment: entry.environment }],
+    registration: () => canonicalCopy({ upstream: alias, entry: entry as unknown as Json }),
+    preview: (input) =>
+      Promise.resolve({
+        plan: input,
+        guard: guardOf(definition, input, {}),
+        expiresAt: null,
+        view: {
+          summary: `${method} of ${alias}`,
+          verb: "READ",
+          changes: [],
+          counts: {},
+          facts: {},
+          warnings: [],
+          documents: [],
+          complete: true,
+          reversible: "nothing is changed",
+          fidelity: "exact",
+        },
+      }),
+    guard: (plan) => Promise.resolve(guardOf(definition, plan as JsonObject, {})),
+    async execute(plan, ctx) {
+      const line = await notSent(upstream);
+      const output = await answerOf(() =>
+        line.request(method, plan as JsonObject, {
+          signal: ctx.signal,
+          timeoutMs: TIMEOUT_MS,
+          progress: (message) => ctx.progress(message),
+        }),
+      ).catch((error: unknown) => {
+        if (error instanceof NotSent) throw new NoEffect(error.code, error.message, { cause: error });
+        if (error instanceof LostReply)
+          throw new NoEffect("upstream_silent", error.message, { cause: error });
+        throw error;
+      });
+      return { output, undo: null };
+    },
+    revoke: () => Promise.resolve(),
+    reconcile: () => Promise.resolve("unknown"),
+  };
+}
+
+const targetOf = (alias: string, { uri, name }: JsonObject): string =>
+  typeof uri === "string" ? uri : typeof name === "string" ? name : alias;
+
+function createDocuments(
+  alias: string,
+  entry: UpstreamRegistration,
+  upstream: () => Promise<Upstream>,
+): Omit<Documents, "method"> {
+  const list: Documents["list"] = async (method, cursor, signal) => {
+    try {
+      const line = await upstream();
+      return await line.request(method, cursor === undefined ? {} : { cursor }, {
+        signal,
+        timeoutMs: TIMEOUT_MS,
+      });
+    } catch (error) {
+      // A server that has none of a kind does not know the method.
+      if (error instanceof ErrorReply && error.error.code === METHOD_NOT_FOUND) return {};
+      throw error;
+    }
+  };
+  const known = new Map<string, { readonly until: number; readonly ids: ReadonlySet<string> }>();
+  const idsOf = async (method: Method, signal: AbortSignal): Promise<ReadonlySet<string>> => {
+    const fresh = known.get(method);
+    if (fresh !== undefined && performance.now() < fresh.until) return fresh.ids;
+    const ids = new Set<string>();
+    for await (const item of itemsOf((cursor) => list(method, cursor, signal), LISTS[method].key)) {
+      const id = item[LISTS[method].id];
+      if (typeof id === "string") ids.add(id);
+    }
+    known.set(method, { until: performance.now() + LISTED_FOR_MS, ids });
+    return ids;
+  };
+  return {
+    alias,
+    prefix: entry.prefix === "none" ? "" : fullName(alias, ""),
+    list,
+    async owns(kind, id, signal) {
+      if (kind === "prompt") return (await idsOf("prompts/list", signal)).has(id);
+      if ((await idsOf("resources/list", signal)).has(id)) return true;
+      for (const template of await idsOf("resources/templates/list", signal)) {
+        const literal = template.split("{", 1)[0] ?? "";
+        if (template === id || (literal !== "" && id.startsWith(literal))) return true;
+      }
+      return false;
+    },
+  };
+}
+
+const METHOD_NOT_FOUND = -32601;
+
+type Method = Parameters<Documents["list"]>[0];
+const LISTS: Readonly<Record<Method, { readonly key: string; readonly id: string }>> = {
+  "resources/list": { key: "resources", id: "uri" },
+  "resources/templates/list": { key: "resourceTemplates", id: "uriTemplate" },
+  "prompts/list": { key: "prompts", id: "name" },
+};
+
+/** Items of all pages, of which there are no more than can be held. */
+async function* itemsOf(
+  page: (cursor: string | undefined) => Promise<JsonObject>,
+  key: string,
+): AsyncGenerator<JsonObject> {
+  let cursor: string | undefined;
+  for (let count = 0; count < MAX_LISTED;) {
+    const answer = await page(cursor);
+    const items = Array.isArray(answer[key]) ? (answer[key] as readonly Json[]) : [];
+    for (const item of items) {
+      if (typeof item === "object" && item !== null && !Array.isArray(item)) yield item as JsonObject;
+    }
+    // An empty page counts as well: a server must not keep us here.
+    count += Math.max(items.length, 1_000);
+    const next = answer["nextCursor"];
+    if (typeof next !== "string" || next === cursor) return;
+    cursor = next;
+  }
+}

@@ -7,6 +7,7 @@ import { checkCheckpoint, checkClock, checkLog } from "./log.ts";
 import { checkPermissions } from "./permissions.ts";
 import { checkAgents, checkClauses, checkPeople, checkPolicy } from "./policy.ts";
 import { checkPrograms } from "./programs.ts";
+import { checkTokens } from "./tokens.ts";
 import { checkWitnesses } from "./witnesses.ts";
 
 /** Everything the doctor looks at, in this order. Tools bring their own: `toolChecks` of the command line's parts. */
@@ -25,6 +26,7 @@ export const CHECKS: readonly Check[] = [
   checkPeople,
   checkClauses,
   checkAgents,
+  checkTokens,
   checkDisk,
   checkLock,
   checkGateway,

@@ -2,6 +2,7 @@ import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { z } from "zod";
+import { loadPolicy } from "../../src/policy/load.ts";
 import { formatSourceError } from "../../src/base/yaml.ts";
 import { HOSTS } from "../../src/cli/hosts/host.ts";
 import { serverEntry } from "../../src/cli/hosts/launch.ts";
@@ -34,6 +35,18 @@ describe("examples in the docs", () => {
     expect(loaded.value.people.size).toBe(3);
   });
 
+  test("what the identity page shows of countersign.yaml and policy.yaml loads", async () => {
+    const shown = await blocks("docs/identity.md", "yaml");
+    expect(shown.length).toBeGreaterThan(3);
+    for (const text of shown) {
+      const file = `version: 1\n${text}`;
+      const parsed = text.includes("oauth:")
+        ? parseConfig(file, "docs/identity.md", z.unknown())
+        : loadPolicy(file, { file: "docs/identity.md", tools: null });
+      if (!parsed.ok) expect.fail(parsed.error.map(formatSourceError).join("\n"));
+    }
+  });
+
   test("the countersign.yaml of the operating page loads, and names every section there is", async () => {
     const [config = ""] = await blocks("docs/operating.md", "yaml");
     const services = z.record(z.string().regex(SERVICE_NAME), serviceRegistration);
@@ -47,6 +60,7 @@ describe("examples in the docs", () => {
       "limits",
       "listeners",
       "log_level",
+      "oauth",
       "oidc",
       "passkeys",
       "policy",

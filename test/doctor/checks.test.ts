@@ -20,6 +20,8 @@ import { announce } from "../../src/serve/running.ts";
 import { createNextLogKey } from "../../src/store/embedded/keys.ts";
 import { systemFiles } from "../../src/store/embedded/files.ts";
 import { noteInHome } from "../../src/witness/note-in-home.ts";
+import { oauthSettings } from "../../src/config/oauth.ts";
+import { openTokenIssuer } from "../support/token-issuer.ts";
 import { snapshotDirectory } from "../support/snapshot.ts";
 import { callTool, makeWorld, type World } from "../support/world.ts";
 
@@ -301,6 +303,36 @@ describe("policy", () => {
 `,
     });
     await expectFound("clauses", "warn", /needs 2 of security with A2, and only dee can/);
+  });
+
+  test("tokens: a time that is over, an issuer without keys or people, a resource that is elsewhere", async () => {
+    const idp = await openTokenIssuer("http://127.0.0.1:7331/mcp");
+    const oauthOf = (resource: string, issuer = idp.url) => ({
+      settings: { ...settings, oauth: oauthSettings({ resource, issuers: [{ issuer }] }) },
+    });
+    const client = { name: "ci", tokenSha256: "00", agent: "claude", principal: "ana" };
+    const clients = [{ ...client, effects: null, expiresAt: 1 }];
+    expect(await look("tokens")).toMatchObject([
+      { status: "ok", says: expect.stringContaining("0 static tokens") },
+    ]);
+    await expectFound("tokens", "warn", /time of the token ci is over/, {
+      settings: { ...settings, clients },
+    });
+    expect(await look("tokens", oauthOf("https://gate.example.com/mcp"))).toMatchObject([
+      { status: "ok", says: `${idp.url} has 1 key` },
+      { status: "warn" },
+    ]);
+    await expectFound(
+      "tokens",
+      "warn",
+      /knows no person or service and no agent at/,
+      oauthOf("https://gate.example.com/mcp"),
+    );
+    await expectFound("tokens", "fail", /oauth.resource is .*path \/mcp/, oauthOf("http://127.0.0.1:7331/"));
+    idp.serve("/jwks", (_, response) => void response.end('{"keys":[]}'));
+    await expectFound("tokens", "fail", /has no keys/, oauthOf("https://gate.example.com/mcp"));
+    await idp.close();
+    await expectFound("tokens", "fail", /can't be had/, oauthOf("https://gate.example.com/mcp"));
   });
 
   test("agents: nobody enabled owns one, and callers that the policy does not know", async () => {

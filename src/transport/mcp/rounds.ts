@@ -1,6 +1,6 @@
 import { createCipheriv, createDecipheriv, createHash, randomBytes } from "node:crypto";
 import { canonicalBytes } from "../../base/canonical-json.ts";
-import type { Caller } from "../../request/principal.ts";
+import { claimedAgent, type Caller } from "../../request/principal.ts";
 
 // `input_required` rounds of 2026-07-28: a held call that lasts longer than one answer may, for clients without tasks.
 //
@@ -78,7 +78,8 @@ export function createRounds(key: Uint8Array, now: () => number): Rounds {
 
 /** Everything a state must not be moved away from (N1). */
 function boundTo({ caller, tool, arguments: given }: RoundCall): Buffer {
-  const { principal, agent } = caller;
+  const { principal } = caller;
+  const agent = caller.acting === undefined ? caller.agent : claimedAgent(caller);
   return createHash("sha256")
     .update(LABEL)
     .update(canonicalBytes([{ ...principal }, agent, tool]))

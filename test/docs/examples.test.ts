@@ -2,7 +2,6 @@ import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { z } from "zod";
-import { loadPolicy } from "../../src/policy/load.ts";
 import { formatSourceError } from "../../src/base/yaml.ts";
 import { HOSTS } from "../../src/cli/hosts/host.ts";
 import { serverEntry } from "../../src/cli/hosts/launch.ts";

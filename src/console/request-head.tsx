@@ -36,8 +36,8 @@ export const Head: FC<{ dossier: Dossier; sheet: Sheet | null; now: number }> = 
       {dossier.pending === null ? null : (
         <p class="effect-left">
           <Icon name="clock" />
+          <span class="fine">Denied by itself </span>
           <Distance at={dossier.pending.deadline} now={now} />
-          <span class="fine"> until this is denied by itself</span>
         </p>
       )}
     </header>

@@ -57,6 +57,11 @@ const around = readSurroundings();
 const streams = { stdin: process.stdin, stdout: process.stdout, stderr: process.stderr };
 const interrupted = new AbortController();
 process.once("SIGINT", () => interrupted.abort());
+// Who reads may have seen enough (`| head`). What has an effect goes on to its end; what only follows stops.
+process.stdout.on("error", (error: NodeJS.ErrnoException) => {
+  if (error.code !== "EPIPE") throw error;
+  interrupted.abort();
+});
 
 const servicesSchema = z.record(
   z.string().regex(SERVICE_NAME, "a service name in lower case is expected, such as web"),

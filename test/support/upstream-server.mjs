@@ -184,7 +184,7 @@ if (mode !== "silent" && mode !== "garbage") {
     process.stdin.on("end", () => process.exit(0));
   } else {
     const handler = createMcpHandler(() => build(), {});
-    const http = createServer(async (request, response) => {
+    const serve = async (request, response) => {
       const wanted = process.env.FIXTURE_TOKEN;
       if (wanted !== undefined && request.headers.authorization !== `Bearer ${wanted}`) {
         response.writeHead(401).end();
@@ -210,7 +210,8 @@ if (mode !== "silent" && mode !== "garbage") {
       for (let part = await reader?.read(); part?.done === false; part = await reader.read())
         response.write(part.value);
       response.end();
-    });
+    };
+    const http = createServer((request, response) => void serve(request, response));
     http.listen(0, "127.0.0.1", () => process.stdout.write(`http://127.0.0.1:${http.address().port}/mcp\n`));
   }
 }

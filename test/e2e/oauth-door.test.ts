@@ -40,7 +40,8 @@ beforeEach(async () => {
     gate,
     listener: { host: "127.0.0.1", port: 0 },
     authenticate: createBearer(clients),
-    oauth: createOauthDoor({ settings, log }),
+    // Time stands still, so that what is refused does not depend on how fast this machine is.
+    oauth: createOauthDoor({ settings, log, monotonic: () => 0 }),
     holdMs: 100,
     version: "0.0.0",
     log,
@@ -159,8 +160,10 @@ describe("bad tokens", () => {
       const { status } = await post(await idp.token({ jti: String(i) }, {}, forged));
       statuses.set(status, (statuses.get(status) ?? 0) + 1);
     }
-    expect(statuses.get(401)).toBeGreaterThanOrEqual(300);
-    expect(statuses.get(429)).toBeGreaterThan(0);
+    expect([...statuses]).toEqual([
+      [401, 300],
+      [429, 30],
+    ]);
     expect((await post(known)).status).toBe(200);
     expect((await post(staticToken)).status).toBe(200);
     expect(logged.filter(({ msg }) => msg === "requests turned away")).toHaveLength(1);
@@ -180,7 +183,7 @@ describe("bad tokens", () => {
       gate,
       listener: { host: "127.0.0.1", port: 0 },
       authenticate: createBearer(clients),
-      oauth: createOauthDoor({ settings, log }),
+      oauth: createOauthDoor({ settings, log, monotonic: () => 0 }),
       holdMs: 100,
       version: "0.0.0",
       log,

@@ -26,11 +26,18 @@ export interface OauthDoorParts {
   readonly settings: OauthSettings;
   readonly log: Logger;
   readonly now?: () => number;
+  /** Milliseconds that never go back. */
+  readonly monotonic?: () => number;
 }
 
-export function createOauthDoor({ settings, log, now = Date.now }: OauthDoorParts): OauthDoor {
+export function createOauthDoor({
+  settings,
+  log,
+  now = Date.now,
+  monotonic = () => performance.now(),
+}: OauthDoorParts): OauthDoor {
   const tokens = createAccessTokens(settings, now);
-  const limits = createRateLimits(() => performance.now(), { ...API_LIMITS, strangers: WRONG_TOKENS });
+  const limits = createRateLimits(monotonic, { ...API_LIMITS, strangers: WRONG_TOKENS });
   const complained = new Map<string, number>();
   const metadata = metadataUrl(settings.resource);
 

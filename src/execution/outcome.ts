@@ -1,7 +1,7 @@
 import type { Digest } from "../base/digest.ts";
-import type { EntryDraft } from "../log/entry.ts";
+import type { EntryDraft, KeyHold } from "../log/entry.ts";
 import type { BlobRef } from "../request/action-request.ts";
-import { keysAfter } from "../request/recognition.ts";
+import { keysAfter, keysAfterRead } from "../request/recognition.ts";
 import type { RequestRecord } from "../request/requests.ts";
 import { NoEffect, type Reconciled } from "../tool.ts";
 import type { OutcomeKind } from "./entries.ts";
@@ -58,9 +58,21 @@ export function oneLine(error: unknown, mask: (text: string) => string): string 
   return mask(words.slice(0, MAX_WORDS)).replace(/\s+/g, " ").trim();
 }
 
+/** R3: a read that is done, held or not, is asked again to see what there is now. */
+const keysAfterOutcome = (
+  { keys, received }: Parameters<typeof settledEntry>[0],
+  outcome: "done" | "failed",
+  now: number,
+): readonly KeyHold[] =>
+  received.effect === "read" && outcome === "done"
+    ? keysAfterRead(keys, now)
+    : keysAfter(keys, outcome, false, now);
+
 /** The entry that settles a dispatch. Keys of an unknown outcome stay taken until it is resolved (X2). */
 export function settledEntry(
-  record: Pick<RequestRecord, "id" | "keys">,
+  record: Pick<RequestRecord, "id" | "keys"> & {
+    readonly received: Pick<RequestRecord["received"], "effect">;
+  },
   grant: EntryDraft<"execution.settled">["data"]["grant"],
   policy: Digest | null,
   outcome: Outcome,
@@ -71,7 +83,7 @@ export function settledEntry(
     kind: "execution.settled",
     subject: record.id,
     policy,
-    ...(outcome.kind === "unknown" ? {} : { keys: keysAfter(record.keys, outcome.kind, false, now) }),
+    ...(outcome.kind === "unknown" ? {} : { keys: keysAfterOutcome(record, outcome.kind, now) }),
     data: {
       grant,
       outcome: outcome.kind,

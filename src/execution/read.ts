@@ -84,7 +84,7 @@ export function createReader(
       const appended = await appendOutcome(parts, request, () => {
         const now = parts.clock.now();
         const entry = settledEntry(
-          { id: request, keys },
+          { id: request, keys, received: { effect: "read" } },
           grant,
           parts.policy().revision,
           outcome,

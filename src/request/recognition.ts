@@ -12,7 +12,7 @@ import type { Phase } from "./summary.ts";
 //   R3. The action itself answers while the request is open; for 10 min after *done* if the call carried no host id;
 //       for 10 min after a final denial (cool-off); and until resolved after *unknown*. All else, a fixable denial
 //       too, frees it at once.
-//       An allowed read frees it as soon as it is done: asked again, the world may answer otherwise, and asking changes
+//       A read frees it as soon as it is done: asked again, the world may answer otherwise, and asking changes
 //       nothing.
 //   R4. Keys are keyed hashes: the log must not let its reader guess arguments (L3).
 

@@ -179,6 +179,10 @@ function answerIn(inquiry: string, response: unknown): string {
   if (action === "decline" || action === "cancel") return "(not answered: the agent's side declined)";
   const answer = content?.answer;
   if (action === "accept" && typeof answer === "string") return answer;
+  // A client that fills in another form than it was given: people read what it sent, for what that is worth.
+  if (action === "accept" && answer === undefined && Object.keys(content ?? {}).length > 0) {
+    return JSON.stringify(content);
+  }
   throw new ProtocolError(
     ProtocolErrorCode.InvalidParams,
     `inputResponses["${plainLine(inquiry, 64)}"] needs action "accept" and content.answer as a string, or "decline"`,

@@ -288,6 +288,17 @@ describe("a person's question in a task", () => {
     expect(gate.answers(taskId)).toEqual(["(not answered: the agent's side declined)"]);
   });
 
+  test("takes a form that was filled in otherwise than asked as what it is: words of the agent's side", async () => {
+    const gate = createScriptedGate();
+    const side = connect(gate);
+    const taskId = await createTask(side, "v1");
+    const inquiry = gate.ask(taskId, "why today?");
+    const inputResponses = { [inquiry]: { action: "accept", content: { confirm: true } } };
+    const answer = await side.ask("tasks/update", { taskId, inputResponses, ...declaring() });
+    expect(errorOf(answer)).toBeUndefined();
+    expect(gate.answers(taskId)).toEqual(['{"confirm":true}']);
+  });
+
   test("takes no answer that is none, and says which", async () => {
     const gate = createScriptedGate();
     const side = connect(gate);

@@ -1,12 +1,14 @@
-import { spawn } from "node:child_process";
+import { spawn, type ChildProcess } from "node:child_process";
 import { createHash, randomBytes } from "node:crypto";
 import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
+import { createApprover } from "./approver.ts";
 import { startTokenProxy } from "./token-proxy.ts";
 
-// A gateway as an operator starts it, in a home of its own, with one client that has a token.
+// A gateway as an operator starts it, in a home of its own, in front of one server, with one client that has a token and
+// one person who approves.
 
 const PROGRAM = fileURLToPath(new URL("../../dist/countersign.js", import.meta.url));
 
@@ -16,10 +18,10 @@ export interface RunningGateway {
   close(): Promise<void>;
 }
 
-const POLICY = `version: 1
+const policyOf = (ben: string): string => `version: 1
 people:
   ana: { name: Ana Ruiz, oidc: { issuer: "https://idp.example.com", subject: ana } }
-  ben: { name: Ben Oduya, oidc: { issuer: "https://idp.example.com", subject: ben } }
+  ben: { name: Ben Oduya, ssh: ["${ben}"] }
 groups: { sre: [ben] }
 agents: { suite: { owners: [ana] } }
 defaults: { approve: { by: [sre], quorum: 1, assurance: A2, within: 30m } }
@@ -27,73 +29,90 @@ rules:
   - id: the-lab-is-free
     match: { environment: lab }
     verdict: allow
+  - id: jobs-need-a-person
+    match: { tool: [slow_compute, failing_job, protocol_error_job, confirm_delete, multi_input] }
+    verdict: hold
+`;
+
+/** The suite calls more in a second than an agent may in a minute. */
+const LIMITS =
+  "{ held_per_minute: 100000, reads_per_minute: 100000, open_requests: 1000, previews_per_hour: 100000, previews_at_once: 8 }";
+
+const configOf = (upstream: string, token: string): string => `version: 1
+policy: policy.yaml
+isolation: none
+listeners: { mcp: "127.0.0.1:0", api: "localhost:0" }
+hold: 20s
+limits: ${LIMITS}
+upstreams:
+  fixture: { url: "${upstream}", environment: lab, vouch: true, prefix: none, resources: true }
+clients:
+  - { name: suite, agent: suite, principal: ana, token_sha256: ${createHash("sha256").update(token).digest("hex")} }
 `;
 
 /** Starts a gateway in front of the server at `upstream`. */
 export async function startGateway(upstream: string): Promise<RunningGateway> {
   if (!existsSync(PROGRAM)) throw new Error("dist/countersign.js is missing: node scripts/build.mjs");
-  const home = mkdtempSync(join(tmpdir(), "countersign-conformance-home-"));
-  const token = `csm_${randomBytes(32).toString("base64url")}`;
-  const write = (name: string, text: string): void => writeFileSync(join(home, name), text, { mode: 0o600 });
-  mkdirSync(join(home, "data", "keys"), { recursive: true, mode: 0o700 });
-  write(
-    "countersign.yaml",
-    `version: 1
-policy: policy.yaml
-isolation: none
-listeners: { mcp: "127.0.0.1:0", api: "localhost:0" }
-hold: 2s
-limits: { held_per_minute: 100000, reads_per_minute: 100000, open_requests: 1000, previews_per_hour: 100000 }
-upstreams:
-  fixture: { url: "${upstream}", environment: lab, vouch: true, prefix: none, resources: true }
-clients:
-  - { name: suite, agent: suite, principal: ana, token_sha256: ${createHash("sha256").update(token).digest("hex")} }
-`,
-  );
-  write("policy.yaml", POLICY);
-  write("data/keys/mcp.token", `${token}\n`);
-  write("data/keys/api.token", `csa_${randomBytes(32).toString("base64url")}\n`);
-  const env = { PATH: process.env["PATH"] ?? "", HOME: home, NO_COLOR: "1" };
-  const start = (...words: string[]) =>
+  const root = mkdtempSync(join(tmpdir(), "countersign-conformance-"));
+  const home = join(root, "home");
+  const tokens = { mcp: `csm_${random()}`, api: `csa_${random()}` };
+  const launch = (...words: string[]): ChildProcess =>
     spawn(process.execPath, [PROGRAM, "--home", home, ...words], {
-      cwd: home,
-      env,
+      cwd: root,
+      env: { PATH: process.env["PATH"] ?? "", HOME: root, NO_COLOR: "1" },
       stdio: ["ignore", "pipe", "pipe"],
     });
-  for (const words of [["upstream", "accept", "--yes"], ["init"]]) {
-    const child = start(...words);
+  const countersign = async (...words: string[]): Promise<void> => {
+    const child = launch(...words);
     let said = "";
-    child.stdout.on("data", (chunk) => (said += String(chunk)));
-    child.stderr.on("data", (chunk) => (said += String(chunk)));
+    child.stdout?.on("data", (chunk) => (said += String(chunk)));
+    child.stderr?.on("data", (chunk) => (said += String(chunk)));
     if ((await ended(child)) !== 0) throw new Error(`countersign ${words.join(" ")} failed:\n${said}`);
-  }
+  };
 
-  const gateway = start("start");
-  const url = await new Promise<string>((resolve, reject) => {
-    let out = "";
+  const approver = createApprover(root, countersign);
+  mkdirSync(join(home, "data", "keys"), { recursive: true, mode: 0o700 });
+  for (const [name, text] of [
+    ["countersign.yaml", configOf(upstream, tokens.mcp)],
+    ["policy.yaml", policyOf(approver.fingerprint)],
+    ["data/keys/mcp.token", `${tokens.mcp}\n`],
+    ["data/keys/api.token", `${tokens.api}\n`],
+  ] as const) {
+    writeFileSync(join(home, name), text, { mode: 0o600 });
+  }
+  await countersign("upstream", "accept", "--yes");
+  await countersign("init");
+
+  const gateway = launch("start");
+  const [agents, people] = await new Promise<readonly [string, string]>((resolve, reject) => {
+    let said = "";
     const hear = (chunk: unknown): void => {
-      out += String(chunk);
-      const found = /agents\s+(\S+)[^]*Ctrl-C/.exec(out)?.[1];
-      if (found !== undefined) resolve(found);
+      said += String(chunk);
+      const [, one, other] = /agents\s+(\S+)[^]*people\s+(\S+)[^]*Ctrl-C/.exec(said) ?? [];
+      if (one !== undefined && other !== undefined) resolve([one, other]);
     };
-    gateway.stdout.on("data", hear);
-    gateway.stderr.on("data", hear);
-    gateway.once("exit", (code) => reject(new Error(`the gateway ended with ${String(code)}:\n${out}`)));
+    gateway.stdout?.on("data", hear);
+    gateway.stderr?.on("data", hear);
+    gateway.once("exit", (code) => reject(new Error(`the gateway ended with ${String(code)}:\n${said}`)));
   });
-  const proxy = await startTokenProxy(url, token);
+  approver.attend({ api: people, token: tokens.api });
+  const proxy = await startTokenProxy(agents, tokens.mcp);
   return {
     url: proxy.url,
     async close() {
+      await approver.stop();
       await proxy.close();
       const exit = ended(gateway);
       gateway.kill("SIGTERM");
       await exit;
-      rmSync(home, { recursive: true, force: true, maxRetries: 5, retryDelay: 100 });
+      rmSync(root, { recursive: true, force: true, maxRetries: 5, retryDelay: 100 });
     },
   };
 }
 
-const ended = (child: ReturnType<typeof spawn>): Promise<number | null> =>
+const random = (): string => randomBytes(32).toString("base64url");
+
+const ended = (child: ChildProcess): Promise<number | null> =>
   child.exitCode === null
     ? new Promise((resolve) => child.once("exit", resolve))
     : Promise.resolve(child.exitCode);

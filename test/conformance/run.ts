@@ -24,6 +24,12 @@ async function runServer(target: "direct" | "gateway"): Promise<readonly Judged[
       const expected = readExpected(target, revision);
       judged.push(judge({ target, leg: "server", revision, expected: relevant(expected) }, scenarios, found));
     }
+    // A refusal would pass for an answer in some scenarios: whatever the suite names has to have been reached.
+    const missed = [...NAMED].filter((name) => !fixture.reached.has(name));
+    if (only.length === 0 && missed.length > 0) {
+      process.stdout.write(`${target}: the suite's calls did not get through to ${missed.join(", ")}\n`);
+      process.exitCode = 1;
+    }
     return judged;
   } finally {
     await gateway?.close();
@@ -54,6 +60,21 @@ async function runClient(): Promise<readonly Judged[]> {
 const here = (path: string): string => JSON.stringify(fileURLToPath(new URL(path, import.meta.url)));
 const CLIENT = `${JSON.stringify(process.execPath)} ${here("../../node_modules/tsx/dist/cli.mjs")} ${here("./upstream-client.ts")}`;
 
+/** A sample of what has to arrive at the fixture in any full run. */
+const NAMED: ReadonlySet<string> = new Set([
+  ...["test_simple_text", "test_image_content", "test_audio_content", "test_embedded_resource"],
+  ...[
+    "test_multiple_content_types",
+    "test_error_handling",
+    "test_tool_with_progress",
+    "greet",
+    "slow_compute",
+  ],
+  ...["failing_job", "confirm_delete", "multi_input", "test_header_parameter", "test://static-text"],
+  ...["test://static-binary", "test://template/123/data", "test_simple_prompt", "test_prompt_with_image"],
+  ...["test_prompt_with_arguments", "test_prompt_with_embedded_resource"],
+]);
+
 const isWanted = (scenario: string): boolean =>
   only.length === 0 || only.some((word) => scenario.includes(word));
 const relevant = <T>(expected: Readonly<Record<string, T>>): Record<string, T> =>
@@ -71,4 +92,4 @@ for (const run of judged) {
   );
   for (const problem of run.problems) process.stdout.write(`  ${problem}\n`);
 }
-process.exitCode = judged.length === 0 || judged.some((run) => run.problems.length > 0) ? 1 : 0;
+if (judged.length === 0 || judged.some((run) => run.problems.length > 0)) process.exitCode = 1;

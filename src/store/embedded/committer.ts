@@ -160,8 +160,8 @@ export function createCommitter(parts: CommitterParts): Committer {
   };
 
   /** Writes one group; returns its entries and what to tell whom. */
-  const commit = async (): Promise<{ own: Entry[]; answer: () => void }> => {
-    if (queue.length === 0) return { own: [], answer: () => undefined };
+  const commit = async (): Promise<{ own: Entry[]; answered: number; answer: () => void }> => {
+    if (queue.length === 0) return { own: [], answered: 0, answer: () => undefined };
     const now = Math.max(guard.now(), journal.cursor.time);
     const { planned, refused } = plan(now);
     const own: Entry[] = [];
@@ -200,7 +200,7 @@ export function createCommitter(parts: CommitterParts): Committer {
         else waiting.reject(told.error);
       }
     };
-    return { own, answer };
+    return { own, answered: planned.length + refused.length, answer };
   };
 
   const deliver = (entries: readonly Entry[]): void => {
@@ -217,9 +217,11 @@ export function createCommitter(parts: CommitterParts): Committer {
     }
   };
 
-  const turn = async (): Promise<void> => {
+  /** True where it waited for the disk, and for one caller alone. */
+  const turn = async (): Promise<boolean> => {
     const waitingReaders = readers;
     readers = [];
+    let wasLone = false;
     try {
       if (!lock.tryAcquire()) await lock.acquire();
       let others: Entry[] = [];
@@ -233,6 +235,7 @@ export function createCommitter(parts: CommitterParts): Committer {
       }
       deliver(group.own);
       for (const reader of waitingReaders) reader.resolve();
+      wasLone = group.own.length > 0 && group.answered === 1;
       group.answer();
     } catch (error) {
       const isPassing = isFault(error, "STORE_FULL") || isFault(error, "ENTRY_FROM_FUTURE");
@@ -248,6 +251,7 @@ export function createCommitter(parts: CommitterParts): Committer {
       }
     }
     for (const look of resting.splice(0)) look();
+    return wasLone;
   };
 
   const run = (): void => {
@@ -258,8 +262,8 @@ export function createCommitter(parts: CommitterParts): Committer {
         clearTimeout(departure ?? undefined);
         departure = null;
         mustDepart = false;
-        await turn();
-        await setImmediate();
+        // A lone caller need not wait for others to share its next turn, and other work had its time during the flush.
+        if (!(await turn())) await setImmediate();
       }
       turns = null;
       if (queue.length > 0) departure ??= setTimeout(depart, MOST_IDLE_MS);

@@ -77,11 +77,17 @@ export function openJournal(parts: JournalParts, state?: JournalState): Journal 
     if (root?.size !== tree.size) root = { size: tree.size, digest: `sha256:${toHex(tree.root())}` };
     return root.digest;
   };
-  const hasNext = (): boolean => files.exists(segmentPath(logDir, cursor.segment + 1));
+  // Asked before every append, so the name is not made each time.
+  let next = { segment: 0, path: "" };
+  const hasNext = (): boolean => {
+    const segment = cursor.segment + 1;
+    if (next.segment !== segment) next = { segment, path: segmentPath(logDir, segment) };
+    return files.exists(next.path);
+  };
   const enterNext = (flags: "r+" | "wx+"): void => {
-    const next = files.open(segmentPath(logDir, cursor.segment + 1), flags);
+    const entered = files.open(segmentPath(logDir, cursor.segment + 1), flags);
     files.close(fd);
-    fd = next;
+    fd = entered;
     cursor = { ...cursor, segment: cursor.segment + 1, offset: 0 };
     isNameLoose = true;
   };

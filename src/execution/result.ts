@@ -1,3 +1,4 @@
+import { createHash } from "node:crypto";
 import { canonicalBytes, canonicalCopy, type Json } from "../base/canonical-json.ts";
 import type { RequestId } from "../base/id.ts";
 import { isFault } from "../errors.ts";
@@ -49,7 +50,7 @@ export async function keepResult(
   });
   try {
     const wanted = [
-      ...(output === null ? [] : [kept("result", mask(output))]),
+      ...(output === null ? [] : [capped(kept("result", mask(output)))]),
       ...(undo === null ? [] : [kept("undo", undo)]),
     ];
     if (wanted.length === 0) return NOTHING;
@@ -66,6 +67,21 @@ export async function keepResult(
     lost(error);
     return NOTHING;
   }
+}
+
+/** A result above this is recorded by its beginning, its length and its digest. Whoever is attached gets the whole. */
+export const MAX_KEPT_BYTES = 1024 * 1024;
+const SHOWN_OF_CUT = 32 * 1024;
+
+function capped(result: NewBlob): NewBlob {
+  const { bytes } = result;
+  if (bytes.length <= MAX_KEPT_BYTES) return result;
+  const begins = new TextDecoder().decode(bytes.subarray(0, SHOWN_OF_CUT));
+  const sha256 = createHash("sha256").update(bytes).digest("hex");
+  return {
+    ...result,
+    bytes: canonicalBytes({ typ: "countersign.cut", v: 1, bytes: bytes.length, sha256, begins }),
+  };
 }
 
 const NOTHING: KeptResult = { output: null, undo: null, durable: Promise.resolve() };

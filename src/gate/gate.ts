@@ -14,7 +14,8 @@ import { movedAt } from "./history.ts";
 import type { GateParts } from "./parts.ts";
 import { createPublisher } from "./publish.ts";
 import { createRecognise } from "./recognise.ts";
-import type { Attachment, Call, Gate, Reply } from "./reply.ts";
+import type { Attachment, Call, Gate, PublishedTool, Reply } from "./reply.ts";
+import type { Regime } from "./regime.ts";
 import { refused } from "./resume.ts";
 import { createWithdraw } from "./withdraw.ts";
 
@@ -181,8 +182,15 @@ export function createGate(parts: GateParts, attend: Attend): OpenedGate {
   };
 
   const publish = createPublisher();
+  /** Of the regime that runs: a gate with hundreds of tools does not put them into words for each call. */
+  let published: { readonly regime: Regime; readonly tools: readonly PublishedTool[] } | null = null;
   const gate: Gate = {
-    tools: () => Array.from(parts.regime.current().tools.values(), publish),
+    tools: () => {
+      const regime = parts.regime.current();
+      if (published?.regime !== regime)
+        published = { regime, tools: Array.from(regime.tools.values(), publish) };
+      return published.tools;
+    },
     call: (call, attachment) => guarded(() => take(call, attachment)),
     beyondPermit,
     wait: (ticket: string, caller: Caller, attachment: Attachment) =>

@@ -33,6 +33,7 @@ import { parseConfig } from "./config/config-file.ts";
 import { CountersignError } from "./errors.ts";
 import { readSurroundings } from "./config/environment.ts";
 import { readProposed } from "./config/read-proposed.ts";
+import type { Check } from "./doctor/check.ts";
 import { loadSettings } from "./config/load-settings.ts";
 import { operationsLog } from "./config/operations-log.ts";
 import type { Settings } from "./config/settings.ts";
@@ -129,6 +130,19 @@ const readFronted = async (
     upstreams,
     () => new Set(builtinFacts().map(({ name }) => name)),
   );
+
+/** Each fronted server is reached, and what it lists is what was accepted. */
+const checkUpstreams: Check = {
+  name: "upstreams",
+  needs: "settings",
+  look: async (patient) => {
+    const registrations = await patient.registrations();
+    if (!registrations.ok) return [];
+    if (registrations.value["upstreams"] === undefined)
+      return [{ status: "ok", says: "none are registered" }];
+    return (await import("./upstream/examine.ts")).examineUpstreams(patient, registrations.value, VERSION);
+  },
+};
 
 const open = (settings: Settings, create = false): Promise<OpenedHome> => {
   let fronting: Promise<Fronting> | null = null;
@@ -270,14 +284,21 @@ process.exitCode = await runCli(process.argv.slice(2), {
   serve,
   verifyConsistency: extendsHead,
   policyTools: {
-    load(text, file) {
-      const loaded = loadPolicy(text, { file, tools: builtinFacts() });
+    load(text, file, tools = builtinFacts()) {
+      const loaded = loadPolicy(text, { file, tools });
       return loaded.ok ? { ok: true, value: { policy: loaded.value, notes: loaded.value.warnings } } : loaded;
     },
-    test: (policy) => runPolicyTests(policy, builtinFacts()),
-    readCall: (call, policy) => readTestCall(call, policy, builtinFacts()),
+    test: (policy, tools = builtinFacts()) => runPolicyTests(policy, tools),
+    readCall: (call, policy, tools = builtinFacts()) => readTestCall(call, policy, tools),
   },
   logTools,
+  async toolFacts(settings) {
+    const registrations = await readRegistrations(settings);
+    if (!registrations.ok || registrations.value["upstreams"] === undefined) return builtinFacts();
+    const { makeUpstreamTools } = await import("./upstream/make-tools.ts");
+    const { tools } = makeUpstreamTools(registrations.value, () => Promise.reject(new Error("not called")));
+    return [...builtinFacts(), ...toolFacts(tools)];
+  },
   upstreamTools: {
     async use(settings, work) {
       const { withLiveUpstreams } = await import("./upstream/live.ts");
@@ -304,5 +325,5 @@ process.exitCode = await runCli(process.argv.slice(2), {
   },
   readRegistrations,
   // One line a tool that can have something wrong with it.
-  toolChecks: [checkServices, checkWorkspaces],
+  toolChecks: [checkServices, checkWorkspaces, checkUpstreams],
 });

@@ -12,7 +12,7 @@ import type { VerifyConsistency } from "../consent/channels/cli/witness.ts";
 import type { ReceiptSummary } from "../log/verify-summary.ts";
 import type { Check } from "../doctor/check.ts";
 import type { Home } from "../gate/home.ts";
-import type { Policy, PolicyInput } from "../policy/policy.ts";
+import type { Policy, PolicyInput, ToolFacts } from "../policy/policy.ts";
 import type { Streams } from "./terminal.ts";
 import type { UpstreamTools } from "./upstream-words.ts";
 
@@ -45,6 +45,8 @@ export interface CliParts {
   serve(what: Serving): Promise<number>;
   readonly verifyConsistency: VerifyConsistency;
   readonly policyTools: PolicyTools;
+  /** What there is to call in a home whose files say so: the built-in tools and those of fronted servers. */
+  toolFacts?(settings: Settings): Promise<readonly ToolFacts[]>;
   readonly upstreamTools?: UpstreamTools;
   readonly logTools: LogTools;
   /** The registrations as the operator's file has them now; errors as lines with places. */
@@ -75,15 +77,20 @@ export type Serving =
 
 /** What the policy commands need of src/policy. */
 export interface PolicyTools {
-  /** Loads a policy against the built-in tools. `notes` are lints: the policy loads, but look. */
+  /** Loads a policy against these tools, else the built-in ones. `notes` are lints: the policy loads, but look. */
   load(
     text: string,
     file: string,
+    tools?: readonly ToolFacts[],
   ): Result<{ readonly policy: Policy; readonly notes: readonly SourceError[] }, readonly SourceError[]>;
   /** Runs the `tests:` of a policy. */
-  test(policy: Policy): { readonly tests: readonly PolicyTestResult[] };
+  test(policy: Policy, tools?: readonly ToolFacts[]): { readonly tests: readonly PolicyTestResult[] };
   /** Reads a call as `tests:` write it (`{ tool, environment, args, preview, … }`); messages name the path. */
-  readCall(call: unknown, policy: Policy): Result<PolicyInput, readonly string[]>;
+  readCall(
+    call: unknown,
+    policy: Policy,
+    tools?: readonly ToolFacts[],
+  ): Result<PolicyInput, readonly string[]>;
 }
 
 export interface PolicyTestResult {

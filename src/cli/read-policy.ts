@@ -2,8 +2,8 @@ import { readFile } from "node:fs/promises";
 import { relative, resolve } from "node:path";
 import type { Command } from "commander";
 import { formatSourceError, type SourceError } from "../base/yaml.ts";
-import { CountersignError } from "../errors.ts";
-import type { Policy } from "../policy/policy.ts";
+import { CountersignError, isFault } from "../errors.ts";
+import type { Policy, ToolFacts } from "../policy/policy.ts";
 import { flagsOf, type Cli } from "./context.ts";
 
 export interface ReadPolicy {
@@ -12,6 +12,8 @@ export interface ReadPolicy {
   readonly policy: Policy | null;
   readonly errors: readonly SourceError[];
   readonly notes: readonly SourceError[];
+  /** Undefined: the built-in ones. */
+  readonly tools: readonly ToolFacts[] | undefined;
 }
 
 /**
@@ -32,10 +34,21 @@ export async function readPolicy(cli: Cli, command: Command, named: string | und
       cause,
     });
   });
-  const loaded = cli.parts.policyTools.load(text, file);
+  const tools = await toolsOf(cli, command);
+  const loaded = cli.parts.policyTools.load(text, file, tools);
   return loaded.ok
-    ? { file, policy: loaded.value.policy, errors: [], notes: loaded.value.notes }
-    : { file, policy: null, errors: loaded.error, notes: [] };
+    ? { file, policy: loaded.value.policy, errors: [], notes: loaded.value.notes, tools }
+    : { file, policy: null, errors: loaded.error, notes: [], tools };
+}
+
+/** The tools of the home whose policy it may be. A policy is checked without one, too. */
+async function toolsOf(cli: Cli, command: Command): Promise<readonly ToolFacts[] | undefined> {
+  try {
+    return await cli.parts.toolFacts?.(await cli.settings(flagsOf(command), { exists: false }));
+  } catch (error) {
+    if (!isFault(error)) throw error;
+    return undefined;
+  }
 }
 
 /**
@@ -46,9 +59,13 @@ export async function readValidPolicy(
   cli: Cli,
   command: Command,
   named: string | undefined,
-): Promise<{ readonly file: string; readonly policy: Policy }> {
-  const { file, policy, errors } = await readPolicy(cli, command, named);
-  if (policy !== null) return { file, policy };
+): Promise<{
+  readonly file: string;
+  readonly policy: Policy;
+  readonly tools: readonly ToolFacts[] | undefined;
+}> {
+  const { file, policy, errors, tools } = await readPolicy(cli, command, named);
+  if (policy !== null) return { file, policy, tools };
   const lines = errors.map(formatSourceError);
   throw new CountersignError("POLICY_INVALID", lines[0] ?? `${file} does not load`, {
     hint: `see every mistake: countersign policy check ${file}`,

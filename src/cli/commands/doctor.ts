@@ -36,6 +36,7 @@ Example:
         const located = await locateHome(flags.home, parts.around, terminal.interactive);
         const configured = await settingsOf(cli, flags);
         const env = programEnv(parts.around);
+        const tools = configured.settings === null ? undefined : await parts.toolFacts?.(configured.settings);
         const patient = createPatient({
           version: parts.version,
           around: parts.around,
@@ -43,7 +44,7 @@ Example:
           ...located,
           ...configured,
           readRegistrations: (settings) => parts.readRegistrations(settings),
-          loadPolicy: (text, file) => parts.policyTools.load(text, file),
+          loadPolicy: (text, file) => parts.policyTools.load(text, file, tools),
           run: (program, args) =>
             runProgram(program, args, { env, timeoutMs: PROGRAM_MS }).catch(
               (error: NodeJS.ErrnoException) => {

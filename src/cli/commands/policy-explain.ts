@@ -28,9 +28,9 @@ Example:
     .action(
       run(async (command) => {
         const [callFile, policyFile] = command.processedArgs as [string, string | undefined];
-        const { policy } = await readValidPolicy(cli, command, policyFile);
+        const { policy, tools } = await readValidPolicy(cli, command, policyFile);
         const call = await readCall(cli, callFile);
-        const input = cli.parts.policyTools.readCall(call, policy);
+        const input = cli.parts.policyTools.readCall(call, policy, tools);
         if (!input.ok) throw usage(`${neutralLine(callFile)} is not a call: ${input.error.join("; ")}`);
         const explanation = policy.explain(input.value);
         if (flagsOf<{ json?: boolean }>(command).json === true) cli.terminal.json(explanation);

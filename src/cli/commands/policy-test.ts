@@ -15,12 +15,12 @@ export const addPolicyTest: AddCommand = (parent, cli, run) => {
     )
     .action(
       run(async (command) => {
-        const { file, policy } = await readValidPolicy(
+        const { file, policy, tools } = await readValidPolicy(
           cli,
           command,
           command.processedArgs[0] as string | undefined,
         );
-        const results = cli.parts.policyTools.test(policy).tests;
+        const results = cli.parts.policyTools.test(policy, tools).tests;
         const failed = results.filter(({ passed }) => !passed);
         const { terminal } = cli;
         if (flagsOf<{ json?: boolean }>(command).json === true) {

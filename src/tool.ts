@@ -145,6 +145,8 @@ export interface Tool {
   readonly refusals: Readonly<Record<string, string>>;
   readonly canReconcile: boolean;
   readonly canRevoke: boolean;
+  /** Its preview reads next to nothing, so the hour's count of previews is not meant for it. */
+  readonly isCheapToPreview?: boolean;
   /**
    * Set where it is another server's: its definition as it was accepted, and its result is passed on as it is. With
    * `documents` it is no tool of that server but one of its other methods.

@@ -83,6 +83,9 @@ class TookTooLong extends Error {
   override readonly name = "TookTooLong";
 }
 
+/** A place for what is not counted; calls as such are (`held_per_minute`). */
+const AT_ONCE = { leave: (): void => undefined };
+
 export function createPreviewer(parts: PreviewerParts): Previewer {
   const limit = createPreviewLimit({
     clock: parts.clock,
@@ -109,7 +112,7 @@ export function createPreviewer(parts: PreviewerParts): Previewer {
   };
   return {
     async run(tool, input, options) {
-      const place = await limit.enter(options.principal);
+      const place = tool.isCheapToPreview === true ? AT_ONCE : await limit.enter(options.principal);
       if ("retryAfterMs" in place) {
         return refuse(tool, options, {
           code: "rate_limited",

@@ -1,6 +1,7 @@
 import { canonicalCopy, canonicalJson, type Json, type JsonObject } from "../base/canonical-json.ts";
 import { digestJson } from "../base/digest.ts";
 import { err, ok, type Result } from "../base/result.ts";
+import { isFault } from "../errors.ts";
 import { NoEffect, ToolRefusal, type Tool, type ToolContext } from "../tool.ts";
 import { createArgumentCheck, type ArgumentCheck } from "./arguments.ts";
 import { annotationsOf, effectOf, isIdempotent } from "./effect.ts";
@@ -134,6 +135,7 @@ export function makeUpstreamTool(name: string, parts: UpstreamToolParts): Result
     canReconcile: false,
     canRevoke: false,
     upstream: { definition: pin.definition },
+    isCheapToPreview: own?.before === undefined && own?.dry_run === undefined,
     parseInput(value) {
       check ??= createArgumentCheck(inputSchema);
       const input = value as JsonObject;
@@ -238,9 +240,14 @@ function passedOn(answer: { readonly result: JsonObject } | { readonly error: Js
     canonicalJson(whole);
     return whole;
   } catch (error) {
-    throw new LostReply("the server's answer holds numbers or texts that can't be recorded as they are", {
-      cause: error,
-    });
+    if (!isFault(error, "ARGUMENTS_UNREPRESENTABLE")) throw error;
+    // It answered, and that much is certain. A number that would come out as another one is not passed on.
+    const text = `The server answered with what can't be passed on unchanged: ${error.message}`;
+    return {
+      typ: "countersign.upstream",
+      v: 1,
+      result: { content: [{ type: "text", text }], isError: true },
+    };
   }
 }
 

@@ -249,6 +249,13 @@ describe.each(WAYS)("a server behind $way", ({ start }) => {
     });
   });
 
+  test("a read is asked again, and not answered from the record of the one before", async () => {
+    world = await start({ entry: { vouch: ["read_state"], environment: "lab" } });
+    const first = textOf(await call("read_state", {}));
+    await call("append", { line: 1 });
+    expect(textOf(await call("read_state", {}))).not.toBe(first);
+  });
+
   test("an argument named justification goes to the tool that has one", async () => {
     world = await start({});
     expect(textOf(await approved("justified", { justification: "theirs" }))).toBe("theirs");

@@ -10,6 +10,7 @@ import { toolFacts } from "../../src/gate/regime.ts";
 import { loadPolicy } from "../../src/policy/load.ts";
 import { WORKSPACE_NAME, workspaceRegistration } from "../../tools/apply_infrastructure/tool.ts";
 import { createDeployService, SERVICE_NAME, serviceRegistration } from "../../tools/deploy_service/tool.ts";
+import { upstreamsSchema } from "../../src/upstream/registration.ts";
 
 const workspaces = z.record(z.string().regex(WORKSPACE_NAME), workspaceRegistration);
 
@@ -49,7 +50,7 @@ describe("examples in the docs", () => {
   test("the countersign.yaml of the operating page loads, and names every section there is", async () => {
     const [config = ""] = await blocks("docs/operating.md", "yaml");
     const services = z.record(z.string().regex(SERVICE_NAME), serviceRegistration);
-    const parsed = parseConfig(config, "docs/operating.md", services, workspaces);
+    const parsed = parseConfig(config, "docs/operating.md", services, workspaces, upstreamsSchema);
     if (!parsed.ok) expect.fail(parsed.error.map(formatSourceError).join("\n"));
     expect(Object.keys(parsed.value.config).toSorted()).toEqual([
       "api",
@@ -67,6 +68,7 @@ describe("examples in the docs", () => {
       "services",
       "sessions",
       "stdio",
+      "upstreams",
       "version",
       "workspaces",
     ]);

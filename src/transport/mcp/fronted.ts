@@ -36,7 +36,7 @@ function eitherSchema(name: string, output: JsonObject): JsonObject {
   const { properties, required } = widenedOutputSchema(name, null);
   const ours = {
     ...(properties as JsonObject),
-    status: { enum: ["pending", "refused", "failed", "unknown"] },
+    status: { enum: ["done", "pending", "refused", "failed", "unknown"] },
   };
   return {
     type: "object",
@@ -47,7 +47,7 @@ function eitherSchema(name: string, output: JsonObject): JsonObject {
 /** The result of another server's tool, or null where the reply is none. */
 export function passedResult(reply: Reply): CallToolResult | null {
   if (reply.status !== "done" || !isObject(reply.output)) return null;
-  const { typ, result, error, cut } = reply.output;
+  const { typ, result, error } = reply.output;
   if (typ !== "countersign.upstream") return null;
   const own = {
     "dev.countersign/request": reply.request,
@@ -55,7 +55,6 @@ export function passedResult(reply: Reply): CallToolResult | null {
     ...(reply.repeats === undefined ? {} : { "dev.countersign/repeats": reply.repeats }),
   };
   const notes = [
-    ...(typeof cut === "string" ? [cut] : []),
     ...(reply.repeats === undefined
       ? []
       : [

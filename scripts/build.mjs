@@ -25,6 +25,9 @@ const { metafile: bundled } = await build({
   banner: {
     js: "import { createRequire as __createRequire } from 'node:module'; const require = __createRequire(import.meta.url);",
   },
+  // Names stay as they are, for whoever reads a stack; what is left out is a fifth of what a start has to read.
+  minifyWhitespace: true,
+  minifySyntax: true,
   metafile: true,
   logLevel: "warning",
 });

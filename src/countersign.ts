@@ -3,8 +3,6 @@ import "./config/read-schemas-plainly.ts";
 import { join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import * as z from "zod";
-import { checkServices } from "../tools/deploy_service/doctor.ts";
-import { checkWorkspaces } from "../tools/terraform/doctor.ts";
 import {
   createDeployService,
   SERVICE_NAME,
@@ -41,8 +39,6 @@ import { toolFacts } from "./gate/regime.ts";
 import { decodeEntry } from "./log/encode.ts";
 import { fromHex } from "./log/merkle.ts";
 import { verifyConsistency } from "./log/merkle-proof.ts";
-import { buildReceipt, formatReceipt, parseReceipt } from "./log/receipt.ts";
-import { verifyLog, verifyReceipt } from "./log/verify.ts";
 import { loadPolicy } from "./policy/load.ts";
 import { readTestCall, runPolicyTests } from "./policy/suite.ts";
 import type { ServeParts } from "./serve/serve.ts";
@@ -203,31 +199,12 @@ const extendsHead: CliParts["verifyConsistency"] = (older, newer, proof) => {
   return verifyConsistency(older.size, newer.size, from, to, hashes as string[]);
 };
 
+// Loaded when asked for: whoever serves or decides verifies nothing.
+const verifying = () => import("./proofs.ts");
 const logTools: CliParts["logTools"] = {
-  verifyLog,
-  async buildReceipt(home, requestId) {
-    const receipt = await buildReceipt({
-      store: home.store,
-      requestId,
-      withBlobs: true,
-      adoptions: home.adoption.sequence(),
-      credentials: home.credentials.entriesOf,
-      rotations: home.store.rotations(),
-      resolvePolicy(text) {
-        const loaded = loadPolicy(new TextDecoder().decode(text), { file: "policy.yaml", tools: null });
-        return loaded.ok ? loaded.value.document : null;
-      },
-    });
-    return formatReceipt(receipt);
-  },
-  verifyReceipt(text, { key }) {
-    const parsed = parseReceipt(text);
-    const own = parsed.ok ? parsed.value.log.key : null;
-    // Without a key from elsewhere a receipt is checked against the one it carries, and the command says so.
-    const trusted = key ?? own;
-    const { ok, findings, summary } = verifyReceipt(text, { trustedKeys: trusted === null ? [] : [trusted] });
-    return Promise.resolve({ ok, findings, summary, request: summary?.request ?? null, key: trusted });
-  },
+  verifyLog: async (directory, options) => (await verifying()).verifyLog(directory, options),
+  buildReceipt: async (home, request) => (await verifying()).receiptOf(home, request),
+  verifyReceipt: async (text, options) => (await verifying()).checkReceipt(text, options),
 };
 
 const self = [process.execPath, resolve(fileURLToPath(import.meta.url))];
@@ -325,5 +302,5 @@ process.exitCode = await runCli(process.argv.slice(2), {
   },
   readRegistrations,
   // One line a tool that can have something wrong with it.
-  toolChecks: [checkServices, checkWorkspaces, checkUpstreams],
+  toolChecks: async () => [...(await verifying()).toolChecks, checkUpstreams],
 });

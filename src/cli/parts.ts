@@ -52,7 +52,7 @@ export interface CliParts {
   /** The registrations as the operator's file has them now; errors as lines with places. */
   readRegistrations(settings: Settings): Promise<Result<JsonObject, readonly string[]>>;
   /** What `countersign doctor` looks at for the built-in tools. */
-  readonly toolChecks: readonly Check[];
+  toolChecks(): Promise<readonly Check[]>;
 }
 
 export interface NewHome {

@@ -1,26 +1,4 @@
 import { Command } from "commander";
-import { addDemo } from "./commands/demo.ts";
-import { addApprove } from "./commands/approve.ts";
-import { addAsk } from "./commands/ask.ts";
-import { addDoctor } from "./commands/doctor.ts";
-import { addDeny } from "./commands/deny.ts";
-import { addInit } from "./commands/init.ts";
-import { addInstall } from "./commands/install.ts";
-import { addLog } from "./commands/log.ts";
-import { addMcp } from "./commands/mcp.ts";
-import { addPending } from "./commands/pending.ts";
-import { addPeople } from "./commands/people.ts";
-import { addPolicy } from "./commands/policy.ts";
-import { addRequest } from "./commands/request.ts";
-import { addRequests } from "./commands/requests.ts";
-import { addResolve } from "./commands/resolve.ts";
-import { addShow } from "./commands/show.ts";
-import { addStart } from "./commands/start.ts";
-import { addTakeBack } from "./commands/take-back.ts";
-import { addToken } from "./commands/token.ts";
-import { addUpstream } from "./commands/upstream.ts";
-import { addUninstall } from "./commands/uninstall.ts";
-import { addVerify } from "./commands/verify.ts";
 import type { Cli } from "./context.ts";
 import { usageOf } from "./failure.ts";
 
@@ -32,8 +10,21 @@ export type RunAction = (
   action: (command: Command) => Promise<number>,
 ) => (...args: unknown[]) => Promise<void>;
 
-/** The whole command tree. */
-export function buildProgram(cli: Cli, exit: (code: number) => void): Command {
+/**
+ * True where these words run `mcp`, after a home or not, and no other command has to be known. An agent's host starts it
+ * with every session, so it loads none of the others.
+ */
+export function isMcp(argv: readonly string[]): boolean {
+  const [first, , third] = argv;
+  return (first === "--home" ? third : first) === "mcp";
+}
+
+/** The command tree. `groups`: the commands below their headings, in the order of the help. */
+export function buildProgram(
+  cli: Cli,
+  groups: Readonly<Record<string, readonly AddCommand[]>>,
+  exit: (code: number) => void,
+): Command {
   const { parts, terminal } = cli;
   const run: RunAction =
     (action) =>
@@ -58,26 +49,9 @@ export function buildProgram(cli: Cli, exit: (code: number) => void): Command {
       getOutHasColors: () => false,
       getErrHasColors: () => false,
     });
-  program.commandsGroup("Decide:");
-  for (const add of [
-    addPending,
-    addShow,
-    addApprove,
-    addDeny,
-    addAsk,
-    addTakeBack,
-    addRequests,
-    addResolve,
-  ]) {
-    add(program, cli, run);
-  }
-  program.commandsGroup("Ask:");
-  for (const add of [addRequest]) add(program, cli, run);
-  program.commandsGroup("Policy and proof:");
-  for (const add of [addPolicy, addUpstream, addPeople, addLog, addVerify]) add(program, cli, run);
-  program.commandsGroup("Set up and serve:");
-  for (const add of [addInit, addInstall, addUninstall, addStart, addMcp, addDoctor, addToken, addDemo]) {
-    add(program, cli, run);
+  for (const [heading, group] of Object.entries(groups)) {
+    program.commandsGroup(heading);
+    for (const add of group) add(program, cli, run);
   }
   overrideExits(program);
   return program;

@@ -2,7 +2,8 @@ import { CommanderError } from "commander";
 import { createCli } from "./context.ts";
 import { printFailure } from "./failure.ts";
 import type { CliParts } from "./parts.ts";
-import { buildProgram } from "./program.ts";
+import { addMcp } from "./commands/mcp.ts";
+import { buildProgram, isMcp } from "./program.ts";
 import { createTerminal } from "./terminal.ts";
 
 /**
@@ -14,10 +15,12 @@ export async function runCli(argv: readonly string[], parts: CliParts): Promise<
   const wishesColour = !argv.includes("--no-color");
   const terminal = createTerminal(parts.streams, { colour: wishesColour, env: parts.around.env });
   let exitCode = 0;
-  const program = buildProgram(createCli(parts, terminal), (code) => {
+  const exit = (code: number): void => {
     exitCode = code;
-  });
+  };
   try {
+    const commands = isMcp(argv) ? { "": [addMcp] } : (await import("./every-command.ts")).COMMANDS;
+    const program = buildProgram(createCli(parts, terminal), commands, exit);
     await program.parseAsync([...argv], { from: "user" });
     return exitCode;
   } catch (error) {

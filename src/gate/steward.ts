@@ -20,6 +20,7 @@ import type { Retention } from "./retention.ts";
 const TICK_MS = 500;
 const SWEEP_EVERY_MS = 5_000;
 const TIDY_TOOLS_EVERY_MS = 3_600_000;
+const TIDY_TOOLS_FIRST_MS = 60_000;
 const SNAPSHOT_EVERY_MS = 30_000;
 /** A round waits so long for a duty that calls backends, and a stop so long for all of them. */
 const BACKGROUND_WAIT_MS = 1_000;
@@ -57,7 +58,8 @@ export function startSteward(parts: StewardParts): Steward {
   let sweptAt = Number.NEGATIVE_INFINITY;
   let tidiedAt = Number.NEGATIVE_INFINITY;
   let retainedAt = Number.NEGATIVE_INFINITY;
-  let toolsTidiedAt = Number.NEGATIVE_INFINITY;
+  /** Not with the start: what an agent's host waits for then is its first answer. */
+  let toolsTidiedAt = parts.clock.monotonic() - TIDY_TOOLS_EVERY_MS + TIDY_TOOLS_FIRST_MS;
   let savedAt = parts.clock.monotonic();
   let savedSize = parts.store.head().size;
   let ticking: Promise<void> | null = null;

@@ -120,7 +120,7 @@ export function cliParts(given: {
       verifyReceipt: absent("receipt to verify"),
     },
     readRegistrations: async () => ok({}),
-    toolChecks: [],
+    toolChecks: () => Promise.resolve([]),
     ...given.parts,
   };
 }

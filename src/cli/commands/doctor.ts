@@ -53,7 +53,7 @@ Example:
               },
             ),
         });
-        const diagnosis = await examine(patient, [...CHECKS, ...parts.toolChecks]);
+        const diagnosis = await examine(patient, [...CHECKS, ...(await parts.toolChecks())]);
         if (flags.json === true) terminal.json({ home: located.home, ...diagnosis });
         else print(terminal, diagnosis.findings);
         return diagnosis.status === "fail" ? 1 : 0;

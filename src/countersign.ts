@@ -147,7 +147,7 @@ const open = (settings: Settings, create = false): Promise<OpenedHome> => {
       createFronting({
         version: VERSION,
         env: around.env,
-        home: settings.home,
+        workRoot: join(settings.dataDir, "tools", "upstream"),
         log: operationsLog(settings),
       }),
     ));
@@ -289,7 +289,6 @@ process.exitCode = await runCli(process.argv.slice(2), {
           ...{
             version: VERSION,
             env: around.env,
-            home: settings.home,
             log: operationsLog({ logLevel: "error" }),
           },
           configFile: settings.configFile,

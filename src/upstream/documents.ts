@@ -122,7 +122,7 @@ function documentTool(
           progress: (message) => ctx.progress(message),
         }),
       ).catch((error: unknown) => {
-        if (error instanceof NotSent) throw new NoEffect(error.code, error.message, { cause: error });
+        if (error instanceof NotSent) throw new NoEffect(error.code, REFUSALS[error.code], { cause: error });
         if (error instanceof LostReply)
           throw new NoEffect("upstream_silent", error.message, { cause: error });
         throw error;

@@ -1,3 +1,5 @@
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { Logger } from "pino";
 import type { JsonObject } from "../base/canonical-json.ts";
@@ -24,7 +26,8 @@ export async function examineUpstreams(
     ];
   }
   const entries = registrations["upstreams"] as unknown as UpstreamRegistrations;
-  const pool = createPool({ version, env: patient.around.env, home: patient.home, log: SILENT });
+  const workRoot = await mkdtemp(join(tmpdir(), "countersign-doctor-"));
+  const pool = createPool({ version, env: patient.around.env, workRoot, log: SILENT });
   try {
     const compared = await compareUpstreams(entries, lock.value, pool, null);
     const { problems } = makeUpstreamTools(registrations, () => Promise.resolve(pool));
@@ -38,6 +41,7 @@ export async function examineUpstreams(
     ];
   } finally {
     await pool.close();
+    await rm(workRoot, { recursive: true, force: true });
   }
 }
 

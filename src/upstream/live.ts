@@ -1,3 +1,5 @@
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import type { Adapter } from "lowdb";
 import { CountersignError } from "../errors.ts";
@@ -7,7 +9,7 @@ import { createPool, type PoolParts } from "./pool.ts";
 import { readLock } from "./read-registrations.ts";
 import type { UpstreamRegistrations } from "./registration.ts";
 
-export interface LiveParts extends PoolParts {
+export interface LiveParts extends Omit<PoolParts, "workRoot"> {
   readonly configFile: string | null;
   readonly registrations: UpstreamRegistrations;
   /** A lowdb adapter that writes durably, and refuses where somebody changed the file meanwhile. */
@@ -26,7 +28,8 @@ export interface Live {
 
 /** Connections to the registered servers while `work` runs, for whoever looks at or accepts definitions. */
 export async function withLiveUpstreams<T>(parts: LiveParts, work: (live: Live) => Promise<T>): Promise<T> {
-  const pool = createPool(parts);
+  const workRoot = await mkdtemp(join(tmpdir(), "countersign-upstream-"));
+  const pool = createPool({ ...parts, workRoot });
   try {
     return await work({
       aliases: Object.keys(parts.registrations),
@@ -53,6 +56,7 @@ export async function withLiveUpstreams<T>(parts: LiveParts, work: (live: Live) 
     });
   } finally {
     await pool.close();
+    await rm(workRoot, { recursive: true, force: true });
   }
 }
 

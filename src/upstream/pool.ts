@@ -1,3 +1,5 @@
+import { mkdir } from "node:fs/promises";
+import { join } from "node:path";
 import type { PriorDiscovery } from "@modelcontextprotocol/client";
 import type { Logger } from "pino";
 import { canonicalJson, type JsonObject } from "../base/canonical-json.ts";
@@ -19,8 +21,11 @@ import { createStdioTransport } from "./stdio-transport.ts";
 export interface PoolParts {
   readonly version: string;
   readonly env: Readonly<Record<string, string | undefined>>;
-  /** Where a command runs that names no directory of its own. */
-  readonly home: string;
+  /**
+   * Where a command that names no directory gets an empty one of its own, 0700. Never the home: a server that takes its
+   * working directory for what it may show would show keys.
+   */
+  readonly workRoot: string;
   readonly log: Pick<Logger, "debug" | "info" | "warn">;
   readonly maxMessageBytes?: number;
   /** Monotonic milliseconds. */
@@ -59,7 +64,7 @@ export function createPool(parts: PoolParts): Pool {
       const key = canonicalJson(entry);
       const known = live.get(alias);
       if (known?.key === key) return known.line;
-      known?.line.close().catch(() => undefined);
+      known?.line.retire();
       const line = createLine(parts, alias, entry);
       live.set(alias, { key, line });
       return line;
@@ -74,6 +79,8 @@ export function createPool(parts: PoolParts): Pool {
 }
 
 interface Line extends Upstream {
+  /** Takes nothing more, and ends when what is under way has its answer. */
+  retire(): void;
   close(): Promise<void>;
 }
 
@@ -88,6 +95,7 @@ function createLine(parts: PoolParts, alias: string, entry: UpstreamRegistration
   let lastFailure = "";
   let since = 0;
   let isClosed = false;
+  let isRetired = false;
   let inFlight = 0;
   let listed: { readonly at: number; readonly list: Listed } | null = null;
   let listing: { readonly begun: number; readonly list: Promise<Listed> } | null = null;
@@ -102,7 +110,13 @@ function createLine(parts: PoolParts, alias: string, entry: UpstreamRegistration
     let mine: Connection | null = null;
     const limit = parts.maxMessageBytes ?? MAX_MESSAGE_BYTES;
     try {
-      const own = await resolveValues(entry.url === undefined ? entry.env : entry.headers, parts.env);
+      const own = {
+        values: await resolveValues(entry.url === undefined ? entry.env : entry.headers, parts.env),
+        workDir: join(parts.workRoot, alias),
+      };
+      if (entry.url === undefined && entry.cwd === undefined) {
+        await mkdir(own.workDir, { recursive: true, mode: 0o700 });
+      }
       mine = await connect({
         alias,
         version: parts.version,
@@ -112,13 +126,13 @@ function createLine(parts: PoolParts, alias: string, entry: UpstreamRegistration
           entry.url === undefined
             ? createStdioTransport({
                 command: entry.command as readonly string[],
-                cwd: entry.cwd ?? parts.home,
-                env: { ...plainEnvironment(parts.env), ...own },
+                cwd: entry.cwd ?? own.workDir,
+                env: { ...plainEnvironment(parts.env), ...own.values },
                 maxMessageBytes: limit,
                 onStderr: (line) => log.stderr(line),
                 onGarbage: (count, line) => log.garbage(count, line),
               })
-            : createHttpTransport({ url: entry.url, headers: own, maxMessageBytes: limit }),
+            : createHttpTransport({ url: entry.url, headers: own.values, maxMessageBytes: limit }),
         onListChanged: () => {
           listed = null;
         },
@@ -175,14 +189,23 @@ function createLine(parts: PoolParts, alias: string, entry: UpstreamRegistration
     // One that began before this call may be of before a change; a reader that takes an older one may share it.
     if (listing !== null && wanted - listing.begun <= maxAgeMs) return listing.list;
     const begun = now();
+    const drop = async (over: Connection): Promise<void> => {
+      if (connection === over) connection = null;
+      await over.close();
+    };
     const work = (async () => {
-      const over = await connected();
+      let over = await connected();
       const fresh = await over.list().catch(async (error: unknown) => {
+        // It turned us away: a session that it forgot, a token that was replaced. A new connection may be let in.
+        if (error instanceof NotSent && connection === over) {
+          await drop(over);
+          over = await connected();
+          return over.list();
+        }
         // Silent, and nobody's call under way that it could be busy with: a new process may do better.
         if (error instanceof LostReply && inFlight === 0 && connection === over) {
-          connection = null;
           failed(error.message);
-          await over.close();
+          await drop(over);
         }
         throw error;
       });
@@ -200,6 +223,13 @@ function createLine(parts: PoolParts, alias: string, entry: UpstreamRegistration
     }
   };
 
+  const close = async (): Promise<void> => {
+    isClosed = true;
+    const open = connection ?? (await connecting?.catch(() => null)) ?? null;
+    connection = null;
+    await open?.close();
+  };
+
   return {
     list,
     async request(method, params, options) {
@@ -209,15 +239,15 @@ function createLine(parts: PoolParts, alias: string, entry: UpstreamRegistration
         return await over.request(method, params, options);
       } finally {
         inFlight -= 1;
+        if (isRetired && inFlight === 0) close().catch(() => undefined);
       }
     },
     facts: connected,
-    async close() {
-      isClosed = true;
-      const open = connection ?? (await connecting?.catch(() => null)) ?? null;
-      connection = null;
-      await open?.close();
+    retire() {
+      isRetired = true;
+      if (inFlight === 0) close().catch(() => undefined);
     },
+    close,
   };
 }
 

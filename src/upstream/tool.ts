@@ -25,6 +25,7 @@ export const REFUSALS = {
   definition_changed:
     "the server's definition of this tool is not the one that was accepted, so nothing is sent to it; the operator looks at it with countersign upstream diff, and takes it with countersign upstream accept",
   upstream_unavailable: "the server behind this tool can't be reached now; call again later",
+  upstream_refused: "the server behind this tool turned the gateway away; the operator's log has the cause",
   upstream_silent: "the server behind this tool gave no answer that can be used; call again later",
   dry_run_failed: "the server refused the dry run of this call; correct the arguments",
   preview_too_large: "what the server answered to the preview is too large to be shown",
@@ -83,7 +84,7 @@ export function makeUpstreamTool(name: string, parts: UpstreamToolParts): Result
     try {
       return await work();
     } catch (error) {
-      if (error instanceof NotSent) throw new ToolRefusal("upstream_unavailable", error.message);
+      if (error instanceof NotSent) throw new ToolRefusal(error.code, error.message);
       if (error instanceof LostReply || error instanceof ErrorReply) {
         throw new ToolRefusal("upstream_silent", error.message);
       }
@@ -193,7 +194,7 @@ export function makeUpstreamTool(name: string, parts: UpstreamToolParts): Result
           },
         ),
       ).catch((error: unknown) => {
-        if (error instanceof NotSent) throw new NoEffect(error.code, error.message, { cause: error });
+        if (error instanceof NotSent) throw new NoEffect(error.code, REFUSALS[error.code], { cause: error });
         if (isRead && error instanceof LostReply) {
           throw new NoEffect("upstream_silent", error.message, { cause: error });
         }
@@ -215,8 +216,9 @@ export async function notSent<T>(work: () => Promise<T>): Promise<T> {
       const words = Object.hasOwn(REFUSALS, error.code) ? REFUSALS[error.code as keyof typeof REFUSALS] : "";
       throw new NoEffect(error.code, words, { cause: error });
     }
+    // The cause names files and variables of the operator's: it is for the log, the words are for the agent (P4).
     const code = error instanceof NotSent ? error.code : "upstream_silent";
-    throw new NoEffect(code, error instanceof Error ? error.message : String(error), { cause: error });
+    throw new NoEffect(code, REFUSALS[code], { cause: error });
   }
 }
 

@@ -1,3 +1,4 @@
+import { tmpdir } from "node:os";
 import { afterEach, describe, expect, test } from "vitest";
 import { passedResult } from "../../src/transport/mcp/fronted.ts";
 import { createPool } from "../../src/upstream/pool.ts";
@@ -107,7 +108,12 @@ test("10,000 tools over many pages are all there, and each can be called", async
 });
 
 test("a list that goes in circles ends", async () => {
-  const pool = createPool({ version: "t", env: process.env, home: "/", log: pino({ level: "silent" }) });
+  const pool = createPool({
+    version: "t",
+    env: process.env,
+    workRoot: tmpdir(),
+    log: pino({ level: "silent" }),
+  });
   world = await makeUpstreamWorld((dir) => ({ fix: good(dir) }));
   const entry = upstreamRegistration.parse(
     fixtureEntry(world.dir, { env: { FIXTURE_MODE: "circle", FIXTURE_PAGE: "1" } }),
@@ -126,7 +132,7 @@ test("definitions that can't be used are left out with their reason, and the oth
   for (const name of ["remote_ref", "no_object", "bomb", "twice", "spa ce", "huge_number"]) {
     expect(names).not.toContain(`fix__${name}`);
   }
-  const pool = createPool({ version: "t", env: process.env, home: "/", log });
+  const pool = createPool({ version: "t", env: process.env, workRoot: tmpdir(), log });
   const { problems } = await pool
     .upstream("fix", upstreamRegistration.parse(fixtureEntry(world.dir, { env: { FIXTURE_MODE: "bad" } })))
     .list(0);

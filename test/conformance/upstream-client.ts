@@ -16,7 +16,7 @@ const context = JSON.parse(process.env["MCP_CONFORMANCE_CONTEXT"] ?? "{}") as {
 };
 
 const log = { debug: () => undefined, info: () => undefined, warn: () => undefined };
-const pool = createPool({ version: "0.0.0", env: process.env, home: process.cwd(), log });
+const pool = createPool({ version: "0.0.0", env: process.env, workRoot: process.cwd(), log });
 const upstreams = upstreamsSchema.parse({ suite: { url, environment: "lab" } });
 const entry = upstreams["suite"];
 if (entry === undefined) throw new Error("no registration");

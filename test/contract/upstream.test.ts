@@ -1,4 +1,4 @@
-import { mkdtempSync, rmSync, symlinkSync } from "node:fs";
+import { mkdtempSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, describe, expect, test } from "vitest";
@@ -50,19 +50,23 @@ const textOf = (reply: Reply): string =>
 const WAYS = [
   {
     way: "a command",
-    start: (options: FixtureOptions) => makeUpstreamWorld((dir) => ({ fix: fixtureEntry(dir, options) })),
+    start: (options: FixtureOptions, accept = true) =>
+      makeUpstreamWorld((dir) => ({ fix: fixtureEntry(dir, options) }), { accept }),
   },
   {
     way: "a URL",
-    async start({ env, entry }: FixtureOptions) {
+    async start({ env, entry }: FixtureOptions, accept = true) {
       const dir = mkdtempSync(join(tmpdir(), "countersign-fixture-"));
       const http = await startHttpFixture(dir, env);
       after.push(http.stop, () => Promise.resolve(rmSync(dir, { recursive: true, force: true })));
-      const made = await makeUpstreamWorld((own) => {
-        rmSync(own, { recursive: true });
-        symlinkSync(dir, own);
-        return { fix: { url: http.url, environment: "prod", ...entry } };
-      });
+      const made = await makeUpstreamWorld(
+        (own) => {
+          rmSync(own, { recursive: true });
+          symlinkSync(dir, own);
+          return { fix: { url: http.url, environment: "prod", ...entry } };
+        },
+        { accept },
+      );
       return made;
     },
   },
@@ -156,10 +160,14 @@ describe.each(WAYS)("a server behind $way", ({ start }) => {
     expect(textOf(done)).toBe("appended");
   });
 
-  test("a new tool cannot be called before it is accepted", async () => {
-    world = await start({});
+  test("a tool that was not accepted is not there, though its server lists it", async () => {
+    world = await start({}, false);
     await world.accept(["append"]);
-    expect(await callTool(world.home, "fix__nothing_like_it", {})).toMatchObject({ code: "unknown_tool" });
+    const names = world.home.gate.tools().map(({ name }) => name);
+    expect(names.filter((name) => name.startsWith("fix__"))).toEqual(["fix__append"]);
+    expect(await call("read_state", {})).toMatchObject({ code: "unknown_tool" });
+    await world.accept();
+    expect(await call("read_state", {}, { holdMs: 0 })).toMatchObject({ status: "pending" });
   });
 
   test("progress reaches whoever is attached", async () => {
@@ -263,3 +271,39 @@ describe.each(WAYS)("a server behind $way", ({ start }) => {
 });
 
 const noWait = (holdMs: number) => ({ holdMs, signal: new AbortController().signal });
+
+test("a server behind a URL that lost its sessions, or its token, is greeted again by itself", async () => {
+  const dir = mkdtempSync(join(tmpdir(), "countersign-fixture-"));
+  after.push(() => Promise.resolve(rmSync(dir, { recursive: true, force: true })));
+  const secret = join(dir, "token");
+  writeFileSync(secret, "one\n");
+  const first = await startHttpFixture(dir, { FIXTURE_TOKEN: "one" });
+  after.push(first.stop);
+  world = await makeUpstreamWorld((own) => {
+    rmSync(own, { recursive: true });
+    symlinkSync(dir, own);
+    return {
+      fix: {
+        url: first.url,
+        headers: { authorization: { file: secret, prefix: "Bearer " } },
+        environment: "lab",
+      },
+    };
+  });
+  expect(textOf(await call("append", { line: 1 }))).toBe("appended");
+  await first.stop();
+  expect(await call("append", { line: 2 })).toMatchObject({ code: "upstream_unavailable" });
+  const second = await startHttpFixture(dir, { FIXTURE_TOKEN: "two", FIXTURE_PORT: new URL(first.url).port });
+  after.push(second.stop);
+  await new Promise((resolve) => setTimeout(resolve, 1_000));
+  const turnedAway = await call("append", { line: 3 });
+  expect(turnedAway).toMatchObject({ status: "refused" });
+  expect(JSON.stringify(turnedAway)).not.toMatch(/token|Bearer|one/);
+  writeFileSync(secret, "two\n");
+  await expect
+    .poll(async () => (await call("append", { line: Math.random() })).status, {
+      timeout: 20_000,
+      interval: 500,
+    })
+    .toBe("done");
+});

@@ -212,6 +212,8 @@ if (mode !== "silent" && mode !== "garbage") {
       response.end();
     };
     const http = createServer((request, response) => void serve(request, response));
-    http.listen(0, "127.0.0.1", () => process.stdout.write(`http://127.0.0.1:${http.address().port}/mcp\n`));
+    http.listen(Number(process.env.FIXTURE_PORT ?? "0"), "127.0.0.1", () =>
+      process.stdout.write(`http://127.0.0.1:${http.address().port}/mcp\n`),
+    );
   }
 }

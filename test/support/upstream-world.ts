@@ -107,7 +107,7 @@ export async function makeUpstreamWorld(
   const parts = (): PoolParts & { readonly log: typeof log } => ({
     version: "test",
     env: { PATH: process.env["PATH"], HOME: root, COUNTERSIGN_SECRET: "of the gateway" },
-    home: homeDir,
+    workRoot: join(root, "work"),
     ...options.pool,
     log,
   });

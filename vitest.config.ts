@@ -26,6 +26,8 @@ export default defineConfig({
           name: "process",
           include: processTests.map((dir) => `${dir}/*.test.ts`),
           pool: "forks",
+          // Concurrent cases wait for each other's turns, in the order in which they stand.
+          maxConcurrency: 1_000,
           testTimeout: 120_000,
           maxWorkers: 2,
           sequence: { groupOrder: 1 },

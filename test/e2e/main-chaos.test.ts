@@ -2,6 +2,7 @@ import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { CLIENT_KINDS, type TestClient } from "../support/mcp-clients.ts";
+import { TASK_CLIENT_KINDS, type TaskClient, type TaskClientKind } from "../support/task-clients.ts";
 import { missingForMain, openRealHome, type RunningGateway } from "../support/real-gateway.ts";
 
 // Do concurrent callers, two sorts of gateway and random kill -9 ever run one thing twice, forget what was acknowledged,
@@ -14,6 +15,7 @@ const LONGEST_RUN_MS = 75_000;
 const LEAST_KILLS = 5;
 const LEAST_DONE = 3;
 const kind = CLIENT_KINDS.find((one) => one.name === "v2 SDK, 2026-07-28, over stdio");
+const taskKind = TASK_CLIENT_KINDS.find((one) => one.name === "tasks extension, 2026-07-28, over stdio");
 
 /** A small generator with a seed, so that a failure names what it did. */
 function randomFrom(seed: number): () => number {
@@ -32,7 +34,7 @@ describe.skipIf(missing !== null)(missing ?? "many calls and many deaths", () =>
     async () => {
       const seed = Date.now() & 0xffff;
       const random = randomFrom(seed);
-      const home = await openRealHome({ hold: "2s" });
+      const home = await openRealHome({ hold: "2s", rounds: 2 });
       const acknowledged = new Map<string, string>();
       let gateway: RunningGateway | null = await home.start();
       let kills = 0;
@@ -94,6 +96,27 @@ describe.skipIf(missing !== null)(missing ?? "many calls and many deaths", () =>
         }
         await client?.close().catch(() => undefined);
       };
+      /** A host that takes tasks: it calls, polls, and after every death calls again with the same arguments. */
+      const tasksAgent = async (service: string): Promise<void> => {
+        let client: TaskClient | null = null;
+        let ref = nextRef();
+        while (!isOver()) {
+          try {
+            client ??= await (taskKind as TaskClientKind).connect(home.stdio());
+            const { taskId, settled } = await client.start("deploy_service", { service, ref });
+            if (!acknowledged.has(taskId)) acknowledged.set(taskId, "pending");
+            const ended = await Promise.race([settled, sleep(8_000).then(() => null)]);
+            if (ended === null) continue;
+            if (ended !== "cancelled") acknowledged.set(taskId, String(ended.data["status"]));
+            ref = nextRef();
+          } catch {
+            await client?.leave().catch(() => undefined);
+            client = null;
+            await sleep(100);
+          }
+        }
+        await client?.leave().catch(() => undefined);
+      };
       const person = async (): Promise<void> => {
         while (!isOver()) {
           const waiting = await home.pending().catch(() => []);
@@ -115,7 +138,14 @@ describe.skipIf(missing !== null)(missing ?? "many calls and many deaths", () =>
         }
       };
       try {
-        await Promise.all([agent("a", "web"), agent("b", "lab"), agent("c", "web"), person(), reaper()]);
+        await Promise.all([
+          agent("a", "web"),
+          agent("b", "lab"),
+          agent("c", "web"),
+          tasksAgent("web"),
+          person(),
+          reaper(),
+        ]);
         await gateway?.stop("SIGKILL");
         gateway = await home.start();
         // Whatever was under way comes to its end: recovered, run, or still waiting for people.

@@ -71,8 +71,12 @@ test("a change that is allowed and done soon is answered; one that takes longer 
 
 test("a read is stayed with, however long a change may take", async () => {
   world = await makeWorld();
-  expect(await call("read_note", { book: "log" }, { ...handle, handleAfterMs: 0 })).toMatchObject({
+  const reply = await call("read_note", { book: "log" }, { ...handle, handleAfterMs: 0 });
+  expect(reply).toMatchObject({ status: "done", output: { text: "" } });
+  // A client that asked for a task finds even this one by its id.
+  expect(await look(String(reply.status === "done" && reply.request))).toMatchObject({
     status: "done",
+    output: { text: "" },
   });
 });
 

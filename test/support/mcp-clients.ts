@@ -50,6 +50,19 @@ export interface ClientKind {
 
 const INFO = { name: "countersign-test", version: "1.0.0" };
 
+export function toolResult(value: unknown): ToolResult {
+  const result = value as {
+    isError?: boolean;
+    content: { type: string; text: string }[];
+    structuredContent?: Record<string, unknown>;
+  };
+  return {
+    isError: result.isError === true,
+    text: result.content.map((block) => block.text).join("\n"),
+    data: result.structuredContent ?? {},
+  };
+}
+
 type AnyClient = Pick<ModernClient, "listTools" | "close"> & {
   callTool(params: never, ...rest: never[]): Promise<unknown>;
 };
@@ -63,24 +76,17 @@ function face(
     protocolVersion: version,
     tools: async () => (await client.listTools()).tools,
     async call(tool, args, options = {}) {
-      const result = (await call(
-        { name: tool, arguments: args, ...(options.meta === undefined ? {} : { _meta: options.meta }) },
-        {
-          timeout: options.timeoutMs ?? 30_000,
-          ...(options.onProgress === undefined
-            ? {}
-            : { onprogress: options.onProgress, resetTimeoutOnProgress: true }),
-        },
-      )) as {
-        isError?: boolean;
-        content: { type: string; text: string }[];
-        structuredContent?: Record<string, unknown>;
-      };
-      return {
-        isError: result.isError === true,
-        text: result.content.map((block) => block.text).join("\n"),
-        data: result.structuredContent ?? {},
-      };
+      return toolResult(
+        await call(
+          { name: tool, arguments: args, ...(options.meta === undefined ? {} : { _meta: options.meta }) },
+          {
+            timeout: options.timeoutMs ?? 30_000,
+            ...(options.onProgress === undefined
+              ? {}
+              : { onprogress: options.onProgress, resetTimeoutOnProgress: true }),
+          },
+        ),
+      );
     },
     close: () => client.close(),
   };
@@ -142,7 +148,7 @@ async function connectModern(endpoint: Endpoint, mode: "legacy" | "auto"): Promi
   );
 }
 
-const environment = (extra: Record<string, string> = {}): Record<string, string> => ({
+export const environment = (extra: Record<string, string> = {}): Record<string, string> => ({
   PATH: process.env["PATH"] ?? "",
   HOME: process.env["HOME"] ?? "",
   ...extra,

@@ -1,6 +1,6 @@
 import { execFile, execFileSync, spawn, type ChildProcess } from "node:child_process";
 import { once } from "node:events";
-import { existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
@@ -53,11 +53,14 @@ export async function openRealTarget({
   // More deployments than a person would ask for, kept longer than a person would want them.
   const limits =
     "limits: { held_per_minute: 10000, previews_per_hour: 10000, open_requests: 1000, blobs_per_day: 4GiB }";
-  const text = readFileSync(config, "utf8").replace("keep: 3", "keep: 100");
+  const text = withPlaces(readFileSync(config, "utf8").replace("keep: 3", "keep: 100"));
+  for (let place = 0; place < PLACES; place += 1)
+    mkdirSync(join(home, "workspace", `releases-shop${place}`), { mode: 0o700 });
   writeFileSync(config, `${text}hold: { default: ${hold}, rounds: 1 }\nlog_level: error\n${limits}\n`);
   const gateway = options.gateway ? await startGateway(program, ["start", "--home", home]) : null;
   const repository = join(home, "workspace", "shop");
-  const releases = join(home, "workspace", "releases", "releases");
+  const releasesOf = (service: unknown): string =>
+    join(home, "workspace", service === "shop" ? "releases" : `releases-${String(service)}`, "releases");
   const token = (name: string): string => readFileSync(join(home, "data", "keys", name), "utf8").trim();
   const key = join(home, "workspace", "demo-approver");
   const people =
@@ -71,8 +74,8 @@ export async function openRealTarget({
     },
     http: { kind: "http", url: gateway?.mcp ?? "http://127.0.0.1:1/mcp", token: token("mcp.token") },
     tool: "deploy_service",
-    args: (n) => ({
-      service: "shop",
+    args: (n, place) => ({
+      service: place === undefined ? "shop" : `shop${place}`,
       ref: commit(repository, n),
       justification: `the matrix brings out version ${n}`,
     }),
@@ -81,17 +84,40 @@ export async function openRealTarget({
     // At the gateway's machine, beside whatever process serves the home.
     ask: async (ticket, words) =>
       void (await run(process.execPath, [program, "--home", home, "ask", ticket, words, "--as", "demo"])),
-    effects: async (args) =>
-      existsSync(releases)
-        ? readdirSync(releases, { withFileTypes: true }).filter(
-            (entry) => entry.isDirectory() && entry.name.includes(String(args["ref"]).slice(0, 12)),
-          ).length
-        : 0,
+    answers: async (ticket) =>
+      readdirSync(join(home, "data", "log"))
+        .filter((name) => name.endsWith(".jsonl"))
+        .flatMap((name) =>
+          readFileSync(join(home, "data", "log", name), "utf8")
+            .split("\n")
+            .slice(0, -1),
+        )
+        .map((line) => JSON.parse(line) as { kind: string; subject: string; data: { text: string } })
+        .filter(({ kind, subject }) => kind === "inquiry.answered" && subject === ticket)
+        .map(({ data }) => data.text),
+    effects: async (args) => {
+      const releases = releasesOf(args["service"]);
+      if (!existsSync(releases)) return 0;
+      return readdirSync(releases, { withFileTypes: true }).filter(
+        (entry) => entry.isDirectory() && entry.name.includes(String(args["ref"]).slice(0, 12)),
+      ).length;
+    },
     async close() {
       if (gateway !== null) await stop(gateway.child);
       rmSync(home, { recursive: true, force: true });
     },
   };
+}
+
+const PLACES = 20;
+
+/** The demo's service once more for each place, with releases of its own: one deployment makes another's plan stale. */
+function withPlaces(config: string): string {
+  const [before = "", service = ""] = config.split(/(?<=^services:\n)/m);
+  const places = Array.from({ length: PLACES }, (_, place) =>
+    service.replace(/^ {2}shop:/m, `  shop${place}:`).replace(/(releases: ".*)"/, `$1-shop${place}"`),
+  );
+  return [before, service, ...places].join("");
 }
 
 type People = Pick<MatrixTarget, "held" | "approve" | "deny">;

@@ -179,12 +179,17 @@ export function createScriptedGate(parts: ScriptedGateParts = {}): ScriptedGate 
       if ("problem" in parsed) return refused("invalid_arguments", parsed.problem);
       const input = parsed.input;
       if (tool.name === "read_service") {
-        return {
+        const id = newId("req", Date.now());
+        const reply: Reply = {
           status: "done",
-          request: newId("req", Date.now()),
+          request: id,
           summary: `${String(input["service"])} runs main`,
           output: { service: input["service"] as Json, ref: "main" },
         };
+        const owner = ownerOf(call.caller);
+        const ended = { id, owner, key: "", tool: tool.name, input, reply, running: false, inquiries: [] };
+        requests.set(id, { ...ended, waiters: new Set() });
+        return reply;
       }
       const owner = ownerOf(call.caller);
       const content = canonicalJson([owner, tool.name, input]);

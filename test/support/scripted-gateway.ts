@@ -26,6 +26,9 @@ const gate = createScriptedGate({
   },
 });
 
+/** `control`, or one for each process that shares the directory. */
+const controlFile = process.env["CONTROL_OF_ITS_OWN"] === undefined ? "control" : `control-${process.pid}`;
+
 async function startControl(dir: string): Promise<() => void> {
   const server = createServer((request, response) => {
     void (async () => {
@@ -36,6 +39,7 @@ async function startControl(dir: string): Promise<() => void> {
       else if (verb === "approve") await gate.approve(argument ?? "");
       else if (verb === "deny") gate.deny(argument ?? "", body);
       else if (verb === "ask") answer = gate.ask(argument ?? "", body);
+      else if (verb === "answers") answer = gate.answers(argument ?? "");
       else if (verb === "effects") answer = effects.get(argument ?? "") ?? 0;
       else if (verb === "calls") answer = gate.calls;
       else response.statusCode = 404;
@@ -46,7 +50,7 @@ async function startControl(dir: string): Promise<() => void> {
     });
   });
   await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
-  await announce(`${dir}/control`, String((server.address() as AddressInfo).port));
+  await announce(`${dir}/${controlFile}`, String((server.address() as AddressInfo).port));
   return () => {
     server.close();
     server.closeAllConnections();

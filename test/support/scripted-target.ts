@@ -1,7 +1,7 @@
 import { build } from "esbuild";
 import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { mkdtemp, readFile, rm } from "node:fs/promises";
+import { mkdtemp, readdir, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -26,9 +26,9 @@ export async function bundleScriptedGateway(dir: string): Promise<string> {
   return outfile;
 }
 
-export const control = (dir: string) => {
+export const control = (dir: string, file = "control") => {
   const ask = async (path: string, body?: string): Promise<unknown> => {
-    const port = await eventually(() => readFile(join(dir, "control"), "utf8").catch(() => undefined));
+    const port = await eventually(() => readFile(join(dir, file), "utf8").catch(() => undefined));
     const response = await fetch(
       `http://127.0.0.1:${port}/${path}`,
       body === undefined ? {} : { method: "POST", body },
@@ -42,6 +42,7 @@ export const control = (dir: string) => {
     deny: (ticket: string, words: string) => ask(`deny/${ticket}`, words),
     ask: (ticket: string, words: string) => ask(`ask/${ticket}`, words),
     effects: (key: string) => ask(`effects/${encodeURIComponent(key)}`) as Promise<number>,
+    answers: (ticket: string) => ask(`answers/${ticket}`) as Promise<(string | null)[]>,
     calls: () => ask("calls") as Promise<Call[]>,
   };
 };
@@ -63,16 +64,19 @@ export async function openScriptedTarget({ holdMs, shim }: ScriptedTargetOptions
   const program = await bundleScriptedGateway(dir);
   const token = "csm_test-token-for-the-client-matrix";
   const env = { HOLD_MS: String(holdMs) };
+  const ownEnv = { ...env, CONTROL_OF_ITS_OWN: "1" };
   const gateway = spawn(process.execPath, [program, "http", dir, token], {
     env: { ...process.env, ...env },
     stdio: ["ignore", "ignore", "inherit"],
   });
   const url = await eventually(() => readFile(join(dir, "url"), "utf8").catch(() => undefined));
   const http = control(dir);
-  // A stdio gateway of its own has people of its own; each child writes its control port over the last one's.
+  // A stdio gateway of its own has people of its own.
   const own = await mkdtemp(join(tmpdir(), "countersign-stdio-"));
-  const stdio = control(own);
-  const people = async () => (shim ? [http] : (await isUp(own)) ? [http, stdio] : [http]);
+  const people = async () => [
+    http,
+    ...(await readdir(own)).filter((file) => file.startsWith("control-")).map((file) => control(own, file)),
+  ];
   const each = async <T>(ask: (side: typeof http) => Promise<T>): Promise<T[]> =>
     Promise.all((await people()).map((side) => ask(side)));
   const noTickets: string[] = [];
@@ -88,7 +92,7 @@ export async function openScriptedTarget({ holdMs, shim }: ScriptedTargetOptions
       kind: "stdio",
       command: process.execPath,
       args: shim ? [program, "shim", url, token] : [program, "stdio", own],
-      env,
+      env: shim ? env : ownEnv,
     },
     http: { kind: "http", url, token },
     tool: "deploy_service",
@@ -98,9 +102,10 @@ export async function openScriptedTarget({ holdMs, shim }: ScriptedTargetOptions
     approve: async (ticket) => void (await (await ownerOf(ticket)).approve(ticket)),
     deny: async (ticket, words) => void (await (await ownerOf(ticket)).deny(ticket, words)),
     ask: async (ticket, words) => void (await (await ownerOf(ticket)).ask(ticket, words)),
+    answers: async (ticket) => (await ownerOf(ticket)).answers(ticket),
     effects: async (args) =>
       (await each((side) => side.effects(keyOf(args)).catch(() => 0))).reduce((a, b) => a + b, 0),
-    calls: async () => (await each((side) => side.calls())).flat(),
+    calls: async () => (await each((side) => side.calls().catch(() => []))).flat(),
     async close() {
       gateway.kill("SIGTERM");
       if (gateway.exitCode === null) await once(gateway, "exit");
@@ -109,9 +114,3 @@ export async function openScriptedTarget({ holdMs, shim }: ScriptedTargetOptions
     },
   };
 }
-
-const isUp = (dir: string): Promise<boolean> =>
-  readFile(join(dir, "control")).then(
-    () => true,
-    () => false,
-  );

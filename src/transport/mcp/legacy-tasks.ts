@@ -34,20 +34,25 @@ export const asksForTask = (params: Readonly<Record<string, unknown>> | undefine
 };
 
 /** The answer to a call that asked to be a task. */
-export async function createdTask(parts: LegacyTaskParts, reply: Reply): Promise<Result> {
-  const state = taskStateOf(reply);
+export async function createdTask(
+  parts: LegacyTaskParts,
+  reply: Reply,
+  caller: Caller,
+  signal: AbortSignal,
+): Promise<Result> {
   const id = reply.status === "pending" ? reply.ticket : reply.request;
+  // A try that is only noted has an id for people to find it by, and is nobody's request.
+  const state = id === null ? null : taskStateOf(await lookAt(parts.gate, id, caller, signal));
+  if (id !== null && state !== null && state.state !== "none")
+    return { task: describe(state, id, await timesOf(parts.gate, id), parts.pollMs) };
   // What never became a request can't be one's task: the refusal goes back at once, in the words it always has.
-  if (state.state === "none" || id === null) {
-    const { content, structuredContent } = renderReply(reply);
-    const [first] = content;
-    throw new ProtocolError(
-      ProtocolErrorCode.InvalidParams,
-      first?.type === "text" ? first.text : "refused",
-      structuredContent,
-    );
-  }
-  return { task: describe(state, id, await timesOf(parts.gate, id), parts.pollMs) };
+  const { content, structuredContent } = renderReply(reply);
+  const [first] = content;
+  throw new ProtocolError(
+    ProtocolErrorCode.InvalidParams,
+    first?.type === "text" ? first.text : "refused",
+    structuredContent,
+  );
 }
 
 /** `tasks/get`, `tasks/result` and `tasks/cancel` of that revision; null for any other method. */

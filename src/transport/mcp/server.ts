@@ -206,7 +206,7 @@ async function answerCall(
       round === null
         ? await ask(parts.gate, call, caller, attachment)
         : await parts.gate.wait(round.ticket, caller, { ...attachment, toldNothing: true });
-    if (view === "legacy_task") return await createdTask(parts, reply);
+    if (view === "legacy_task") return await createdTask(parts, reply, caller, attachment.signal);
     if (reply.status === "pending") {
       if (view === "task") return seedTask(reply, await timesOf(parts.gate, reply.ticket), parts.pollMs);
       const isThere = connection.era === "modern" && !attachment.signal.aborted;

@@ -83,8 +83,43 @@ const asKey = (agent: string): string =>
 /** What an issuer says of somebody, for a line of YAML. */
 const asValue = (text: string): string => (/^[\x21-\x7e]{1,200}$/.test(text) ? JSON.stringify(text) : "<id>");
 
-/** The agent that acts now, and everybody it acts through (RFC 8693 §4.1). */
-function resolveActing(policy: Policy, { issuer, client, actors }: Acting): Result<Sides, Gap> {
+/** The agent that acts now, and everybody it acts through, with the owners of its agents (RFC 8693 §4.1). */
+function resolveActing(policy: Policy, acting: Acting): Result<Sides, Gap> {
+  const found = linksOfActing(policy, acting);
+  if (!found.ok) return found;
+  const { agent, links } = found.value;
+  const chain = links.flatMap((link) =>
+    link.startsWith(AGENT_LINK) ? [link, ...ownersOf(policy, link.slice(AGENT_LINK.length))] : [link],
+  );
+  return ok({ agent, owners: ownersOf(policy, agent), chain: [...new Set(chain)] });
+}
+
+/**
+ * Whom a caller acts through, without the owners of agents, whom an adoption may change while a request is open: two
+ * callers of one principal and agent are the same only if they act through the same (R1).
+ */
+export function actsThrough(policy: Policy, { acting }: Caller): readonly string[] {
+  const found = acting === undefined ? null : linksOfActing(policy, acting);
+  return found?.ok === true ? found.value.links : [];
+}
+
+/**
+ * True where a request with this chain may be the caller's. Who has no access token acts through nobody that could be
+ * compared. More people in the chain are owners, or who wanted it asked for again (gate/again.ts).
+ */
+export function isOwnChain(policy: Policy, caller: Caller, chain: readonly string[]): boolean {
+  if (caller.acting === undefined) return true;
+  const links = actsThrough(policy, caller);
+  return (
+    links.every((link) => chain.includes(link)) &&
+    chain.every((link) => !/^(?:agent|service):/.test(link) || links.includes(link))
+  );
+}
+
+function linksOfActing(
+  policy: Policy,
+  { issuer, client, actors }: Acting,
+): Result<{ readonly agent: string; readonly links: readonly string[] }, Gap> {
   const { accounts } = policy;
   const [current, ...through] = actors;
   const byClient = client === null ? undefined : accounts.clients.get(accountKey(issuer, client));
@@ -102,36 +137,31 @@ function resolveActing(policy: Policy, { issuer, client, actors }: Acting): Resu
       lines: `policy.yaml:\n  agents: { <agent>: { owners: [<person>], oidc: { issuer: "${issuer}", ${key}: ${id} } } }`,
     });
   }
-  const chain: string[] = [];
+  const links: string[] = [];
   for (const actor of through) {
-    const links = linksOf(policy, accountKey(issuer, actor));
-    if (links.length === 0)
+    const known = linksOf(policy, accountKey(issuer, actor));
+    if (known.length === 0)
       return err({
         message: `the token acts through ${asValue(actor)} at ${issuer}, whom the policy does not know`,
         lines: `policy.yaml:\n  agents: { <agent>: { owners: [<person>], oidc: { issuer: "${issuer}", subject: ${asValue(actor)} } } }`,
       });
-    chain.push(...links);
+    links.push(...known);
   }
   // A person who acts as the agent does not decide either, nor do the owners of the client that fetched the token.
   const holder = current === undefined ? undefined : accounts.principals.get(accountKey(issuer, current));
-  if (holder?.kind === "person") chain.push(holder.id);
-  if (byClient !== undefined && byClient !== agent) chain.push(...agentLinks(policy, byClient));
-  return ok({ agent, owners: ownersOf(policy, agent), chain: [...new Set(chain)] });
+  if (holder?.kind === "person") links.push(holder.id);
+  if (byClient !== undefined && byClient !== agent) links.push(`${AGENT_LINK}${byClient}`);
+  return ok({ agent, links: [...new Set(links)] });
 }
 
 const AGENT_LINK = "agent:";
-
-const agentLinks = (policy: Policy, agent: string): readonly string[] => [
-  `${AGENT_LINK}${agent}`,
-  ...ownersOf(policy, agent),
-];
 
 /** Everybody whom this account of a chain is. */
 function linksOf(policy: Policy, key: string): readonly string[] {
   const agent = policy.accounts.actors.get(key);
   const holder = policy.accounts.principals.get(key);
   return [
-    ...(agent === undefined ? [] : agentLinks(policy, agent)),
+    ...(agent === undefined ? [] : [`${AGENT_LINK}${agent}`]),
     ...(holder === undefined ? [] : [holder.kind === "person" ? holder.id : `service:${holder.id}`]),
   ];
 }

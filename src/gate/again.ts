@@ -5,6 +5,7 @@ import type { Entry } from "../log/entry.ts";
 import type { PersonId, Requester } from "../request/principal.ts";
 import type { Reasoning } from "../request/reasoning.ts";
 import type { RequestEntries } from "../request/entries.ts";
+import { actionKeyIn } from "../request/recognition.ts";
 import type { RequestRecord } from "../request/requests.ts";
 import { justificationOf } from "./publish.ts";
 import type { GateParts } from "./parts.ts";
@@ -24,6 +25,8 @@ export interface Repeat {
   readonly follows: RequestId;
   /** People who join the chain of the requester. */
   readonly chain: readonly PersonId[];
+  /** Under which its requester finds it by calling again: the wish changes the chain, not whose request it is. */
+  readonly actionKey: string | null;
 }
 
 export interface Again {
@@ -96,7 +99,11 @@ export function createAgain(
         },
         ...(chain === null ? {} : { reasoning: chain }),
       },
-      { follows: request, chain: [...data.requester.chain, person] },
+      {
+        follows: request,
+        chain: [...data.requester.chain, person],
+        actionKey: actionKeyIn(received.keys ?? []),
+      },
     );
   };
 

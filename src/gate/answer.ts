@@ -1,10 +1,10 @@
-import { isId, type RequestId } from "../base/id.ts";
+import type { RequestId } from "../base/id.ts";
 import type { Caller } from "../request/principal.ts";
 import type { RefusalCode } from "../request/refusal.ts";
 import { requesterKey } from "../request/requests.ts";
 import type { Attend } from "./attend.ts";
 import type { GateParts } from "./parts.ts";
-import { isOwn, unknownTicket } from "./recognise.ts";
+import { ownRequest } from "./recognise.ts";
 import type { Reply } from "./reply.ts";
 import { refused } from "./resume.ts";
 
@@ -14,7 +14,7 @@ import { refused } from "./resume.ts";
 /** The longest answer in bytes of UTF-8. A longer one is refused and not cut: half an answer is another one. */
 export const MAX_ANSWER_BYTES = 8 * 1024;
 
-const NO_WAIT = { holdMs: 0, signal: new AbortController().signal };
+const NO_WAIT = { holdMs: 0, signal: new AbortController().signal, onlyLooks: true };
 
 export interface GivenAnswer {
   readonly inquiry: string;
@@ -29,7 +29,8 @@ export function createAnswer(
     refused({ request, code, deniedBy: "gate", message });
 
   return async (ticket, caller, { inquiry: id, text }) => {
-    if (!isId("req", ticket) || !(await isOwn(parts, ticket, caller))) return unknownTicket();
+    const own = await ownRequest(parts, ticket, caller);
+    if (!own.ok) return own.error;
     const bytes = Buffer.byteLength(text);
     if (bytes > MAX_ANSWER_BYTES) {
       return no(

@@ -131,12 +131,12 @@ export function createAttend(parts: GateParts): Attend {
     }
   };
 
-  const answer = async (request: RequestId): Promise<Reply> => {
+  const answer = async (request: RequestId, onlyLooks: boolean): Promise<Reply> => {
     await running.get(request);
     const ending = parts.state.requests.endings.get(request);
     const entries = ending === undefined ? await historyOf(parts.store, request) : [ending.last];
     const reply = await replyFromHistory(request, entries, readResult);
-    const output = outputs.get(request);
+    const output = onlyLooks ? undefined : outputs.get(request);
     if (reply === null) {
       return refused({ request: null, code: "unknown_ticket", deniedBy: "gate", message: "no such request" });
     }
@@ -160,18 +160,19 @@ export function createAttend(parts: GateParts): Attend {
       if (message !== told) attachment.progress?.(message);
       told = message;
     };
+    const { onlyLooks = false } = attachment;
     const listeners = progressOf.get(request) ?? new Set();
     progressOf.set(request, listeners.add(tell));
     try {
       for (;;) {
         const come = answered.get(request);
-        if (come !== undefined) return come.reply;
+        if (come !== undefined && !onlyLooks) return come.reply;
         await expire(request);
         const record = parts.state.requests.open.get(request);
-        if (record === undefined || record.phase === "unknown") return await answer(request);
-        // A caller that only looks is there too: a grant that waits for one is started (`when_attached`).
+        if (record === undefined || record.phase === "unknown") return await answer(request, onlyLooks);
+        // A caller that polls is there too: a grant that waits for one is started (`when_attached`).
         const startable = record.phase === "granted" || record.phase === "claimed";
-        if (startable && !attachment.signal.aborted) start(request);
+        if (startable && !onlyLooks && !attachment.signal.aborted) start(request);
         const left = since + stayMs(record, attachment) - parts.clock.monotonic();
         const waiting = pending(request);
         const isAsked = inquiriesOf(request).some((id) => !knownBefore.has(id));
@@ -187,11 +188,13 @@ export function createAttend(parts: GateParts): Attend {
     } finally {
       listeners.delete(tell);
       const isOpen = parts.state.requests.open.has(request) && !answered.has(request);
-      if (isOpen && attachment.lingerMs !== undefined) linger(request, attachment.lingerMs);
+      // Who gave up before it was answered will not poll: it has no handle, or has not heard the newest.
+      const comesBack = attachment.lingerMs !== undefined && !onlyLooks && !attachment.signal.aborted;
+      if (isOpen && comesBack) linger(request, attachment.lingerMs);
       if (listeners.size === 0) {
         progressOf.delete(request);
         // The result of an ended one was handed over with this answer.
-        if (!isOpen) leave(request);
+        if (!isOpen && !onlyLooks) leave(request);
         if (!lingering.has(request)) outputs.delete(request);
       }
     }

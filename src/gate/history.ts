@@ -1,7 +1,13 @@
 import { timestamp, type Timestamp } from "../base/clock.ts";
 import type { RequestId } from "../base/id.ts";
 import type { Entry } from "../log/entry.ts";
-import { isClosedPhase, phaseAfter, type Ending, type RequestsState } from "../request/requests.ts";
+import {
+  isClosedPhase,
+  phaseAfter,
+  rememberEnding,
+  type Ending,
+  type RequestsState,
+} from "../request/requests.ts";
 import type { Phase } from "../request/summary.ts";
 import type { Store } from "../store/store.ts";
 import type { GateParts } from "./parts.ts";
@@ -18,7 +24,10 @@ export async function endingOf(
   const received = entries.find((entry) => entry.kind === "request.received");
   const last = entries.at(-1);
   if (received === undefined || last === undefined) return null;
-  return { requester: received.data.requester, keys: received.keys ?? [], last };
+  const { effect, requester } = received.data;
+  const ending: Ending = { effect, requester, keys: received.keys ?? [], last };
+  if (isClosedPhase(entries.reduce<Phase>(phaseAfter, "received"))) rememberEnding(requests, request, ending);
+  return ending;
 }
 
 /** The entries of one request, oldest first; stops reading once the request is closed. */

@@ -1,6 +1,6 @@
 import { newId, type RequestId } from "../base/id.ts";
 import { err, ok, type Result } from "../base/result.ts";
-import { resolveRequester, type Unresolved } from "../consent/requester.ts";
+import { actsThrough, resolveRequester, type Unresolved } from "../consent/requester.ts";
 import type { RuleMatch } from "../policy/verdict.ts";
 import { nameTargets } from "../preview/preview.ts";
 import { readCall } from "../request/arguments.ts";
@@ -76,6 +76,13 @@ export function takeIn(
   const requester =
     repeat === null || "unresolved" in resolvedTo ? resolvedTo : withChain(resolvedTo, repeat.chain);
   const callId = call.callId === undefined || call.callId === "" ? null : call.callId.slice(0, 512);
+  const keys = recognitionKeys(parts.secret, {
+    requester,
+    through: actsThrough(regime.policy, call.caller),
+    tool: tool.name,
+    arguments: parsed.input,
+    callId,
+  });
   return ok({
     regime,
     follows: repeat?.follows ?? null,
@@ -89,12 +96,7 @@ export function takeIn(
       targets: named.value.targets,
       registration: registrationDigest(named.value.registration),
     },
-    keys: recognitionKeys(parts.secret, {
-      requester,
-      tool: tool.name,
-      arguments: parsed.input,
-      callId,
-    }),
+    keys: { ...keys, action: repeat?.actionKey ?? keys.action },
     unresolved: resolved.ok ? null : resolved.error,
   });
 }

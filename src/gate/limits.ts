@@ -8,13 +8,17 @@ const MINUTE_MS = 60_000;
 const HOUR_MS = 60 * MINUTE_MS;
 const DAY_MS = 24 * HOUR_MS;
 
-export type LimitName = "heldPerMinute" | "readsPerMinute" | "blobBytesPerDay";
+export type LimitName = "heldPerMinute" | "readsPerMinute" | "lookupsPerMinute" | "blobBytesPerDay";
 
 const WINDOW_MS: Record<LimitName, number> = {
   heldPerMinute: MINUTE_MS,
   readsPerMinute: MINUTE_MS,
+  lookupsPerMinute: MINUTE_MS,
   blobBytesPerDay: DAY_MS,
 };
+
+/** Requests that are looked for in the log, because nothing of them is in memory. */
+const LOOKUPS_PER_MINUTE = 30;
 
 export interface Limiter {
   /** Takes `amount`; false where the window has no room, with the time until it has. */
@@ -33,6 +37,7 @@ interface Window {
 }
 
 export function createLimiter(clock: Clock, limits: Limits): Limiter {
+  const most: Readonly<Record<LimitName, number>> = { ...limits, lookupsPerMinute: LOOKUPS_PER_MINUTE };
   const windows = new Map<string, Window>();
   const turnedAway = new Map<string, number>();
 
@@ -53,7 +58,7 @@ export function createLimiter(clock: Clock, limits: Limits): Limiter {
     take(who, limit, amount = 1) {
       const now = clock.monotonic();
       const window = windowOf(`${limit} ${who}`, WINDOW_MS[limit], now);
-      if (window.used + amount > limits[limit]) {
+      if (window.used + amount > most[limit]) {
         const key = `${limit} ${who}`;
         turnedAway.set(key, (turnedAway.get(key) ?? 0) + 1);
         return { ok: false, retryAfterMs: Math.ceil(window.startedAt + WINDOW_MS[limit] - now) };

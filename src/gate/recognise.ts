@@ -1,6 +1,10 @@
 import { isId, type RequestId } from "../base/id.ts";
-import { resolveRequester } from "../consent/requester.ts";
-import { isSameRequester, type Caller } from "../request/principal.ts";
+import { err, ok, type Result } from "../base/result.ts";
+import { isOwnChain, resolveRequester } from "../consent/requester.ts";
+import type { Effect } from "../request/action-request.ts";
+import { claimedPrincipal, isSameRequester, type Caller } from "../request/principal.ts";
+import { actionKeyIn } from "../request/recognition.ts";
+import { requesterKey } from "../request/requests.ts";
 import type { Attend } from "./attend.ts";
 import type { Committed } from "./committed.ts";
 import { endingOf } from "./history.ts";
@@ -22,7 +26,7 @@ export function createRecognise(parts: GateParts, attend: Attend): Recognise {
   const actionKeyOf = async (id: RequestId): Promise<string | null> => {
     const { requests } = parts.state;
     const taken = requests.open.get(id)?.keys ?? (await endingOf(parts.store, requests, id))?.keys;
-    return taken?.find((hold) => hold.key.startsWith("act:"))?.key ?? null;
+    return actionKeyIn(taken ?? []);
   };
 
   const recognise = async (
@@ -73,26 +77,52 @@ export function createRecognise(parts: GateParts, attend: Attend): Recognise {
   const byTicket = async (ticket: RequestId, caller: Caller, attachment: Attachment): Promise<Reply> => {
     // Another process may have given the ticket a moment ago.
     if (!parts.state.requests.open.has(ticket)) await parts.store.catchUp();
-    if (await isOwn(parts, ticket, caller)) return attend(ticket, attachment);
-    return unknownTicket();
+    const own = await ownRequest(parts, ticket, caller);
+    if (!own.ok) return own.error;
+    // Good for less than the request: it sees where it stands, and is not the caller that a grant waits for.
+    const onlyLooks = caller.permits?.includes(own.value.effect) === false;
+    return attend(ticket, onlyLooks ? { ...attachment, onlyLooks } : attachment);
   };
 
   return Object.assign(recognise, { byTicket });
 }
 
-/** True where the caller is the request's own principal and agent (R1). */
-export async function isOwn(parts: GateParts, ticket: RequestId, caller: Caller): Promise<boolean> {
-  if (!isId("req", ticket)) return false;
-  const resolved = resolveRequester(parts.regime.current().policy, caller);
-  const requester = resolved.ok ? resolved.value : resolved.error.requester;
+/**
+ * What is known of a request where the caller is its own principal and agent, and acts through the same others (R1);
+ * else the answer, which is the same for a request of somebody else and for none.
+ */
+export async function ownRequest(
+  parts: GateParts,
+  ticket: RequestId,
+  caller: Caller,
+): Promise<Result<{ readonly effect: Effect }, Reply>> {
+  if (!isId("req", ticket)) return err(unknownTicket());
   const { requests } = parts.state;
-  const asked =
-    requests.open.get(ticket)?.received.requester ??
-    (await endingOf(parts.store, requests, ticket))?.requester;
-  return asked !== undefined && isSameRequester(asked, requester);
+  const atHand = requests.open.get(ticket)?.received ?? requests.endings.get(ticket);
+  // What is not at hand is looked for in the log. Anybody can make up an id that is long to look for.
+  const who = requesterKey(claimedPrincipal(caller.principal), "");
+  const room = atHand === undefined ? parts.limiter.take(who, "lookupsPerMinute") : null;
+  if (room?.ok === false) return err(tooManyLookups());
+  const asked = atHand ?? (await endingOf(parts.store, requests, ticket));
+  const { policy } = parts.regime.current();
+  const resolved = resolveRequester(policy, caller);
+  const requester = resolved.ok ? resolved.value : resolved.error.requester;
+  return asked !== null &&
+    isSameRequester(asked.requester, requester) &&
+    isOwnChain(policy, caller, asked.requester.chain)
+    ? ok({ effect: asked.effect })
+    : err(unknownTicket());
 }
 
-export const unknownTicket = (): Reply =>
+const tooManyLookups = (): Reply =>
+  refused({
+    request: null,
+    code: "rate_limited",
+    deniedBy: "gate",
+    message: "more tickets that have to be looked for than are looked for in a minute",
+  });
+
+const unknownTicket = (): Reply =>
   refused({
     request: null,
     code: "unknown_ticket",

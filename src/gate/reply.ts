@@ -34,6 +34,8 @@ export interface Attachment {
   readonly lingerMs?: number;
   /** The caller was told of no inquiry so far: one that is open ends the wait at once. */
   readonly toldNothing?: boolean;
+  /** It is told where the request stands, and is not there for it: nothing is started, and a result comes masked. */
+  readonly onlyLooks?: boolean;
 }
 
 /** What a caller is told. P4: before a grant it holds code, ticket, `because` and deadline, nothing of the preview. */

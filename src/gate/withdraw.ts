@@ -1,13 +1,14 @@
-import { isId, type RequestId } from "../base/id.ts";
+import type { RequestId } from "../base/id.ts";
 import type { Caller } from "../request/principal.ts";
 import { keysAfter } from "../request/recognition.ts";
 import type { Attend } from "./attend.ts";
 import type { GateParts } from "./parts.ts";
-import { isOwn, unknownTicket } from "./recognise.ts";
+import { ownRequest } from "./recognise.ts";
 import type { Reply } from "./reply.ts";
 
 const UNTIL_CLAIMED = new Set(["received", "planned", "held", "granted"]);
-const NO_WAIT = { holdMs: 0, signal: new AbortController().signal };
+/** Who takes a request back is not there for it: nothing is started by that. */
+const NO_WAIT = { holdMs: 0, signal: new AbortController().signal, onlyLooks: true };
 
 /** The caller takes its request back: until the claim, and then the answer is where it stands. */
 export function createWithdraw(
@@ -15,7 +16,8 @@ export function createWithdraw(
   attend: Attend,
 ): (ticket: RequestId, caller: Caller, reason: string | null) => Promise<Reply> {
   return async (ticket, caller, reason) => {
-    if (!isId("req", ticket) || !(await isOwn(parts, ticket, caller))) return unknownTicket();
+    const own = await ownRequest(parts, ticket, caller);
+    if (!own.ok) return own.error;
     for (;;) {
       const record = parts.state.requests.open.get(ticket);
       if (record === undefined || !UNTIL_CLAIMED.has(record.phase)) return attend(ticket, NO_WAIT);

@@ -6,7 +6,7 @@ import type { Phase } from "./summary.ts";
 
 // Recognition: a re-sent call is answered from the request that exists, and nothing runs twice.
 //
-//   R1. Keys are scoped to principal and agent; recognition never crosses principals.
+//   R1. Keys are scoped to principal and agent, and to whom the agent acts through; recognition never crosses principals.
 //   R2. A host's call id answers while the request is open and for a day after it ended; with other arguments it is
 //       refused as `key_reused`.
 //   R3. The action itself answers while the request is open; for 10 min after *done* if the call carried no host id;
@@ -32,12 +32,16 @@ export function recognitionKeys(
   secret: Uint8Array,
   parts: {
     readonly requester: AnyRequester;
+    /** Whom the caller acts through; empty for most. */
+    readonly through: readonly string[];
     readonly tool: string;
     readonly arguments: JsonObject;
     readonly callId: string | null;
   },
 ): RecognitionKeys {
-  const scope = scopeOf(parts.requester);
+  const { requester, through } = parts;
+  // A list, where only the name of a tool could stand else.
+  const scope = [...scopeOf(requester), ...(through.length === 0 ? [] : [through])];
   return {
     action: ACTION + keyed(secret, [...scope, parts.tool, parts.arguments]),
     call: parts.callId === null ? null : CALL + keyed(secret, [...scope, "call", parts.callId]),
@@ -50,6 +54,10 @@ const scopeOf = (requester: AnyRequester): readonly string[] => {
   const known = [requester.principal.id, requester.agent];
   return unknown.length === 0 ? known : [...known, `unresolved ${unknown.join(" ")}`];
 };
+
+/** The key of the action itself among those that a request holds. */
+export const actionKeyIn = (holds: readonly KeyHold[]): string | null =>
+  holds.find(({ key }) => key.startsWith(ACTION))?.key ?? null;
 
 /** Holds to write with `request.received`. */
 export const takenKeys = (keys: RecognitionKeys): readonly KeyHold[] => [

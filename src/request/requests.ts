@@ -3,6 +3,7 @@ import { parseTimestamp } from "../base/clock.ts";
 import { SavedOwn, type Packer, type Shape } from "../base/packed-json.ts";
 import type { Entry, KeyHold } from "../log/entry.ts";
 import type { Reducer } from "../log/fold.ts";
+import type { Effect } from "./action-request.ts";
 import type { RequestEntries } from "./entries.ts";
 import { createRequestPacker, HeldRequest, holdRequest } from "./held-request.ts";
 import { requesterWords, unresolvedSides, type AnyRequester } from "./principal.ts";
@@ -25,8 +26,9 @@ export interface RequestRecord {
   newestSeq: number;
 }
 
-/** What is left of a closed request: who asked, under which keys, and its last entry. */
+/** What is left of a closed request: who asked for what effect, under which keys, and its last entry. */
 export interface Ending {
+  readonly effect: Effect;
   readonly requester: RequestEntries["request.received"]["requester"];
   readonly keys: readonly KeyHold[];
   readonly last: Entry;
@@ -37,8 +39,8 @@ export interface RequestsState {
   /** Closed, oldest first. */
   readonly recent: Map<RequestId, RequestSummary>;
   /**
-   * How the newest closed requests ended, so that a caller is answered without reading the log. Not in snapshots:
-   * after a restart the log answers.
+   * How the newest closed requests ended, and those that were asked about last, so that a caller is answered without
+   * reading the log. Not in snapshots: after a restart the log answers.
    */
   readonly endings: Map<RequestId, Ending>;
   /** Open requests by `principal agent`, for the cap on open requests. */
@@ -242,8 +244,18 @@ function close(state: RequestsState, record: RequestRecord, entry: Entry): void 
   count(state, record, -1);
   remember(state, summaryOf(record, reasonCodeOf(entry)));
   const { received, keys } = plain(record);
-  state.endings.set(record.id, { requester: received.requester, keys, last: entry });
-  forgetOldest(state.endings);
+  const { effect, requester } = received;
+  rememberEnding(state, record.id, { effect, requester, keys, last: entry });
+}
+
+/** For the next one who asks: whoever polls an old request reads the log once. */
+export function rememberEnding(
+  { endings }: Pick<RequestsState, "endings">,
+  id: RequestId,
+  ending: Ending,
+): void {
+  endings.set(id, ending);
+  forgetOldest(endings);
 }
 
 function remember(state: RequestsState, summary: RequestSummary): void {

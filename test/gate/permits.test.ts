@@ -74,7 +74,7 @@ test("beyondPermit tells what such a call would be told, records it once, and le
 });
 
 test("a token without the effect can still wait for what its requester asked before", async () => {
-  world = await makeWorld();
+  world = await makeWorld({ steward: true });
   const ticket = ticketOf(await callTool(world.home, "write_note", { book: "ledger", text: "x" }));
   await decide(world, world.home, ticket, "ben");
   const attachment = { holdMs: 5_000, signal: new AbortController().signal };

@@ -52,6 +52,8 @@ export interface WorldOptions {
   readonly userVerified?: readonly string[];
   /** Further members of a person, as YAML. */
   readonly people?: Readonly<Record<string, string>>;
+  /** Replaces what stands under `agents:`. */
+  readonly agents?: string;
 }
 
 export const PEOPLE = ["ana", "ben", "chi", "dee", "eva"] as const;
@@ -64,13 +66,14 @@ export const policyText = (
     defaults,
     userVerified = [],
     people = {},
-  }: Pick<WorldOptions, "rules" | "head" | "defaults" | "userVerified" | "people">,
+    agents = "{ claude: { owners: [ana] }, robot: { owners: [eva] } }",
+  }: Pick<WorldOptions, "rules" | "head" | "defaults" | "userVerified" | "people" | "agents">,
 ): string => `version: 1
 ${head ?? "policy_change: { by: [security, sre], quorum: 2, assurance: A2 }"}
 people:
 ${PEOPLE.map((id) => `  ${id}: { name: ${id}, ssh: [{ fingerprint: "${keys[id]?.fingerprint ?? ""}", user_verified: ${userVerified.includes(id)} }], os: ["${id}@test"], ${people[id] ?? `oidc: { issuer: "https://idp.test", subject: ${id} }`} }`).join("\n")}
 groups: { sre: [ana, ben, chi], security: [dee, eva] }
-agents: { claude: { owners: [ana] }, robot: { owners: [eva] } }
+agents: ${agents}
 services: { ci: {} }
 ${defaults ?? "defaults: { approve: { by: [sre], quorum: 1, assurance: A2, within: 30m } }"}
 ${

@@ -76,7 +76,7 @@ export async function answerLegacyTask(
     }
     case "tasks/cancel": {
       const id = idIn(request.params);
-      const before = demandTask(await lookAt(gate, id, caller, signal));
+      const before = demandTask(await gate.wait(id, caller, { holdMs: 0, signal, onlyLooks: true }));
       const state = before.state === "open" ? demandTask(await gate.withdraw(id, caller, null)) : before;
       if (before.state === "open" && state.state === "cancelled")
         return describe(state, id, await timesOf(gate, id), parts.pollMs);

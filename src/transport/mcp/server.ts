@@ -127,7 +127,7 @@ export function createMcpServer(parts: McpParts, connection: McpConnection): Ser
         const answer =
           connection.era === "legacy"
             ? await guarded(parts.log, request.method, () =>
-                answerLegacyTask(parts, request, callerOf(ctx), ctx.mcpReq.signal),
+                answerLegacyTask(parts, request, callerOf(ctx), signalOf(parts, connection, ctx)),
               )
             : null;
         if (answer !== null) return answer;

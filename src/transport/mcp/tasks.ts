@@ -46,6 +46,7 @@ export function serveTasks(server: Server, parts: TaskParts, callerOf: (ctx: Ser
 
   serve("tasks/get", async (task, caller, ctx) => {
     const reply = await lookAt(gate, task, caller, ctx.mcpReq.signal);
+    demandTask(reply);
     return detailedTask(reply, await timesOf(gate, task), task, declaredBy(ctx), parts.pollMs);
   });
   serve("tasks/cancel", async (task, caller) => {

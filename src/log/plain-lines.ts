@@ -5,12 +5,6 @@ import type { HeadFields } from "./verify-head.ts";
 // it held for the line before. A line that was judged is kept as a pattern, and those that follow are compared with it,
 // many at once. Where one differs, this file says nothing about it: it is read and judged like any other.
 
-/** Lines as they lie in memory: start and end of each, in turn. */
-export interface Bounded {
-  readonly buffer: Uint8Array;
-  readonly bounds: Int32Array;
-}
-
 export interface PlainLines {
   /**
    * Offers a line as the pattern: one that was judged as the one due, that is a `request.received` without the mark, and
@@ -20,9 +14,10 @@ export interface PlainLines {
   offer(bytes: Uint8Array, start: number, fields: HeadFields): boolean;
   /**
    * How many lines from the one at `line` on, before the one at `end`, follow from the pattern, the line before them: their
-   * numbers are `due` and those after it, their times don't go back, and none holds the mark.
+   * numbers are `due` and those after it, their times don't go back, and none holds the mark. `bounds` holds start and
+   * end of each line, in turn.
    */
-  run(lines: Bounded, line: number, end: number, due: number): number;
+  run(bytes: Uint8Array, bounds: Int32Array, line: number, end: number, due: number): number;
 }
 
 /** Longer heads, of which there are none with the names that we write, are read each time. */
@@ -93,7 +88,7 @@ export function createPlainLines(parts: {
       }
       return true;
     },
-    run({ buffer: bytes, bounds }, line, end, due) {
+    run(bytes, bounds, line, end, due) {
       if (fields === null) return 0;
       const { seqAt, seqEnd, timeAt, subjectAt, subjectEnd, restAt } = fields;
       if (bytes !== known) {

@@ -137,7 +137,7 @@ export function createReading(): Reading {
   const skip = (lines: Lines, line: number): number => {
     if (!isPattern) return 0;
     const { buffer, bounds } = lines;
-    const count = plain.run(lines, line, lines.lines, sequence.due);
+    const count = plain.run(buffer, bounds, line, lines.lines, sequence.due);
     if (count === 0) return 0;
     sequence.pass(count);
     requests += count;

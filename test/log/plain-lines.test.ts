@@ -36,8 +36,7 @@ function lay(lines: readonly (string | Buffer)[], before: number): { buffer: Buf
 
 /** How many of the lines follow from the first two, as a reader does it that keeps the second as the pattern. */
 function runOf(lines: readonly (string | Buffer)[], before: number): number {
-  const laid = lay(lines, before);
-  const { buffer, bounds } = laid;
+  const { buffer, bounds } = lay(lines, before);
   const plain = createPlainLines({ inName: IN_NAME, isMarked: createMarkFinder(Buffer.from(MARK)) });
   const head = createHeadReader();
   let isKept = false;
@@ -45,7 +44,7 @@ function runOf(lines: readonly (string | Buffer)[], before: number): number {
     expect(head.read(buffer, bounds[2 * line] as number, bounds[2 * line + 1] as number)).toBe(true);
     isKept = plain.offer(buffer, bounds[2 * line] as number, head.fields(bounds[2 * line] as number));
   }
-  return isKept ? plain.run(laid, 2, lines.length, head.seq + 1) : 0;
+  return isKept ? plain.run(buffer, bounds, 2, lines.length, head.seq + 1) : 0;
 }
 
 /** What the reader of heads, which looks at every byte, has to say of a line after another. */

@@ -1,5 +1,6 @@
-import { createHash, randomBytes } from "node:crypto";
+import { createHash } from "node:crypto";
 import { canonicalBytes } from "./canonical-json.ts";
+import { pooledRandomBytes } from "./random-bytes.ts";
 
 /** `sha256:` and 64 lower-case hex digits. */
 export type Digest = `sha256:${string}`;
@@ -32,7 +33,7 @@ export function digestBytes(tag: DigestTag, bytes: Uint8Array, salt: Uint8Array 
 /** Digest over the RFC 8785 bytes of a value, unsalted. */
 export const digestJson = (tag: DigestTag, value: unknown): Digest => digestBytes(tag, canonicalBytes(value));
 
-export const newSalt = (): Uint8Array => randomBytes(SALT_BYTES);
+export const newSalt = (): Uint8Array => pooledRandomBytes(SALT_BYTES);
 
 const DIGEST = /^sha256:[0-9a-f]{64}$/;
 export const isDigest = (text: unknown): text is Digest => typeof text === "string" && DIGEST.test(text);

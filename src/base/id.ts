@@ -1,5 +1,5 @@
-import { randomBytes } from "node:crypto";
 import { ulid } from "ulid";
+import { pooledRandomBytes } from "./random-bytes.ts";
 
 // Ids are ULIDs behind a prefix: unguessable (80 random bits from the system's generator) and sortable by time,
 // which lets the store find an old request's entries by binary search instead of an index that grows.
@@ -20,7 +20,7 @@ const BODY = /^[0-9A-HJKMNP-TV-Z]{26}$/;
 export function newId<P extends Prefix>(prefix: P, at: number): `${P}_${string}` {
   // All at once: left to itself, ulid asks the system's generator anew for every character. It takes a fraction and uses
   // its five highest bits, which of a byte are uniform.
-  const random = randomBytes(RANDOM_CHARACTERS);
+  const random = pooledRandomBytes(RANDOM_CHARACTERS);
   let next = 0;
   return `${prefix}_${ulid(at, () => (random[next++] as number) / 256)}`;
 }

@@ -29,6 +29,7 @@ import {
 import type { Intake, IntakeRefusal } from "./intake.ts";
 import type { GateParts } from "./parts.ts";
 import type { Attachment, Call, Reply } from "./reply.ts";
+import { readEvidence } from "./read-evidence.ts";
 import { readPreview } from "./read-preview.ts";
 import { refusalOf } from "./refusal-of.ts";
 import { refused } from "./resume.ts";
@@ -151,11 +152,13 @@ export function createCommit(parts: GateParts, attend: Attend): Commit {
     const maskKeys = maskKeysOf(policy, verdict);
     const view = parts.view({ received: request, toolView, rules: verdict.rules, maskKeys });
     const planned = { preview, view, input, maskKeys };
-    if (!hasRoom(request, evidenceBytes(request, planned))) return noRoom();
     const isAllowedRead = isRead && verdict.verdict === "allow" && isVouchedRead(request.tool);
     if (isAllowedRead && !parts.clockIsBehind()) {
-      return vouchedRead({ intake, verdict, planned, summary: toolView.summary, attachment });
+      const evidence = readEvidence(parts.mask, request, planned);
+      if (!hasRoom(request, evidence.bytes)) return noRoom();
+      return vouchedRead({ intake, verdict, preview, evidence, summary: toolView.summary, attachment });
     }
+    if (!hasRoom(request, evidenceBytes(request, planned))) return noRoom();
     const stored = await storeEvidence(store.blobs, parts.mask, request, planned);
     if (stored.planned === null) throw new Error("evidence was stored without its plan");
     const plannedEntry = plannedDraft(intake, stored.planned, {

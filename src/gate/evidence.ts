@@ -1,6 +1,6 @@
 import { canonicalBytes, canonicalJson, type Json, type JsonObject } from "../base/canonical-json.ts";
 import { timestamp } from "../base/clock.ts";
-import { digestBytes, digestJson, newSalt, type Digest } from "../base/digest.ts";
+import { digestJson, type Digest } from "../base/digest.ts";
 import type { LogId, RequestId } from "../base/id.ts";
 import { newNonce } from "../consent/nonce.ts";
 import type { Question } from "../consent/question.ts";
@@ -94,7 +94,7 @@ export interface StoredEvidence {
   readonly durable: Promise<void>;
 }
 
-const JSON_TYPE = "application/json";
+export const JSON_TYPE = "application/json";
 
 /** What {@link storeEvidence} writes for a request, for the limit on bytes a day. */
 export interface PlannedEvidence {
@@ -170,57 +170,6 @@ export async function storeEvidence(
             files: files.map((file, i) => ({ ...at(common + 4 + i), name: file.name })),
             sealed,
           },
-    durable,
-  };
-}
-
-/**
- * The same for an allowed read, of which nothing is sealed: its plan is in memory for as long as it runs, and a sealed
- * document is erased when its request ends. Its entries name what would be sealed by salted digests that nobody can open
- * any more, as those of any ended request.
- */
-export async function storeReadEvidence(
-  blobs: Pick<BlobStore, "place">,
-  mask: Masker,
-  { input, reasoning }: Received,
-  planned: PlannedEvidence,
-): Promise<StoredEvidence & { readonly planned: NonNullable<StoredEvidence["planned"]> }> {
-  const record = (tag: NewBlob["tag"], value: unknown): NewBlob => ({
-    tag,
-    bytes: canonicalBytes(value),
-    type: JSON_TYPE,
-  });
-  const named = (tag: NewBlob["tag"], value: unknown): BlobRef => {
-    const bytes = canonicalBytes(value);
-    return { digest: digestBytes(tag, bytes, newSalt()), bytes: bytes.length, type: JSON_TYPE };
-  };
-  const { maskKeys } = planned;
-  const sealed: SealedPlan = { plan: planned.preview.plan, lease: null };
-  const hasReasoning = reasoning.justification !== null || reasoning.chain !== null;
-  const { refs, durable } = await blobs.place([
-    record("arguments", mask.json(input, maskKeys)),
-    record("view", planned.view),
-    record("inputs", mask.json(planned.input, maskKeys)),
-    ...(hasReasoning ? [record("reasoning", mask.view(reasoning))] : []),
-  ]);
-  const [maskedArguments, view, maskedInputs, reasons] = refs as readonly [
-    BlobRef,
-    BlobRef,
-    BlobRef,
-    BlobRef?,
-  ];
-  return {
-    arguments: named("arguments", input),
-    maskedArguments,
-    reasoning: reasons ?? null,
-    planned: {
-      plan: named("plan", sealed),
-      files: [],
-      view,
-      inputs: named("inputs", planned.input),
-      maskedInputs,
-      sealed,
-    },
     durable,
   };
 }

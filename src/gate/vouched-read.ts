@@ -4,14 +4,15 @@ import type { Ran } from "../execution/execution.ts";
 import type { ReadRun } from "../execution/read.ts";
 import type { EntryDraft } from "../log/entry.ts";
 import type { Verdict } from "../policy/policy.ts";
+import type { Preview } from "../preview/preview.ts";
 import { takenKeys } from "../request/recognition.ts";
 import type { AppendResult } from "../store/store.ts";
 import type { Attend } from "./attend.ts";
 import { EXECUTE_WITHIN_MS, type Committed } from "./committed.ts";
 import { plannedDraft, receivedDraft } from "./commit-entries.ts";
-import { storeReadEvidence, type PlannedEvidence } from "./evidence.ts";
 import type { Intake } from "./intake.ts";
 import type { GateParts } from "./parts.ts";
+import type { ReadEvidence } from "./read-evidence.ts";
 import type { Attachment } from "./reply.ts";
 
 // An allowed read that the operator vouches for (design §11, execution/read.ts).
@@ -24,24 +25,24 @@ import type { Attachment } from "./reply.ts";
 export type VouchedRead = (read: {
   readonly intake: Intake;
   readonly verdict: Verdict;
-  readonly planned: PlannedEvidence;
+  readonly preview: Preview;
+  readonly evidence: ReadEvidence;
   /** Masked. */
   readonly summary: string;
   readonly attachment: Attachment;
 }) => Promise<Committed | "again">;
 
 export function createVouchedRead(
-  parts: Pick<GateParts, "clock" | "log" | "mask" | "owner" | "reader" | "store"> & {
+  parts: Pick<GateParts, "clock" | "log" | "owner" | "reader" | "store"> & {
     readonly attend: Attend;
     append(intake: Intake, entries: readonly EntryDraft[], onWritten: () => void): Promise<AppendResult>;
   },
 ): VouchedRead {
   const { clock, reader, store, attend } = parts;
-  return async ({ intake, verdict, planned, summary, attachment }) => {
+  return async ({ intake, verdict, preview, evidence, summary, attachment }) => {
     const { id, tool } = intake.received;
     const { revision } = intake.regime.policy;
-    const { preview } = planned;
-    const stored = await storeReadEvidence(store.blobs, parts.mask, intake.received, planned);
+    const stored = await evidence.store(store.blobs);
     const now = clock.now();
     const grant = mintGrant({
       ...{ request: id, policy: revision, basis: { kind: "verdict" as const }, now },

@@ -58,7 +58,13 @@ export function toWebRequest(
   });
 }
 
-/** Writes a web-standard response, streams included. Headers leave at once: some clients count silence from the start. */
+/** Milliseconds after which headers leave alone: some clients count silence from the start. */
+const HEADERS_WAIT_MS = 20;
+
+/**
+ * Writes a web-standard response, streams included. What comes in the first moment leaves together: an answer that is
+ * there at once is one write to the socket, and not three.
+ */
 export async function answerWeb(response: ServerResponse, web: Response): Promise<void> {
   if (response.destroyed) {
     await web.body?.cancel();
@@ -69,16 +75,24 @@ export async function answerWeb(response: ServerResponse, web: Response): Promis
     response.end();
     return;
   }
-  response.flushHeaders();
+  response.cork();
+  const open = setTimeout(() => {
+    response.flushHeaders();
+    response.uncork();
+  }, HEADERS_WAIT_MS);
   const reader = web.body.getReader();
   const gone = new Promise<void>((resolve) => response.once("close", resolve));
   response.once("close", () => void reader.cancel().catch(() => undefined));
-  for (;;) {
-    const { done, value } = await reader.read();
-    if (done || response.destroyed) break;
-    if (!response.write(value)) {
-      await Promise.race([new Promise<void>((resolve) => response.once("drain", resolve)), gone]);
+  try {
+    for (;;) {
+      const { done, value } = await reader.read();
+      if (done || response.destroyed) break;
+      if (!response.write(value)) {
+        await Promise.race([new Promise<void>((resolve) => response.once("drain", resolve)), gone]);
+      }
     }
+  } finally {
+    clearTimeout(open);
   }
   response.end();
 }

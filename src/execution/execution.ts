@@ -53,8 +53,6 @@ export interface ContextParts {
   readonly request: RequestId;
   readonly idempotencyKey: string;
   readonly mode: "preview" | "execute";
-  /** It changes nothing: a directory is made only when it is asked for. */
-  readonly isRead?: true;
   file(name: string): Promise<Uint8Array>;
   progress(message: string): void;
 }

@@ -53,7 +53,7 @@ export function createReader(
     };
     try {
       const { ctx, dispose } = await parts.context({
-        ...{ request, idempotencyKey: grant, mode: "execute", progress, isRead: true },
+        ...{ request, idempotencyKey: grant, mode: "execute", progress },
         file(name) {
           const found = files.find((file) => file.name === name);
           return found === undefined

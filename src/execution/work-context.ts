@@ -1,8 +1,8 @@
-import { mkdirSync, mkdtempSync } from "node:fs";
 import { readdir, rm, stat } from "node:fs/promises";
 import { join } from "node:path";
 import type { Clock } from "../base/clock.ts";
 import { createToolContext, type Credentials } from "../preview/context.ts";
+import { createWorkdir } from "../preview/workdir.ts";
 import type { ExecutorParts, OperationsLog } from "./execution.ts";
 
 /** Contexts for guards, executions and revocations: a private directory, a deadline, the right kind of credentials. */
@@ -15,22 +15,15 @@ export function createWorkContexts(parts: {
   readonly executeTimeoutMs: number;
   readonly log: OperationsLog;
 }): ExecutorParts["context"] {
-  return async ({ request, idempotencyKey, mode, file, progress, isRead }) => {
-    let workdir: string | null = null;
-    const makeWorkdir = (): string => {
-      mkdirSync(parts.workRoot, { recursive: true, mode: 0o700 });
-      return mkdtempSync(join(parts.workRoot, `${mode}-`));
-    };
-    // Before a tool that may change something begins: where it can't be made, nothing was sent. Few reads need one, and
-    // there it may as well fail under way.
-    if (isRead !== true) workdir = makeWorkdir();
+  return async ({ request, idempotencyKey, mode, file, progress }) => {
+    const workdir = createWorkdir(parts.workRoot, `${mode}-`);
     const timeoutMs = mode === "preview" ? parts.previewTimeoutMs : parts.executeTimeoutMs;
     const ctx = createToolContext({
       clock: parts.clock,
       signal: AbortSignal.timeout(timeoutMs),
       requestId: request,
       idempotencyKey,
-      workdir: () => (workdir ??= makeWorkdir()),
+      workdir: workdir.path,
       access: mode === "preview" ? "read" : "write",
       creds: parts.creds,
       file,
@@ -44,12 +37,12 @@ export function createWorkContexts(parts: {
       },
     });
     // A tool may leave what can't be removed. That is no reason to lose what it came to.
-    const dispose = async (): Promise<void> => {
-      if (workdir === null) return;
-      await rm(workdir, { recursive: true, force: true }).catch((error: unknown) =>
-        parts.log.warn({ requestId: request, workdir, err: error }, "work directory not removed"),
-      );
-    };
+    const dispose = (): Promise<void> =>
+      workdir
+        .remove()
+        .catch((error: unknown) =>
+          parts.log.warn({ requestId: request, err: error }, "work directory not removed"),
+        );
     return { ctx, dispose };
   };
 }

@@ -1,5 +1,3 @@
-import { mkdir, mkdtemp, rm } from "node:fs/promises";
-import { join } from "node:path";
 import type { Logger } from "pino";
 import { canonicalBytes, canonicalCopy, type Json, type JsonObject } from "../base/canonical-json.ts";
 import type { Clock } from "../base/clock.ts";
@@ -9,6 +7,7 @@ import { ToolRefusal, type SealedFile, type Tool, type ToolPreview } from "../to
 import { createToolContext, type Credentials } from "./context.ts";
 import { createPreviewLimit } from "./preview-limit.ts";
 import { toolViewSchema, type ToolView } from "./view.ts";
+import { createWorkdir, type Workdir } from "./workdir.ts";
 
 // Runs a tool's preview as one runs code that may hang, lie or fail: with a deadline, in a private directory, within
 // limits, and with everything it gives parsed again.
@@ -171,21 +170,20 @@ async function runOnce(
   const timeout = new AbortController();
   const signal = AbortSignal.any([options.signal, timeout.signal]);
   let work: Promise<ToolPreview> | undefined;
-  let workdir: string | undefined;
+  let workdir: Workdir | undefined;
   const timer = setTimeout(
     () => timeout.abort(new TookTooLong(`no preview after ${parts.limits.previewTimeoutMs} ms`)),
     parts.limits.previewTimeoutMs,
   );
   try {
     signal.throwIfAborted();
-    await mkdir(parts.workRoot, { recursive: true, mode: 0o700 });
-    workdir = await mkdtemp(join(parts.workRoot, "preview-"));
+    workdir = createWorkdir(parts.workRoot, "preview-");
     const context = createToolContext({
       clock: parts.clock,
       signal,
       requestId: options.requestId,
       idempotencyKey: options.requestId,
-      workdir,
+      workdir: workdir.path,
       access: "read",
       creds: parts.creds,
       file: () => Promise.reject(new Error("a preview has no sealed files yet")),
@@ -199,11 +197,11 @@ async function runOnce(
     // A tool that ignores its signal keeps its place and its directory until it comes to an end.
     const after = async (): Promise<void> => {
       await work?.catch(() => undefined);
-      if (workdir !== undefined) await rm(workdir, { recursive: true, force: true });
+      await workdir?.remove();
     };
     const done = after()
       .catch((error: unknown) =>
-        parts.log.warn({ workdir, detail: describe(error) }, "work directory not removed"),
+        parts.log.warn({ tool: tool.name, detail: describe(error) }, "work directory not removed"),
       )
       .finally(leave);
     await orAfter(done, graceMs);

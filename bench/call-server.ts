@@ -1,7 +1,7 @@
 import { createMcpHandler, McpServer } from "@modelcontextprotocol/server";
 import { serveStdio as serveSdk } from "@modelcontextprotocol/server/stdio";
 import { readFile, writeFile } from "node:fs/promises";
-import { createServer, type IncomingMessage } from "node:http";
+import { Agent, createServer, request, type IncomingMessage } from "node:http";
 import type { AddressInfo } from "node:net";
 import { join } from "node:path";
 import pino from "pino";
@@ -10,12 +10,23 @@ import { tokenSha256 } from "../src/base/token.ts";
 import { createBearer } from "../src/transport/http/bearer.ts";
 import { startMcpHttp } from "../src/transport/mcp/http.ts";
 import { serveStdio } from "../src/transport/mcp/stdio.ts";
+import type { OpenedHome } from "../src/compose.ts";
+import { makeUpstreamWorld } from "../test/support/upstream-world.ts";
 import { CALLER, makeWorld } from "../test/support/world.ts";
 
-// One server of the call bench, in a process of its own: `direct` is an MCP server as anybody writes it over the two
-// note tools' backend, `gate` is the gateway in front of the note tools. Over stdio or HTTP.
+// One server of the call benches, in a process of its own, over stdio or HTTP:
+//
+//   direct  an MCP server as anybody writes it, over the two note tools' backend
+//   gate    the gateway with the note tools behind it
+//   front   the gateway in front of a `direct` one, at `behind`: a URL, or "stdio" for a process of its own
+//   raw     what any proxy costs: bytes from one keep-alive connection to another, `behind` a URL
 
-const [kind, over, token] = process.argv.slice(2) as ["direct" | "gate", "stdio" | "http", string];
+const [kind, over, token, behind] = process.argv.slice(2) as [
+  "direct" | "gate" | "front" | "raw",
+  "stdio" | "http",
+  string,
+  string,
+];
 const log = pino({ level: "silent" });
 
 const ready = (url: string): void => void process.stdout.write(`ready ${url}\n`);
@@ -66,14 +77,60 @@ async function bodyOf(request: IncomingMessage): Promise<string> {
   return body;
 }
 
-async function gate(): Promise<void> {
-  const many = 1e9;
-  const { home, close } = await makeWorld({
-    limits: {
-      ...{ heldPerMinute: many, readsPerMinute: many, previewsPerHour: many, openRequests: many },
-      blobBytesPerDay: 1e12,
-    },
+const many = 1e9;
+const limits = {
+  ...{ heldPerMinute: many, readsPerMinute: many, previewsPerHour: many, openRequests: many },
+  ...{ blobBytesPerDay: 1e12, previewsAtOnce: 64 },
+};
+
+/** A thousand rules, of which one says something about these calls. */
+const rules = (tools: readonly string[]): string =>
+  [
+    "rules:",
+    ...tools.map(
+      (tool) => `  - { id: ${tool.replaceAll("_", "-")}-is-free, match: { tool: ${tool} }, verdict: allow }`,
+    ),
+    ...Array.from(
+      { length: 1_000 - tools.length },
+      (_, i) => `  - { id: rule-${i}, match: { tool: ${tools[1]}, environment: place-${i} }, verdict: hold }`,
+    ),
+    "",
+  ].join("\n");
+
+async function fronted(): Promise<{ home: OpenedHome; close(): Promise<void> }> {
+  const entry =
+    behind === "stdio"
+      ? { command: [process.execPath, process.argv[1], "direct", "stdio", ""], cwd: process.cwd() }
+      : { url: behind };
+  const tools = { read_note: { effect: "read" }, write_note: { effect: "write" } };
+  return makeUpstreamWorld(() => ({ up: { ...entry, environment: "lab", prefix: "none", tools } }), {
+    ...{ limits, quiet: true, rules: rules(["read_note", "write_note"]) },
   });
+}
+
+/** Nothing but a way through. */
+function raw(): void {
+  const agent = new Agent({ keepAlive: true, noDelay: true });
+  const { port, pathname } = new URL(behind);
+  const server = createServer((incoming, outgoing) => {
+    const options = { agent, port, host: "127.0.0.1", path: pathname, method: incoming.method ?? "POST" };
+    const onward = request({ ...options, headers: incoming.headers }, (answer) => {
+      outgoing.writeHead(answer.statusCode ?? 502, answer.headers);
+      answer.pipe(outgoing);
+    });
+    onward.on("error", () => outgoing.destroy());
+    incoming.pipe(onward);
+  });
+  server.listen(0, "127.0.0.1", () =>
+    ready(`http://127.0.0.1:${(server.address() as AddressInfo).port}/mcp`),
+  );
+}
+
+async function gate(): Promise<void> {
+  const { home, close } =
+    kind === "front"
+      ? await fronted()
+      : await makeWorld({ limits, rules: rules(["read_note", "write_note"]) });
   const options = { holdMs: 40_000, version: "bench", log };
   if (over === "stdio") {
     await serveStdio(home.gate, CALLER, options);
@@ -95,4 +152,5 @@ async function gate(): Promise<void> {
   ready(http.url);
 }
 
-await (kind === "direct" ? direct() : gate());
+if (kind === "raw") raw();
+else await (kind === "direct" ? direct() : gate());

@@ -1,4 +1,5 @@
 import { callCost } from "./call-cost.ts";
+import { callPeers } from "./call-peers.ts";
 import { callThrough } from "./call-through.ts";
 import { coldStart } from "./cold-start.ts";
 import { heldCalls } from "./held-calls.ts";
@@ -20,6 +21,7 @@ const BENCHES: Readonly<Record<string, Bench>> = {
   verify: benchVerify,
   "call-cost": callCost,
   "call-through": callThrough,
+  "call-peers": callPeers,
   "held-calls": heldCalls,
   "cold-start": coldStart,
 };

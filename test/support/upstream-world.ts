@@ -86,6 +86,8 @@ export async function makeUpstreamWorld(
     readonly pool?: Partial<PoolParts>;
     readonly limits?: Partial<Limits>;
     readonly accept?: boolean;
+    /** Nobody reads what is logged. */
+    readonly quiet?: boolean;
   } = {},
 ): Promise<UpstreamWorld> {
   const root = mkdtempSync(join(tmpdir(), "countersign-upstream-"));
@@ -103,7 +105,10 @@ export async function makeUpstreamWorld(
     }),
   );
   const said: string[] = [];
-  const log = pino({ level: "debug" }, { write: (line: string) => void said.push(line) });
+  const log = pino(
+    { level: options.quiet === true ? "silent" : "debug" },
+    { write: (line: string) => void said.push(line) },
+  );
   const parts = (): PoolParts & { readonly log: typeof log } => ({
     version: "test",
     env: { PATH: process.env["PATH"], HOME: root, COUNTERSIGN_SECRET: "of the gateway" },

@@ -35,7 +35,7 @@ beforeEach(() => {
 afterEach(() => rmSync(dir, { recursive: true, force: true }));
 
 const waits = { sleep: (ms: number) => new Promise<void>((done) => setTimeout(done, ms / 10)), staleMs: 200 };
-const options = { waits, makeParent: false, newFileMode: 0o600 };
+const options = { waits, makeParent: false, newFileMode: 0o600, within: null };
 const change = (disk: Disk = systemDisk, to = NEW, name = file): Promise<ChangedFile> =>
   changeFile(disk, name, options, ({ text }) => (text === to ? null : to));
 
@@ -135,6 +135,29 @@ test("a link to a file that is not there yet leads to the new one", async () => 
   await change();
   expect(lstatSync(file).isSymbolicLink()).toBe(true);
   expect(readFileSync(join(dir, "dotfiles", "claude.json"), "utf8")).toBe(NEW);
+});
+
+test("a project's link that leads out of it is refused, file or directory, and nothing is touched (F5)", async () => {
+  const project = join(dir, "project");
+  const outside = join(dir, "outside");
+  for (const made of [project, outside, join(project, "shared")]) mkdirSync(made);
+  writeFileSync(join(outside, "settings.json"), OLD);
+  symlinkSync(join(outside, "settings.json"), join(project, ".mcp.json"));
+  symlinkSync("../outside/not-yet.json", join(project, "dangling.json"));
+  symlinkSync(outside, join(project, ".cursor"));
+  symlinkSync("shared/mcp.json", join(project, "within.json"));
+  const inProject = (name: string): Promise<ChangedFile> =>
+    changeFile(systemDisk, join(project, name), { ...options, within: project }, () => NEW);
+  for (const name of [".mcp.json", "dangling.json", ".cursor/settings.json", ".cursor/mcp.json"]) {
+    await expect(inProject(name)).rejects.toMatchObject({
+      code: "HOST_CONFIG_REFUSED",
+      message: expect.stringContaining("leads out of the project"),
+    });
+  }
+  expect(readdirSync(outside)).toEqual(["settings.json"]);
+  expect(readFileSync(join(outside, "settings.json"), "utf8")).toBe(OLD);
+  await inProject("within.json");
+  expect(readFileSync(join(project, "shared", "mcp.json"), "utf8")).toBe(NEW);
 });
 
 test("two at once take turns, and nothing of either is lost (F3)", async () => {

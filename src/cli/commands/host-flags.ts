@@ -56,9 +56,11 @@ export async function registrationOf(
     flags.config === undefined
       ? await configPath(host.id, scope, around, (directory) => disk.list(directory))
       : resolve(around.cwd, flags.config);
+  const within = scope === "project" && flags.config === undefined ? around.cwd : null;
+  const [force, dryRun] = [flags.force === true, flags.dryRun === true];
   return {
     parts: { disk, waits: { sleep: (ms) => pause(ms, interrupted), staleMs: STALE_LOCK_MS } },
-    registration: { host, scope, file, name, force: flags.force === true, dryRun: flags.dryRun === true },
+    registration: { host, scope, file, within, name, force, dryRun },
   };
 }
 

@@ -1,4 +1,4 @@
-import { dirname } from "node:path";
+import { dirname, isAbsolute, relative, sep } from "node:path";
 import { CountersignError } from "../../errors.ts";
 import type { Disk, FileLook } from "./disk.ts";
 
@@ -8,6 +8,7 @@ import type { Disk, FileLook } from "./disk.ts";
 //   F2. Mode and owner stay. A link stays one: what it leads to is replaced.
 //   F3. Two of us take turns. Whoever else wrote since we read wins, and we begin again from what they wrote.
 //   F4. One copy of what was there before stays beside it.
+//   F5. A project may be a stranger's: a link in it that leads out of it is not followed.
 
 export interface OpenedFile {
   /** The file itself, where the name that was given is a link. */
@@ -39,9 +40,20 @@ const temporaryOf = (path: string): string => `${path}.countersign-new`;
 /** A directory, as the package proper-lockfile names its own: who uses that on the same file takes turns with us. */
 const lockOf = (path: string): string => `${path}.lock`;
 
-/** @throws CountersignError `HOST_CONFIG_REFUSED` for what is no ordinary, readable text file */
-export async function openFile(disk: Disk, name: string): Promise<OpenedFile> {
+/**
+ * @param within a directory that links must not lead out of (F5); null: wherever they lead
+ * @throws CountersignError `HOST_CONFIG_REFUSED` for what is no ordinary, readable text file
+ */
+export async function openFile(disk: Disk, name: string, within: string | null): Promise<OpenedFile> {
   const path = await attempt(`${name} can't be found`, disk.target(name));
+  if (within !== null && path !== name) {
+    const root = await attempt(`${within} can't be found`, disk.target(within));
+    if (!isInside(root, path))
+      throw refused(
+        `${name} leads out of the project, to ${path}`,
+        "nothing was changed; if you mean that file, name it: --config FILE",
+      );
+  }
   const look = await attempt(`${path} can't be looked at`, disk.look(path));
   if (look === null) return { path, text: null, look };
   if (look.kind === "directory")
@@ -61,6 +73,11 @@ export async function openFile(disk: Disk, name: string): Promise<OpenedFile> {
   }
 }
 
+function isInside(directory: string, path: string): boolean {
+  const way = relative(directory, path);
+  return way !== ".." && !way.startsWith(`..${sep}`) && !isAbsolute(way);
+}
+
 /**
  * Gives the text to `change` and puts what comes back in its place; null: nothing is written.
  * @param makeParent the directory may be made if it is missing
@@ -69,16 +86,21 @@ export async function openFile(disk: Disk, name: string): Promise<OpenedFile> {
 export async function changeFile(
   disk: Disk,
   name: string,
-  options: { readonly waits: Waits; readonly makeParent: boolean; readonly newFileMode: number },
+  options: {
+    readonly waits: Waits;
+    readonly makeParent: boolean;
+    readonly newFileMode: number;
+    readonly within: string | null;
+  },
   change: (opened: OpenedFile) => string | null,
 ): Promise<ChangedFile> {
   // What can be refused is, before anything is touched.
-  const first = await openFile(disk, name);
+  const first = await openFile(disk, name, options.within);
   if (change(first) === null) return { backup: null };
   await demandPlace(disk, first, options.makeParent);
   return withLock(disk, first.path, options.waits, async () => {
     for (let tries = 0; tries < TRIES; tries += 1) {
-      const opened = await openFile(disk, name);
+      const opened = await openFile(disk, name, options.within);
       const text = change(opened);
       if (text === null) return { backup: null };
       await demandPlace(disk, opened, options.makeParent);

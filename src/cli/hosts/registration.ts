@@ -15,6 +15,8 @@ export interface Registration {
   readonly scope: Scope;
   /** The host's file, as people name it. */
   readonly file: string;
+  /** The project whose own file that is, which links must not lead out of; null: a file of the user, or a named one. */
+  readonly within: string | null;
   readonly name: string;
   /** Whatever stands under the name may go. */
   readonly force: boolean;
@@ -69,7 +71,7 @@ async function change(
   registration: Registration,
   edit: (text: string | null, registration: Registration) => EditedConfig,
 ): Promise<RegistrationOutcome> {
-  const { host, scope, file, dryRun } = registration;
+  const { host, scope, file, within, dryRun } = registration;
   const seen: { text: string | null; path: string; edited: EditedConfig }[] = [];
   const changed = (opened: { readonly path: string; readonly text: string | null }): string | null => {
     const edited = edit(opened.text, registration);
@@ -77,14 +79,14 @@ async function change(
     return edited.edits.length === 0 ? null : edited.text;
   };
   let backup: string | null = null;
-  if (dryRun) changed(await openFile(disk, file));
+  if (dryRun) changed(await openFile(disk, file, within));
   else {
     // A project's file is the project's, and shared; a user's may hold tokens of other servers.
     const newFileMode = scope === "project" ? 0o644 : 0o600;
     ({ backup } = await changeFile(
       disk,
       file,
-      { waits, makeParent: scope === "project", newFileMode },
+      { waits, makeParent: scope === "project", newFileMode, within },
       changed,
     ));
   }

@@ -3,6 +3,7 @@ import type { AddressInfo } from "node:net";
 import pino from "pino";
 import { afterEach, describe, expect, test } from "vitest";
 import { isFault } from "../../src/errors.ts";
+import type { PublishedTool } from "../../src/gate/reply.ts";
 import { newToken, tokenSha256 } from "../../src/base/token.ts";
 import { createBearer } from "../../src/transport/http/bearer.ts";
 import { startMcpHttp, type McpHttp } from "../../src/transport/mcp/http.ts";
@@ -88,6 +89,11 @@ const deploy = (ref: string, meta?: object): object => ({
 });
 const dataOf = (answer: Record<string, unknown>): Record<string, unknown> =>
   (answer["result"] as { structuredContent: Record<string, unknown> }).structuredContent;
+const withHeader = (schema: PublishedTool["inputSchema"]): PublishedTool["inputSchema"] => {
+  const properties = schema["properties"] as Record<string, object>;
+  const service = { ...properties["service"], "x-mcp-header": "Service" };
+  return { ...schema, properties: { ...properties, service } } as PublishedTool["inputSchema"];
+};
 const held = async (gate: ScriptedGate): Promise<string> => {
   while (gate.held().length === 0) await new Promise((resolve) => setTimeout(resolve, 5));
   const ticket = gate.held()[0] ?? "";
@@ -182,6 +188,23 @@ describe("a client behind the shim", () => {
       seen.add(answer["id"]);
     }
     expect(seen.size).toBe(50);
+  });
+
+  test("calls a tool whose schema wants arguments repeated in headers, which no stdio client sends", async () => {
+    const { gate, http } = await gateway();
+    const tools = gate.tools().map((tool) => ({ ...tool, inputSchema: withHeader(tool.inputSchema) }));
+    gate.tools = () => tools;
+    const { pipe } = shim(http.url);
+    for (const [id, service] of [
+      [1, "wëb"],
+      [2, "api"],
+    ] as const) {
+      pipe.send(modernRequest(id, "tools/call", { name: "read_service", arguments: { service } }));
+      const answer = await pipe.receive();
+      expect(answer["id"]).toBe(id);
+      expect(dataOf(answer)).toMatchObject({ status: "done", result: { service } });
+    }
+    expect(gate.calls).toHaveLength(2);
   });
 
   test("is answered for what is no message, without a word to the gateway", async () => {

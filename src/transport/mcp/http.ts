@@ -9,7 +9,7 @@ import { readBody } from "../http/body.ts";
 import { checkFrontDoor, createFrontDoor, type FrontDoor } from "../http/front-door.ts";
 import { listen } from "../http/listen.ts";
 import { createTurnedAwayLog } from "../http/turned-away.ts";
-import { AGENT_HEADER, MCP_PATH } from "./http-names.ts";
+import { AGENT_HEADER, HEADER_MISMATCH, MCP_PATH } from "./http-names.ts";
 import { createMcpIdentify, type IdentifyParts, type McpCaller } from "./identify.ts";
 import {
   cancelledIdOf,
@@ -239,9 +239,6 @@ const isModern = (message: Message): boolean =>
 
 const isLegacyInitialize = (message: Message): boolean =>
   message["method"] === "initialize" && !isModern(message);
-
-/** JSON-RPC error of 2026-07-28 for a header that says something else than the body. */
-const HEADER_MISMATCH = -32020;
 
 function sessionOf(initialize: Message): string {
   const info = paramsOf(initialize)["clientInfo"] as { name?: unknown; version?: unknown } | undefined;

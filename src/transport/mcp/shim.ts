@@ -8,14 +8,13 @@ import { readLines } from "./lines.ts";
 import {
   cancelledIdOf,
   MAX_MESSAGE_BYTES,
-  metaOf,
-  paramsOf,
   parseError,
   parseMessage,
   requestIdOf,
   type Message,
   type RpcId,
 } from "./message.ts";
+import { createArgumentHeaders, headerValue, mirrorHeaders, versionOf } from "./shim-headers.ts";
 import { readEvents } from "./sse.ts";
 
 // The stdio command where a gateway already serves the home: lines in, HTTP out, and back.
@@ -62,12 +61,19 @@ export async function runShim(options: ShimOptions): Promise<void> {
     const mine = new AbortController();
     if (id !== null) open.set(id, mine);
     try {
-      const response = await connect(url, {
-        headers: headersOf(message, options, legacy),
-        body: bytes,
-        signal: AbortSignal.any([mine.signal, ending.signal]),
-      });
-      await relay(response, message, id);
+      const signal = AbortSignal.any([mine.signal, ending.signal]);
+      const post = (): Promise<IncomingMessage> =>
+        connect(url, {
+          headers: { ...headersOf(message, options, legacy), ...argumentHeaders.of(message) },
+          body: bytes,
+          signal,
+        });
+      const response = await post();
+      // Nothing of a call that is answered so was looked at, so it is sent once more where that can help.
+      const refusal = response.statusCode === 400 ? await readText(response) : null;
+      const isWorthIt = refusal !== null && (await argumentHeaders.learn(message, refusal));
+      if (isWorthIt) await relay(await post(), message, id);
+      else await relay(response, message, id, refusal);
     } catch (error) {
       if (mine.signal.aborted || ending.signal.aborted) return;
       options.log.warn(
@@ -80,7 +86,25 @@ export async function runShim(options: ShimOptions): Promise<void> {
     }
   };
 
-  const relay = async (response: IncomingMessage, message: Message, id: RpcId | null): Promise<void> => {
+  const argumentHeaders = createArgumentHeaders(async (message) => {
+    const body = Buffer.from(JSON.stringify(message));
+    const headers = headersOf(message, options, legacy);
+    const response = await connect(url, { headers, body, signal: ending.signal });
+    if (!(response.headers["content-type"] ?? "").startsWith("text/event-stream")) return null;
+    for await (const data of readEvents(response)) {
+      const parsed = parseMessage(Buffer.from(data));
+      if (parsed.ok && parsed.message["id"] === message["id"]) return parsed.message;
+    }
+    return null;
+  });
+
+  /** `read`: the answer's text, where it was read already. */
+  const relay = async (
+    response: IncomingMessage,
+    message: Message,
+    id: RpcId | null,
+    read: string | null = null,
+  ): Promise<void> => {
     const session = response.headers["mcp-session-id"];
     if (message["method"] === "initialize" && typeof session === "string") legacy.session = session;
     const type = response.headers["content-type"] ?? "";
@@ -89,7 +113,8 @@ export async function runShim(options: ShimOptions): Promise<void> {
       const line = oneLine(text);
       const parsed = parseMessage(Buffer.from(line));
       if (!parsed.ok) return;
-      if (message["method"] === "initialize") legacy.version = versionOf(parsed.message) ?? legacy.version;
+      if (message["method"] === "initialize")
+        legacy.version = agreedVersion(parsed.message) ?? legacy.version;
       const mirrors = "result" in parsed.message || "error" in parsed.message;
       if (mirrors && parsed.message["id"] === null && id !== null) {
         // A refusal from before the body was read does not know what it refuses.
@@ -97,10 +122,10 @@ export async function runShim(options: ShimOptions): Promise<void> {
       } else write(line);
       if (mirrors) answered = true;
     };
-    if (type.startsWith("text/event-stream")) {
+    if (read === null && type.startsWith("text/event-stream")) {
       for await (const data of readEvents(response)) take(data);
     } else {
-      const text = await readText(response);
+      const text = read ?? (await readText(response));
       if (type.startsWith("application/json") && text !== "") take(text);
     }
     if (!answered && id !== null) {
@@ -187,42 +212,14 @@ function headersOf(
     accept: "application/json, text/event-stream",
   };
   if (options.agent !== undefined) headers[AGENT_HEADER] = options.agent;
-  const version = metaOf(message)["io.modelcontextprotocol/protocolVersion"];
-  if (typeof version === "string") {
-    headers["mcp-protocol-version"] = headerValue(version);
-    if (typeof message["method"] === "string") headers["mcp-method"] = headerValue(message["method"]);
-    const name = nameOf(message);
-    if (name !== null) headers["mcp-name"] = headerValue(name);
-    return headers;
-  }
+  const version = versionOf(message);
+  if (version !== null) return { ...headers, ...mirrorHeaders(message, version) };
   if (message["method"] !== "initialize") {
     if (legacy.version !== null) headers["mcp-protocol-version"] = headerValue(legacy.version);
     if (legacy.session !== null) headers["mcp-session-id"] = headerValue(legacy.session);
   }
   return headers;
 }
-
-/** What `Mcp-Name` mirrors, by method. */
-const NAME_OF: Readonly<Record<string, string>> = {
-  "tools/call": "name",
-  "prompts/get": "name",
-  "resources/read": "uri",
-  "tasks/get": "taskId",
-  "tasks/update": "taskId",
-  "tasks/cancel": "taskId",
-};
-
-function nameOf(message: Message): string | null {
-  const field = NAME_OF[String(message["method"])];
-  const value = field === undefined ? undefined : paramsOf(message)[field];
-  return typeof value === "string" ? value : null;
-}
-
-/** Values that a header cannot carry as they are travel in the sentinel form `=?base64?…?=` (SEP-2243). */
-const headerValue = (value: string): string =>
-  /^[\x21-\x7e](?:[\x20-\x7e]*[\x21-\x7e])?$/.test(value) && !/^=\?base64\?.*\?=$/.test(value)
-    ? value
-    : `=?base64?${Buffer.from(value).toString("base64")}?=`;
 
 interface Post {
   readonly headers: Record<string, string>;
@@ -274,7 +271,7 @@ async function readText(response: IncomingMessage): Promise<string> {
 /** JSON text on one line: a line end can only stand between tokens, where a space means the same. */
 const oneLine = (text: string): string => text.replace(/[\r\n]+/g, " ").trim();
 
-const versionOf = (answer: Message): string | null => {
+const agreedVersion = (answer: Message): string | null => {
   const version = (answer["result"] as Message | undefined)?.["protocolVersion"];
   return typeof version === "string" ? version : null;
 };

@@ -7,3 +7,4 @@ const refuse = (): never => {
 
 export const createHash = refuse;
 export const randomBytes = refuse;
+export const randomFillSync = refuse;

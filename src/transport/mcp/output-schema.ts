@@ -5,8 +5,8 @@ type JsonSchema = Readonly<Record<string, Json>>;
 
 /**
  * The result schema of every tool: a pending or refused reply validates, and so does the tool's own output. `output`
- * is null for our own tools, whose result is that of whatever tool the ticket is about. No type here is nullable:
- * what has no value is left out.
+ * is null where a result of the tool itself has another schema beside this one. No type here is nullable: what has no
+ * value is left out.
  */
 export function widenedOutputSchema(tool: string, output: JsonSchema | null): JsonSchema {
   return {

@@ -18,6 +18,8 @@ const ticket = {
   maxLength: MAX_TICKET_LENGTH,
 } as const;
 
+// Without an output schema: what they answer with is the result of whatever tool the ticket is about, another server's
+// included, and clients refuse what a published schema does not allow.
 const COMPANIONS: readonly Tool[] = [
   {
     name: WAIT_TOOL,
@@ -31,7 +33,6 @@ const COMPANIONS: readonly Tool[] = [
       required: ["ticket"],
       additionalProperties: false,
     },
-    outputSchema: widenedOutputSchema(WAIT_TOOL, null) as Tool["outputSchema"],
     // Not a read: a request whose rule says when_attached runs while its caller waits here.
     annotations: {
       title: "Wait for people",
@@ -68,7 +69,6 @@ const COMPANIONS: readonly Tool[] = [
       required: ["ticket", "inquiry", "answer"],
       additionalProperties: false,
     },
-    outputSchema: widenedOutputSchema(ANSWER_TOOL, null) as Tool["outputSchema"],
     annotations: {
       title: "Answer a person's question",
       readOnlyHint: false,
@@ -92,7 +92,6 @@ const COMPANIONS: readonly Tool[] = [
       required: ["ticket"],
       additionalProperties: false,
     },
-    outputSchema: widenedOutputSchema(WITHDRAW_TOOL, null) as Tool["outputSchema"],
     annotations: {
       title: "Take a request back",
       readOnlyHint: false,

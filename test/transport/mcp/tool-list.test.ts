@@ -32,6 +32,18 @@ test("the published schema takes a pending reply and the tool's own output, and 
   expect(validates(schema, { status: "approved", requestId: request })).toBe(false);
 });
 
+test("what a ticket's tool gives back is whatever the tool that it is about gave", () => {
+  const fronted = done({
+    typ: "countersign.upstream",
+    result: { content: [], structuredContent: { content: "hi" } },
+  });
+  expect(fronted).toEqual({ content: "hi" });
+  for (const name of ["countersign_wait", "countersign_answer", "countersign_withdraw"]) {
+    const schema = listTools(SCRIPTED_TOOLS).find((tool) => tool.name === name)?.outputSchema ?? {};
+    expect(validates(schema, fronted)).toBe(true);
+  }
+});
+
 test("a tool whose output schema refers to itself keeps working inside ours", () => {
   const tree = {
     $schema: "https://json-schema.org/draft/2020-12/schema",

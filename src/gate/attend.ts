@@ -189,12 +189,12 @@ export function createAttend(parts: GateParts): Attend {
       listeners.delete(tell);
       const isOpen = parts.state.requests.open.has(request) && !answered.has(request);
       // Who gave up before it was answered will not poll: it has no handle, or has not heard the newest.
-      const comesBack = attachment.lingerMs !== undefined && !onlyLooks && !attachment.signal.aborted;
-      if (isOpen && comesBack) linger(request, attachment.lingerMs);
+      const polls = !onlyLooks && !attachment.signal.aborted && (isOpen || attachment.peeks === true);
+      if (polls && attachment.lingerMs !== undefined) linger(request, attachment.lingerMs);
       if (listeners.size === 0) {
         progressOf.delete(request);
         // The result of an ended one was handed over with this answer.
-        if (!isOpen && !onlyLooks) leave(request);
+        if (!isOpen && !onlyLooks && attachment.peeks !== true) leave(request);
         if (!lingering.has(request)) outputs.delete(request);
       }
     }

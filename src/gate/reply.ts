@@ -32,6 +32,8 @@ export interface Attachment {
   readonly handleAfterMs?: number;
   /** Milliseconds that the caller counts as attached after its answer, because it polls. */
   readonly lingerMs?: number;
+  /** It only asks where the request stands, and fetches the result with a call of its own: the unmasked one waits for it. */
+  readonly peeks?: boolean;
   /** The caller was told of no inquiry so far: one that is open ends the wait at once. */
   readonly toldNothing?: boolean;
   /** It is told where the request stands, and is not there for it: nothing is started, and a result comes masked. */

@@ -1,7 +1,9 @@
 import { afterEach, expect, test } from "vitest";
 import type { Attachment, Reply } from "../../src/gate/reply.ts";
 import { createFakeClock } from "../support/fake-clock.ts";
-import { CALLER, decide, makeWorld, ticketOf, type World } from "../support/world.ts";
+import type { Tool } from "../../src/tool.ts";
+import { writeNote } from "../support/note-tools.ts";
+import { BOOKS, CALLER, decide, makeWorld, ticketOf, type World } from "../support/world.ts";
 
 // A caller that takes a handle and polls. Does it wait where it should not, get a handle where an answer was due, run
 // something while nobody is there, or lose what an attached caller would have got?
@@ -137,6 +139,32 @@ test("a caller that was told nothing hears at once of a question that was there 
     toldNothing: true,
   });
   expect(reply).toMatchObject({ status: "pending", inquiries: [{ text: "why now?" }] });
+});
+
+test("what a mask hides is handed over unmasked once, to who comes for the result; looking takes nothing", async () => {
+  world = await makeWorld();
+  const token = `ghp_${"a1B2".repeat(9)}`;
+  const note = writeNote(world.notes, BOOKS);
+  const telling = {
+    ...note,
+    execute: async () => ({ output: { book: token, bytes: 1 } }),
+  } as unknown as Tool;
+  const home = await world.open({ tools: [telling] });
+  const attachment = { signal: stays, holdMs: 20_000, lingerMs: 60_000 };
+  const wait = (request: string, peeks: boolean): Promise<Reply> =>
+    home.gate.wait(request, CALLER, { ...attachment, ...(peeks ? { peeks } : {}) });
+  const args = { book: "log", text: "x" };
+  const reply = await home.gate.call(
+    { tool: "write_note", arguments: args, caller: CALLER },
+    { ...attachment, peeks: true },
+  );
+  const request = String(reply.status === "done" && reply.request);
+  for (const _ of [1, 2])
+    expect(await wait(request, true)).toMatchObject({ status: "done", output: { book: token } });
+  expect(await wait(request, false)).toMatchObject({ output: { book: token } });
+  const masked = await wait(request, false);
+  expect(masked).toMatchObject({ status: "done" });
+  expect(JSON.stringify(masked)).not.toContain(token);
 });
 
 test("when a request last moved is known while it is open, after it ended and after a restart", async () => {

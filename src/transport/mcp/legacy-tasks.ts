@@ -3,7 +3,7 @@ import type { Gate, Reply } from "../../gate/reply.ts";
 import type { Caller } from "../../request/principal.ts";
 import { plainLine } from "./plain-text.ts";
 import { renderReply } from "./render.ts";
-import { lookAt, POLL_MS, taskStateOf, timesOf, type TaskState, type TaskTimes } from "./task-state.ts";
+import { peekAt, POLL_MS, taskStateOf, timesOf, type TaskState, type TaskTimes } from "./task-state.ts";
 import { demandTask, statusMessage } from "./tasks.ts";
 
 // Tasks of 2025-11-25 (experimental there): the client asks with `params.task`, looks with `tasks/get`, and fetches the
@@ -42,7 +42,7 @@ export async function createdTask(
 ): Promise<Result> {
   const id = reply.status === "pending" ? reply.ticket : reply.request;
   // A try that is only noted has an id for people to find it by, and is nobody's request.
-  const state = id === null ? null : taskStateOf(await lookAt(parts.gate, id, caller, signal));
+  const state = id === null ? null : taskStateOf(await peekAt(parts.gate, id, caller, signal));
   if (id !== null && state !== null && state.state !== "none")
     return { task: describe(state, id, await timesOf(parts.gate, id), parts.pollMs) };
   // What never became a request can't be one's task: the refusal goes back at once, in the words it always has.
@@ -66,7 +66,7 @@ export async function answerLegacyTask(
   switch (request.method) {
     case "tasks/get": {
       const id = idIn(request.params);
-      const state = demandTask(await lookAt(gate, id, caller, signal));
+      const state = demandTask(await peekAt(gate, id, caller, signal));
       return describe(state, id, await timesOf(gate, id), parts.pollMs);
     }
     case "tasks/result": {

@@ -199,6 +199,7 @@ async function answerCall(
     holdMs: parts.holdFor?.(caller.client) ?? parts.holdMs,
     progress: (message) => progress.say(message),
     ...(view === "held" ? {} : { handleAfterMs: HANDLE_AFTER_MS, lingerMs: LINGER_MS }),
+    ...(view === "legacy_task" ? { peeks: true } : {}),
   };
   try {
     // A round goes on waiting for the request that its state names; the call's arguments are not looked at again (N2).

@@ -61,6 +61,10 @@ export async function timesOf(gate: Gate, ticket: string): Promise<TaskTimes> {
 export const lookAt = (gate: Gate, ticket: string, caller: Caller, signal: AbortSignal): Promise<Reply> =>
   gate.wait(ticket, caller, { holdMs: 0, lingerMs: LINGER_MS, signal });
 
+/** The same, by who has another way to fetch the result. */
+export const peekAt = (gate: Gate, ticket: string, caller: Caller, signal: AbortSignal): Promise<Reply> =>
+  gate.wait(ticket, caller, { holdMs: 0, lingerMs: LINGER_MS, peeks: true, signal });
+
 /** The SDK hands the message of whatever is thrown to the client; what is not meant for one stays in our log (P4). */
 export async function guarded<T>(log: Logger, method: string, work: () => Promise<T>): Promise<T> {
   try {

@@ -14,7 +14,16 @@ import { declaredBy, TASKS_EXTENSION, type Declared } from "./declared.ts";
 import { ANSWER_TOOL } from "./names.ts";
 import { plainLine, plainText } from "./plain-text.ts";
 import { renderReply } from "./render.ts";
-import { guarded, lookAt, POLL_MS, taskStateOf, timesOf, type NoTask, type TaskTimes } from "./task-state.ts";
+import {
+  guarded,
+  lookAt,
+  peekAt,
+  POLL_MS,
+  taskStateOf,
+  timesOf,
+  type NoTask,
+  type TaskTimes,
+} from "./task-state.ts";
 
 // Tasks of 2026-07-28 (SEP-2663): a handle in place of a wait, for clients that declare the extension on the call.
 //
@@ -55,7 +64,7 @@ export function serveTasks(server: Server, parts: TaskParts, callerOf: (ctx: Ser
     return {};
   });
   serve("tasks/update", async (task, caller, ctx) => {
-    const reply = await lookAt(gate, task, caller, ctx.mcpReq.signal);
+    const reply = await peekAt(gate, task, caller, ctx.mcpReq.signal);
     const state = demandTask(reply);
     if (state.state !== "open") return {};
     const given = ctx.mcpReq.inputResponses ?? {};

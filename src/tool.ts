@@ -44,6 +44,8 @@ export interface ToolContext {
   readonly idempotencyKey: string;
   /** Private directory (0700), removed afterwards. */
   readonly workdir: string;
+  /** Of a read whose caller is there: what the caller's client says it can be asked. Nobody relies on it (P2). */
+  readonly asks?: JsonObject;
   /** Epoch milliseconds. */
   now(): number;
   /** A credential by its configured name; previews get read-only names. */

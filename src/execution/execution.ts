@@ -1,4 +1,4 @@
-import type { Json } from "../base/canonical-json.ts";
+import type { Json, JsonObject } from "../base/canonical-json.ts";
 import type { Clock } from "../base/clock.ts";
 import type { Digest } from "../base/digest.ts";
 import type { RequestId } from "../base/id.ts";
@@ -53,6 +53,7 @@ export interface ContextParts {
   readonly request: RequestId;
   readonly idempotencyKey: string;
   readonly mode: "preview" | "execute";
+  readonly asks?: JsonObject;
   file(name: string): Promise<Uint8Array>;
   progress(message: string): void;
 }

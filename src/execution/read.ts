@@ -1,4 +1,4 @@
-import type { Json } from "../base/canonical-json.ts";
+import type { Json, JsonObject } from "../base/canonical-json.ts";
 import type { GrantId, RequestId } from "../base/id.ts";
 import { keysAfterRead } from "../request/recognition.ts";
 import type { KeyHold } from "../log/entry.ts";
@@ -29,6 +29,8 @@ export interface ReadRun {
   /** What an outcome is told of in one line. */
   readonly summary: string;
   readonly progress: (message: string) => void;
+  /** What the client of whoever is attached can be asked. */
+  readonly asks: JsonObject;
 }
 
 export interface Reader {
@@ -46,14 +48,14 @@ export function createReader(
 ): Reader {
   const { log, maskText } = parts;
 
-  const run: Reader["run"] = async ({ request, grant, tool, plan, files, summary, progress }) => {
+  const run: Reader["run"] = async ({ request, grant, tool, plan, files, summary, progress, asks }) => {
     const failed = (error: unknown): Ran => {
       log.warn({ requestId: request, err: error }, "read threw");
       return { outcome: outcomeOfReadError(error, oneLine(error, maskText)), output: null };
     };
     try {
       const { ctx, dispose } = await parts.context({
-        ...{ request, idempotencyKey: grant, mode: "execute", progress },
+        ...{ request, idempotencyKey: grant, mode: "execute", progress, asks },
         file(name) {
           const found = files.find((file) => file.name === name);
           return found === undefined

@@ -15,7 +15,7 @@ export function createWorkContexts(parts: {
   readonly executeTimeoutMs: number;
   readonly log: OperationsLog;
 }): ExecutorParts["context"] {
-  return async ({ request, idempotencyKey, mode, file, progress }) => {
+  return async ({ request, idempotencyKey, mode, file, progress, asks }) => {
     const workdir = createWorkdir(parts.workRoot, `${mode}-`);
     const timeoutMs = mode === "preview" ? parts.previewTimeoutMs : parts.executeTimeoutMs;
     const ctx = createToolContext({
@@ -27,6 +27,7 @@ export function createWorkContexts(parts: {
       access: mode === "preview" ? "read" : "write",
       creds: parts.creds,
       file,
+      ...(asks === undefined ? {} : { asks }),
       progress(message) {
         try {
           progress(message);

@@ -1,4 +1,4 @@
-import type { Json } from "../base/canonical-json.ts";
+import type { Json, JsonObject } from "../base/canonical-json.ts";
 import type { Timestamp } from "../base/clock.ts";
 import type { RequestId } from "../base/id.ts";
 import type { Caller } from "../request/principal.ts";
@@ -23,6 +23,8 @@ export interface Attachment {
   readonly signal: AbortSignal;
   /** Milliseconds to wait for people before a ticket is given instead. */
   readonly holdMs: number;
+  /** What the caller's client can be asked on a server's behalf: its own claim, told to reads of other servers only. */
+  readonly asks?: JsonObject;
   /** Called with one line as the request moves. */
   readonly progress?: (message: string) => void;
   /**

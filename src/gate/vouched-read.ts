@@ -52,6 +52,7 @@ export function createVouchedRead(
     const read: ReadRun = {
       ...{ request: id, grant: grant.data.grant, tool, plan: preview.plan, files: preview.files, summary },
       progress: (message) => attachment.progress?.(message),
+      asks: attachment.asks ?? {},
     };
     let running: Promise<Ran> | undefined;
     const start = (): Promise<Ran> => (running ??= reader.run(read));

@@ -1,3 +1,4 @@
+import type { JsonObject } from "../base/canonical-json.ts";
 import type { Clock } from "../base/clock.ts";
 import type { ToolContext } from "../tool.ts";
 
@@ -19,6 +20,7 @@ export interface ToolContextParts {
   /** Bytes of a sealed file of this request, checked against its digest; rejects for a name it doesn't have. */
   readonly file: (name: string) => Promise<Uint8Array>;
   readonly progress?: (message: string) => void;
+  readonly asks?: JsonObject;
 }
 
 /** A progress line is at most this long; tools pass on what backends say. */
@@ -36,6 +38,7 @@ export function createToolContext(parts: ToolContextParts): ToolContext {
     get workdir() {
       return typeof parts.workdir === "string" ? parts.workdir : parts.workdir();
     },
+    ...(parts.asks === undefined ? {} : { asks: parts.asks }),
     now: () => parts.clock.now(),
     async creds(name) {
       parts.signal.throwIfAborted();

@@ -1,5 +1,6 @@
 import { canonicalCopy, type Json, type JsonObject } from "../base/canonical-json.ts";
 import { digestJson } from "../base/digest.ts";
+import { splitRound, roundParams } from "../request/round.ts";
 import { NoEffect, type Documents, type Tool } from "../tool.ts";
 import { createArgumentCheck } from "./arguments.ts";
 import { fullName } from "./definition.ts";
@@ -7,7 +8,7 @@ import { ErrorReply, LostReply, NotSent } from "./failure.ts";
 import type { Pool, Upstream } from "./pool.ts";
 import { guardOf } from "./preview.ts";
 import type { UpstreamRegistration } from "./registration.ts";
-import { answerOf, notSent, REFUSALS } from "./tool.ts";
+import { answerOf, asking, notSent, REFUSALS } from "./tool.ts";
 
 // Resources, prompts and completions of a server, where its registration says `resources: true`.
 //
@@ -88,7 +89,7 @@ function documentTool(
     canRevoke: false,
     upstream: { definition: { name, inputSchema }, documents },
     parseInput(value) {
-      const issues = check(value as JsonObject);
+      const issues = check(splitRound(value as JsonObject).args);
       return issues.length === 0 ? { ok: true, input: value as JsonObject } : { ok: false, issues };
     },
     effect: () => "read",
@@ -115,12 +116,18 @@ function documentTool(
     guard: (plan) => Promise.resolve(guardOf(definition, plan as JsonObject, {})),
     async execute(plan, ctx) {
       const line = await notSent(upstream);
-      const output = await answerOf(() =>
-        line.request(method, plan as JsonObject, {
-          signal: ctx.signal,
-          timeoutMs: TIMEOUT_MS,
-          progress: (message) => ctx.progress(message),
-        }),
+      const { args, round } = splitRound(plan as JsonObject);
+      const output = await answerOf(true, () =>
+        line.request(
+          method,
+          { ...args, ...roundParams(round) },
+          {
+            signal: ctx.signal,
+            timeoutMs: TIMEOUT_MS,
+            meta: asking(ctx),
+            progress: (message) => ctx.progress(message),
+          },
+        ),
       ).catch((error: unknown) => {
         if (error instanceof NotSent) throw new NoEffect(error.code, REFUSALS[error.code], { cause: error });
         if (error instanceof LostReply)

@@ -7,6 +7,7 @@ import { createArgumentCheck, type ArgumentCheck } from "./arguments.ts";
 import { annotationsOf, effectOf, isIdempotent } from "./effect.ts";
 import { ErrorReply, LostReply, NotSent } from "./failure.ts";
 import { paramHeaders } from "../request/param-headers.ts";
+import { roundParams, splitRound } from "../request/round.ts";
 import type { Pin } from "./lock.ts";
 import type { Pool, Upstream } from "./pool.ts";
 import { gather, guardOf } from "./preview.ts";
@@ -140,7 +141,7 @@ export function makeUpstreamTool(name: string, parts: UpstreamToolParts): Result
     parseInput(value) {
       check ??= createArgumentCheck(inputSchema);
       const input = value as JsonObject;
-      const issues = check(input);
+      const issues = check(isRead ? splitRound(input).args : input);
       return issues.length === 0 ? { ok: true, input } : { ok: false, issues };
     },
     effect: () => effect,
@@ -172,21 +173,24 @@ export function makeUpstreamTool(name: string, parts: UpstreamToolParts): Result
       return guardOf(pin.digest, args, (await look(args, ctx)).seen);
     },
     async execute(plan, ctx) {
-      const args = argumentsOf(plan);
+      const { args, round } = isRead
+        ? splitRound(argumentsOf(plan))
+        : { args: argumentsOf(plan), round: null };
       const line = await notSent(async () => {
         const live = await upstream();
         await demand(live, [pin.tool], isRead ? READ_LIST_AGE_MS : 0);
         return live;
       });
-      const result = await answerOf(() =>
+      const result = await answerOf(isRead, () =>
         line.request(
           "tools/call",
-          { name: pin.tool, arguments: args },
+          { name: pin.tool, arguments: args, ...roundParams(round) },
           {
             signal: ctx.signal,
             timeoutMs,
             headers: paramHeaders(inputSchema, args),
             meta: {
+              ...asking(ctx),
               "dev.countersign/request": ctx.requestId,
               "dev.countersign/idempotencyKey": ctx.idempotencyKey,
             },
@@ -222,11 +226,16 @@ export async function notSent<T>(work: () => Promise<T>): Promise<T> {
   }
 }
 
+/** What the server may ask of the agent's side, in the protocol's words. */
+export const asking = ({ asks }: ToolContext): JsonObject =>
+  asks === undefined ? {} : { "io.modelcontextprotocol/clientCapabilities": asks };
+
 /** The answer, marked as another server's, so that it is passed on as it is. */
-export async function answerOf(ask: () => Promise<JsonObject>): Promise<Json> {
+export async function answerOf(isRead: boolean, ask: () => Promise<JsonObject>): Promise<Json> {
   try {
     const result = await ask();
-    if (result["resultType"] === "input_required") {
+    // A read may ask: nothing was done yet, and an answer makes it another read. What people approved has no more to ask.
+    if (result["resultType"] === "input_required" && !isRead) {
       throw new LostReply("the server asks for more input, which is not passed on; it may have begun to act");
     }
     return passedOn({ result });

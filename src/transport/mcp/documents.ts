@@ -28,13 +28,14 @@ const NOT_NOW = { pending: -31_001, refused: -31_002 } as const;
 export interface DocumentParts {
   /** The tools behind the documents, in the order of their servers. */
   readonly tools: readonly PublishedTool[];
-  ask(tool: string, args: Readonly<Record<string, unknown>>): Promise<Reply>;
+  /** Calls the gate. A result is an answer already: what the server asks first. */
+  ask(tool: PublishedTool, args: Readonly<Record<string, unknown>>): Promise<Reply | Result>;
   readonly signal: AbortSignal;
   readonly log: Logger;
 }
 
 type Params = Readonly<Record<string, unknown>>;
-type Source = Documents & { readonly tool: string };
+type Source = Documents & { readonly tool: PublishedTool };
 
 export const documentTools = (tools: readonly PublishedTool[]): readonly PublishedTool[] =>
   tools.filter(({ upstream }) => upstream?.documents !== undefined);
@@ -100,9 +101,10 @@ async function complete(parts: DocumentParts, params: Params): Promise<Result> {
 }
 
 const sourcesOf = ({ tools }: DocumentParts, method: Documents["method"]): readonly Source[] =>
-  tools.flatMap(({ name, upstream }) =>
-    upstream?.documents?.method === method ? [{ ...upstream.documents, tool: name }] : [],
-  );
+  tools.flatMap((tool) => {
+    const documents = tool.upstream?.documents;
+    return documents?.method === method ? [{ ...documents, tool }] : [];
+  });
 
 /** The server that an address or a prompt's name belongs to. With one server there is nothing to look up. */
 async function ownerOf(
@@ -175,8 +177,9 @@ function readCursor(given: unknown): { readonly alias: string; readonly cursor: 
 const badCursor = (): ProtocolError =>
   new ProtocolError(ProtocolErrorCode.InvalidParams, "params.cursor is not one of this gateway's");
 
-async function read(parts: DocumentParts, tool: string, args: Params): Promise<Result> {
+async function read(parts: DocumentParts, tool: PublishedTool, args: Params): Promise<Result> {
   const reply = await parts.ask(tool, args);
+  if (!isReply(reply)) return reply;
   if (reply.status === "done" && isObject(reply.output)) {
     const { error } = reply.output as { readonly error?: unknown };
     // The server's own words on a request of the protocol, in the protocol's own form.
@@ -206,3 +209,5 @@ function textIn(params: Params, name: string): string {
 
 const isObject = (value: unknown): value is Readonly<Record<string, Json>> =>
   typeof value === "object" && value !== null && !Array.isArray(value);
+
+const isReply = (answer: Reply | Result): answer is Reply => typeof answer["status"] === "string";

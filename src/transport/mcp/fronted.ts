@@ -71,6 +71,16 @@ export function passedResult(reply: Reply): CallToolResult | null {
     } as CallToolResult;
   }
   const given = isObject(result) ? result : {};
+  if (given["resultType"] === "input_required") {
+    const words =
+      "The server asks for more before it answers, and its questions can't be passed on here: its client has to be " +
+      "one of MCP 2026-07-28 that declares it can be asked.";
+    return {
+      content: [{ type: "text", text: words }, ...notes],
+      isError: true,
+      _meta: own,
+    } as CallToolResult;
+  }
   const { _meta: meta, resultType: _, content, ...rest } = given;
   return {
     ...rest,

@@ -11,13 +11,14 @@ import {
   type Tool,
 } from "@modelcontextprotocol/server";
 import type { Logger } from "pino";
-import type { Attachment, Gate, Reply } from "../../gate/reply.ts";
+import type { Attachment, Gate, PublishedTool, Reply } from "../../gate/reply.ts";
 import type { Caller } from "../../request/principal.ts";
 import { REFUSALS } from "../../request/refusal.ts";
 import { createProgress, noProgress, type Progress } from "./progress.ts";
 import { ANSWER_TOOL, WAIT_TOOL, WITHDRAW_TOOL } from "./names.ts";
 import { declaredBy, TASKS_EXTENSION } from "./declared.ts";
 import { answerDocuments, DOCUMENT_METHODS, documentTools } from "./documents.ts";
+import { answeredArguments, asksOf, demandNoRound, questionsIn } from "./fronted-rounds.ts";
 import {
   answerLegacyTask,
   asksForTask,
@@ -27,6 +28,7 @@ import {
 } from "./legacy-tasks.ts";
 import { renderFault, renderReply, renderWithdrawal } from "./render.ts";
 import { nextRound, resumeRound, type RoundParts } from "./round-answer.ts";
+import { isFrontedState } from "./rounds.ts";
 import { guarded, HANDLE_AFTER_MS, LINGER_MS, timesOf } from "./task-state.ts";
 import { seedTask, serveTasks } from "./tasks.ts";
 import { parseAnswer, parseTicket, parseToolCall, type ToolCall } from "./tool-call.ts";
@@ -167,10 +169,17 @@ function documentsFor(
 ): Promise<Result> {
   const { caller } = connection;
   const signal = signalOf(parts, connection, ctx);
-  const attachment: Attachment = { signal, holdMs: parts.holdFor?.(caller.client) ?? parts.holdMs };
-  const ask = (tool: string, args: object): Promise<Reply> =>
-    parts.gate.call({ tool, arguments: args, caller }, attachment);
+  const isModern = connection.era === "modern";
+  const asks = isModern ? asksOf(ctx) : {};
+  const attachment: Attachment = { signal, holdMs: parts.holdFor?.(caller.client) ?? parts.holdMs, asks };
   const tools = documentTools(parts.gate.tools());
+  const sealed = parts.rounds?.sealed;
+  const ask = async (tool: PublishedTool, args: object): Promise<Reply | Result> => {
+    const call = { caller, tool: tool.name, arguments: args };
+    const answered = isModern ? answeredArguments(sealed, call, tool, ctx) : args;
+    const reply = await parts.gate.call({ tool: tool.name, arguments: answered, caller }, attachment);
+    return (isModern ? questionsIn(reply, sealed, call, asks) : null) ?? reply;
+  };
   return answerDocuments({ tools, ask, signal, log: parts.log }, method, params);
 }
 
@@ -189,15 +198,21 @@ async function answerCall(
   const { call } = parsed;
   const { caller } = connection;
   const view = viewOf(connection, call, request.params, ctx);
+  demandNoRound(call.arguments);
+  const sealed = parts.rounds?.sealed;
+  const state = ctx.mcpReq.requestState();
+  const isModern = connection.era === "modern";
+  const asks = isModern ? asksOf(ctx) : {};
+  const tool = parts.gate.tools().find(({ name }) => name === call.tool);
+  const args = isModern ? answeredArguments(sealed, { ...call, caller }, tool, ctx) : call.arguments;
   const round =
-    connection.era === "modern"
-      ? resumeRound(parts.rounds, { ...call, caller }, ctx.mcpReq.requestState())
-      : null;
+    isModern && !isFrontedState(state) ? resumeRound(parts.rounds, { ...call, caller }, state) : null;
   const progress = progressOf(parts, call, ctx);
   const attachment: Attachment = {
     signal: signalOf(parts, connection, ctx),
     holdMs: parts.holdFor?.(caller.client) ?? parts.holdMs,
     progress: (message) => progress.say(message),
+    asks,
     ...(view === "held" ? {} : { handleAfterMs: HANDLE_AFTER_MS, lingerMs: LINGER_MS }),
     ...(view === "legacy_task" ? { peeks: true } : {}),
   };
@@ -205,7 +220,7 @@ async function answerCall(
     // A round goes on waiting for the request that its state names; the call's arguments are not looked at again (N2).
     const reply =
       round === null
-        ? await ask(parts.gate, call, caller, attachment)
+        ? await ask(parts.gate, { ...call, arguments: args }, caller, attachment)
         : await parts.gate.wait(round.ticket, caller, { ...attachment, toldNothing: true });
     if (view === "legacy_task") return await createdTask(parts, reply, caller, attachment.signal);
     if (reply.status === "pending") {
@@ -216,6 +231,8 @@ async function answerCall(
         : null;
       if (another !== null) return another;
     }
+    const questions = isModern ? questionsIn(reply, sealed, { ...call, caller }, asks) : null;
+    if (questions !== null) return questions;
     return call.tool === WITHDRAW_TOOL ? renderWithdrawal(reply) : renderReply(reply);
   } catch (error) {
     if (error instanceof ProtocolError) throw error;

@@ -59,7 +59,7 @@ function world(tools: readonly PublishedTool[], reply: Reply = done({ result: {}
     log,
     signal: new AbortController().signal,
     ask: (tool, args) => {
-      asked.push({ tool, args });
+      asked.push({ tool: tool.name, args });
       return Promise.resolve(reply);
     },
   };

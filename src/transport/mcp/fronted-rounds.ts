@@ -1,0 +1,120 @@
+import {
+  CLIENT_CAPABILITIES_META_KEY,
+  MissingRequiredClientCapabilityError,
+  ProtocolError,
+  ProtocolErrorCode,
+  type Result,
+  type ServerContext,
+} from "@modelcontextprotocol/server";
+import type { JsonObject } from "../../base/canonical-json.ts";
+import type { PublishedTool, Reply } from "../../gate/reply.ts";
+import { ROUND_ARGUMENT, withRound } from "../../request/round.ts";
+import { isFrontedState, type RoundCall, type Rounds } from "./rounds.ts";
+
+// What a fronted server asks of the agent's side when it is read (`input_required`, MCP 2026-07-28).
+//
+//   P1. Only a read may ask: after people have approved, there is nothing left to say. The questions go to the client of
+//       whoever called, if it declares that it takes them; the answers come back as a call of their own.
+//   N1. The server's state goes out sealed, for this caller and this call (rounds.ts).
+
+/** The kinds of questions that are passed on. */
+const CAPABILITY: Readonly<Record<string, string>> = {
+  "elicitation/create": "elicitation",
+  "sampling/createMessage": "sampling",
+  "roots/list": "roots",
+};
+
+/** What this request's client declares of them: a claim, which tells a server what it may ask. */
+export function asksOf(ctx: ServerContext): JsonObject {
+  const envelope = ctx.mcpReq.envelope as Readonly<Record<string, unknown>> | undefined;
+  const declared = envelope?.[CLIENT_CAPABILITIES_META_KEY];
+  if (!isObject(declared)) return {};
+  return Object.fromEntries(
+    Object.values(CAPABILITY).flatMap((name) => (isObject(declared[name]) ? [[name, declared[name]]] : [])),
+  ) as JsonObject;
+}
+
+/** @throws ProtocolError where a client writes by hand what only a sealed state may bring (N1) */
+export function demandNoRound(args: unknown): void {
+  if (!isObject(args) || !Object.hasOwn(args, ROUND_ARGUMENT)) return;
+  throw new ProtocolError(
+    ProtocolErrorCode.InvalidParams,
+    `"${ROUND_ARGUMENT}" is no argument; answers go into params.inputResponses`,
+  );
+}
+
+/**
+ * The arguments with what the client answers beside them, where the call goes on with a fronted server's questions.
+ * @throws ProtocolError for a state that was not made for exactly this call (N1)
+ */
+export function answeredArguments(
+  rounds: Rounds | undefined,
+  call: RoundCall,
+  tool: PublishedTool | undefined,
+  ctx: ServerContext,
+): unknown {
+  const given = ctx.mcpReq.requestState();
+  const answers = ctx.mcpReq.inputResponses;
+  const isAsked = isFrontedState(given) || (given === undefined && answers !== undefined);
+  if (!isAsked || tool?.upstream === undefined || !tool.annotations.readOnlyHint) return call.arguments;
+  const state = given === undefined ? null : (rounds?.openOf(call, String(given)) ?? null);
+  if (given !== undefined && state === null) {
+    throw new ProtocolError(
+      ProtocolErrorCode.InvalidParams,
+      "requestState is not one of this call, or is over; nothing ran",
+      { reason: "invalid_request_state" },
+    );
+  }
+  if (!isObject(call.arguments)) return call.arguments;
+  return withRound(call.arguments as JsonObject, { answers: (answers ?? {}) as JsonObject, state });
+}
+
+/**
+ * The server's questions as an answer to this call; null where the reply is something else.
+ * @throws MissingRequiredClientCapabilityError where the client does not declare what would be asked of it
+ */
+export function questionsIn(
+  reply: Reply,
+  rounds: Rounds | undefined,
+  call: RoundCall,
+  asks: JsonObject,
+): Result | null {
+  if (reply.status !== "done" || !isObject(reply.output)) return null;
+  const { typ, result, error } = reply.output;
+  if (typ !== "countersign.upstream") return null;
+  if (isObject(error)) demandWhatItNeeds(error, asks);
+  if (!isObject(result) || result["resultType"] !== "input_required") return null;
+  const { inputRequests, requestState } = result;
+  const questions = isObject(inputRequests) ? inputRequests : {};
+  for (const question of Object.values(questions)) {
+    const method = isObject(question) ? String(question["method"]) : "";
+    const capability = CAPABILITY[method];
+    if (capability === undefined) {
+      throw new ProtocolError(ProtocolErrorCode.InternalError, "the server asks what can't be passed on");
+    }
+    if (asks[capability] === undefined) {
+      throw new MissingRequiredClientCapabilityError({ requiredCapabilities: { [capability]: {} } });
+    }
+  }
+  if (typeof requestState === "string" && rounds === undefined) return null;
+  return {
+    resultType: "input_required",
+    ...(Object.keys(questions).length === 0 ? {} : { inputRequests: questions }),
+    ...(typeof requestState === "string" ? { requestState: rounds?.sealOf(call, requestState) } : {}),
+  };
+}
+
+/** A server that can't do without a capability says which; it is the client's own lack only where it lacks it. */
+function demandWhatItNeeds({ code, data }: Readonly<Record<string, unknown>>, asks: JsonObject): void {
+  if (code !== MISSING_CAPABILITY || !isObject(data) || !isObject(data["requiredCapabilities"])) return;
+  const needed = Object.keys(data["requiredCapabilities"]);
+  if (needed.length === 0 || needed.every((name) => asks[name] !== undefined)) return;
+  throw new MissingRequiredClientCapabilityError({
+    requiredCapabilities: data["requiredCapabilities"] as never,
+  });
+}
+
+const MISSING_CAPABILITY = -32021;
+
+const isObject = (value: unknown): value is Readonly<Record<string, unknown>> =>
+  typeof value === "object" && value !== null && !Array.isArray(value);

@@ -42,7 +42,7 @@ const configOf = (upstream: string, token: string): string => `version: 1
 policy: policy.yaml
 isolation: none
 listeners: { mcp: "127.0.0.1:0", api: "localhost:0" }
-hold: 20s
+hold: 4s
 limits: ${LIMITS}
 upstreams:
   fixture: { url: "${upstream}", environment: lab, vouch: true, prefix: none, resources: true }

@@ -2,6 +2,7 @@ import { fileURLToPath } from "node:url";
 import { listenFixture } from "./fixture/listen.ts";
 import { startGateway } from "./gateway.ts";
 import { REVISIONS, runSuite, scenariosOf, type Finding } from "./suite.ts";
+import { tellResults } from "./results.ts";
 import { judge, readExpected, type Judged, type Target } from "./verdict.ts";
 
 // `npm run conformance [-- --direct | --gateway | --client] [scenario ...]`: the official suite, and what it may find.
@@ -9,7 +10,9 @@ import { judge, readExpected, type Judged, type Target } from "./verdict.ts";
 const words = process.argv.slice(2);
 const flags = words.filter((word) => word.startsWith("--"));
 const only = words.filter((word) => !word.startsWith("--"));
-const wants = (target: Target): boolean => flags.length === 0 || flags.includes(`--${target}`);
+const parts = flags.filter((flag) => flag !== "--write");
+const wants = (target: Target): boolean => parts.length === 0 || parts.includes(`--${target}`);
+const isWhole = parts.length === 0 && only.length === 0;
 
 async function runServer(target: "direct" | "gateway"): Promise<readonly Judged[]> {
   const fixture = await listenFixture();
@@ -93,3 +96,7 @@ for (const run of judged) {
   for (const problem of run.problems) process.stdout.write(`  ${problem}\n`);
 }
 if (judged.length === 0 || judged.some((run) => run.problems.length > 0)) process.exitCode = 1;
+if (isWhole && process.exitCode === undefined && !tellResults(judged, flags.includes("--write"))) {
+  process.stdout.write("docs/conformance.md tells other results: npm run conformance -- --write\n");
+  process.exitCode = 1;
+}

@@ -1,5 +1,6 @@
 import { schemaProblem } from "../../src/upstream/arguments.ts";
 import type { JsonObject } from "../../src/base/canonical-json.ts";
+import { withRound } from "../../src/request/round.ts";
 import { fullName } from "../../src/upstream/definition.ts";
 import type { Pin } from "../../src/upstream/lock.ts";
 import { makeUpstreamTools } from "../../src/upstream/make-tools.ts";
@@ -41,7 +42,8 @@ async function call(name: string, args: JsonObject): Promise<void> {
   if (tool === undefined) throw new Error(`${name} is not offered`);
   const parsed = tool.parseInput(args);
   if (!parsed.ok) throw new Error(`${name}: ${JSON.stringify(parsed.issues)}`);
-  await tool.execute(parsed.input, {
+  const { output } = await tool.execute(parsed.input, {
+    asks: { elicitation: {} },
     signal: AbortSignal.timeout(20_000),
     requestId: "req_suite",
     idempotencyKey: "suite",
@@ -51,6 +53,17 @@ async function call(name: string, args: JsonObject): Promise<void> {
     file: () => Promise.reject(new Error("no files")),
     progress: () => undefined,
   });
+  const { result } = output as { readonly result?: JsonObject };
+  if (result?.["resultType"] !== "input_required") return;
+  // What the agent's side answers comes back as a call of its own.
+  const answers = Object.fromEntries(
+    Object.keys(result["inputRequests"] as JsonObject).map((id) => [
+      id,
+      { action: "accept", content: { confirmed: true } },
+    ]),
+  );
+  const state = result["requestState"];
+  await call(name, withRound(args, { answers, state: typeof state === "string" ? state : null }));
 }
 
 switch (scenario) {

@@ -84,7 +84,7 @@ async function connectOnce(parts: ConnectionParts, prior: PriorDiscovery | null)
   const client = new Client(
     { name: "countersign", title: "Countersign", version: parts.version },
     {
-      // Nothing is declared: a fronted server has no way to ask, or to be asked back, through us.
+      // Nothing is declared but on the calls that may ask (request/round.ts), and there what the agent's client takes.
       capabilities: {},
       versionNegotiation: {
         mode: "auto",

@@ -24,11 +24,16 @@ const CAPABILITY: Readonly<Record<string, string>> = {
   "roots/list": "roots",
 };
 
-/** What this request's client declares of them: a claim, which tells a server what it may ask. */
-export function asksOf(ctx: ServerContext): JsonObject {
+/** All that this request's client declares. */
+export function declaredOf(ctx: ServerContext): Readonly<Record<string, unknown>> {
   const envelope = ctx.mcpReq.envelope as Readonly<Record<string, unknown>> | undefined;
   const declared = envelope?.[CLIENT_CAPABILITIES_META_KEY];
-  if (!isObject(declared)) return {};
+  return isObject(declared) ? declared : {};
+}
+
+/** What this request's client declares of them: a claim, which tells a server what it may ask. */
+export function asksOf(ctx: ServerContext): JsonObject {
+  const declared = declaredOf(ctx);
   return Object.fromEntries(
     Object.values(CAPABILITY).flatMap((name) => (isObject(declared[name]) ? [[name, declared[name]]] : [])),
   ) as JsonObject;
@@ -77,12 +82,12 @@ export function questionsIn(
   reply: Reply,
   rounds: Rounds | undefined,
   call: RoundCall,
-  asks: JsonObject,
+  declared: Fields,
 ): Result | null {
   if (reply.status !== "done" || !isObject(reply.output)) return null;
   const { typ, result, error } = reply.output;
   if (typ !== "countersign.upstream") return null;
-  if (isObject(error)) demandWhatItNeeds(error, asks);
+  if (isObject(error)) demandWhatItNeeds(error, declared);
   if (!isObject(result) || result["resultType"] !== "input_required") return null;
   const { inputRequests, requestState } = result;
   const questions = isObject(inputRequests) ? inputRequests : {};
@@ -92,7 +97,7 @@ export function questionsIn(
     if (capability === undefined) {
       throw new ProtocolError(ProtocolErrorCode.InternalError, "the server asks what can't be passed on");
     }
-    if (asks[capability] === undefined) {
+    if (declared[capability] === undefined) {
       throw new MissingRequiredClientCapabilityError({ requiredCapabilities: { [capability]: {} } });
     }
   }
@@ -105,14 +110,22 @@ export function questionsIn(
 }
 
 /** A server that can't do without a capability says which; it is the client's own lack only where it lacks it. */
-function demandWhatItNeeds({ code, data }: Readonly<Record<string, unknown>>, asks: JsonObject): void {
-  if (code !== MISSING_CAPABILITY || !isObject(data) || !isObject(data["requiredCapabilities"])) return;
-  const needed = Object.keys(data["requiredCapabilities"]);
-  if (needed.length === 0 || needed.every((name) => asks[name] !== undefined)) return;
-  throw new MissingRequiredClientCapabilityError({
-    requiredCapabilities: data["requiredCapabilities"] as never,
-  });
+function demandWhatItNeeds({ code, data }: Fields, declared: Fields): void {
+  const required = code === MISSING_CAPABILITY && isObject(data) ? data["requiredCapabilities"] : undefined;
+  if (!isObject(required) || hasAll(declared, required)) return;
+  throw new MissingRequiredClientCapabilityError({ requiredCapabilities: required as never });
 }
+
+/** Extensions are named one level further down. */
+const hasAll = (declared: Fields, required: Fields): boolean =>
+  Object.entries(required).every(([name, value]) => {
+    const given = declared[name];
+    return name === "extensions" && isObject(value) && isObject(given)
+      ? Object.keys(value).every((extension) => given[extension] !== undefined)
+      : given !== undefined;
+  });
+
+type Fields = Readonly<Record<string, unknown>>;
 
 const MISSING_CAPABILITY = -32021;
 

@@ -18,7 +18,7 @@ import { createProgress, noProgress, type Progress } from "./progress.ts";
 import { ANSWER_TOOL, WAIT_TOOL, WITHDRAW_TOOL } from "./names.ts";
 import { declaredBy, TASKS_EXTENSION } from "./declared.ts";
 import { answerDocuments, DOCUMENT_METHODS, documentTools } from "./documents.ts";
-import { answeredArguments, asksOf, demandNoRound, questionsIn } from "./fronted-rounds.ts";
+import { answeredArguments, asksOf, declaredOf, demandNoRound, questionsIn } from "./fronted-rounds.ts";
 import {
   answerLegacyTask,
   asksForTask,
@@ -178,7 +178,7 @@ function documentsFor(
     const call = { caller, tool: tool.name, arguments: args };
     const answered = isModern ? answeredArguments(sealed, call, tool, ctx) : args;
     const reply = await parts.gate.call({ tool: tool.name, arguments: answered, caller }, attachment);
-    return (isModern ? questionsIn(reply, sealed, call, asks) : null) ?? reply;
+    return (isModern ? questionsIn(reply, sealed, call, declaredOf(ctx)) : null) ?? reply;
   };
   return answerDocuments({ tools, ask, signal, log: parts.log }, method, params);
 }
@@ -231,7 +231,7 @@ async function answerCall(
         : null;
       if (another !== null) return another;
     }
-    const questions = isModern ? questionsIn(reply, sealed, { ...call, caller }, asks) : null;
+    const questions = isModern ? questionsIn(reply, sealed, { ...call, caller }, declaredOf(ctx)) : null;
     if (questions !== null) return questions;
     return call.tool === WITHDRAW_TOOL ? renderWithdrawal(reply) : renderReply(reply);
   } catch (error) {

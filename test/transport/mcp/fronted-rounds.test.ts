@@ -118,6 +118,14 @@ describe("a fronted server's questions", () => {
     expect(questionsIn(reply, rounds, call(), { sampling: {} })).toBeNull();
   });
 
+  test("a client that declares the extension a server needs is not told that it lacks it", () => {
+    const requiredCapabilities = { extensions: { "io.modelcontextprotocol/tasks": {} } };
+    const error = { code: -32021, message: "no", data: { requiredCapabilities } };
+    const reply = { ...asked({}), output: { typ: "countersign.upstream", v: 1, error } } as Reply;
+    expect(questionsIn(reply, rounds, call(), requiredCapabilities)).toBeNull();
+    expect(refusal(() => questionsIn(reply, rounds, call(), { extensions: {} })).code).toBe(-32021);
+  });
+
   test("what the client can be asked is what it declares, and nothing else of it", () => {
     const capabilities = {
       elicitation: { form: {} },

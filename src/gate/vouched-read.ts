@@ -66,7 +66,11 @@ export function createVouchedRead(
     const appended = await parts.append(intake, entries, () => void start());
     if (!appended.ok) return "again";
     const dispatchedSeq = appended.entries.at(-1)?.seq ?? 0;
-    const ran = start();
+    // Whoever calls again meanwhile is not answered before the documents are there either (L1).
+    const ran = start().then(async (came) => {
+      await stored.durable.catch(() => undefined);
+      return came;
+    });
     attend.adoptRead(id, ran, (came) => reader.record(read, came, takenKeys(intake.keys), dispatchedSeq));
     parts.log.info({ requestId: id, verdict: "allow" }, "read allowed");
     await stored.durable;

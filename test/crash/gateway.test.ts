@@ -2,6 +2,7 @@ import { spawn } from "node:child_process";
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { afterEach, expect, test } from "vitest";
+import { verifyLog } from "../../src/log/verify.ts";
 import { readSlowly } from "../support/note-tools.ts";
 import { CALLER, callTool, decide, makeWorld, ticketOf, type World } from "../support/world.ts";
 
@@ -82,4 +83,6 @@ test("killed in the middle of an allowed read: its dispatch is found, and settle
   const [summary] = world.home.requests.list(1);
   const kinds = (await world.home.requests.history(summary?.id as never)).map((entry) => entry.kind);
   expect(kinds.slice(-3)).toEqual(["execution.dispatched", "execution.settled", "execution.resolved"]);
+  const report = await verifyLog(join(world.settings.dataDir, "log"));
+  expect(report.findings.filter(({ severity }) => severity === "fault")).toEqual([]);
 });

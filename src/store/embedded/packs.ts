@@ -327,10 +327,13 @@ export function createPacks(parts: PacksParts): Packs {
     const gone = new Set<Buffer>();
     const touched = new Set<string>();
     for (const path of paths()) {
+      // A key may stand in several packs, a document in one: what is old is found in the first few.
+      const wanted = holdsKeys ? digests : digests.filter((digest) => !gone.has(digest));
+      if (wanted.length === 0) break;
       const fd = files.open(path, "r+");
       try {
         let isTouched = false;
-        for (const digest of digests) {
+        for (const digest of wanted) {
           const file = path === own?.path ? own.file : fileOf(path);
           const found = file.find(fd, digest, fits);
           if (found === null) continue;

@@ -1,5 +1,7 @@
+import { once } from "node:events";
 import { createServer, type IncomingHttpHeaders, type Server } from "node:http";
 import type { AddressInfo } from "node:net";
+import { PassThrough } from "node:stream";
 import pino from "pino";
 import { afterEach, describe, expect, test } from "vitest";
 import { isFault } from "../../src/errors.ts";
@@ -267,6 +269,26 @@ describe("on the way to the gateway", () => {
       id: 5,
       error: { message: expect.stringContaining("bearer token") },
     });
+  });
+
+  test("an answer passes whole, however large and deep it is: what it tells has happened", async () => {
+    const deep = `${"[".repeat(200)}${"]".repeat(200)}`;
+    for (const result of [`{"x":"${"x".repeat(5 * 1024 * 1024)}"}`, deep]) {
+      const text = `{"jsonrpc":"2.0","id":3,"result":${result}}`;
+      for (const answer of [
+        { headers: { "content-type": "application/json" }, text },
+        { headers: { "content-type": "text/event-stream" }, text: `data: ${text}\n\n` },
+      ]) {
+        const { url } = await recorder(() => answer);
+        const stdout = new PassThrough();
+        const { pipe } = shim(url, { stdout });
+        pipe.send(legacyRequest(3, "tools/call", deploy("v1")));
+        let passed = "";
+        while (!passed.endsWith("\n")) passed += String((await once(stdout, "data"))[0]);
+        passed = passed.trimEnd();
+        expect([passed.length, passed === text]).toEqual([text.length, true]);
+      }
+    }
   });
 
   test("an answer that is no answer becomes an error, not silence", async () => {

@@ -92,8 +92,8 @@ export async function runShim(options: ShimOptions): Promise<void> {
     const response = await connect(url, { headers, body, signal: ending.signal });
     if (!(response.headers["content-type"] ?? "").startsWith("text/event-stream")) return null;
     for await (const data of readEvents(response)) {
-      const parsed = parseMessage(Buffer.from(data));
-      if (parsed.ok && parsed.message["id"] === message["id"]) return parsed.message;
+      const given = readAnswer(data);
+      if (given?.["id"] === message["id"]) return given;
     }
     return null;
   });
@@ -111,14 +111,13 @@ export async function runShim(options: ShimOptions): Promise<void> {
     let answered = id === null;
     const take = (text: string): void => {
       const line = oneLine(text);
-      const parsed = parseMessage(Buffer.from(line));
-      if (!parsed.ok) return;
-      if (message["method"] === "initialize")
-        legacy.version = agreedVersion(parsed.message) ?? legacy.version;
-      const mirrors = "result" in parsed.message || "error" in parsed.message;
-      if (mirrors && parsed.message["id"] === null && id !== null) {
+      const given = readAnswer(line);
+      if (given === null) return;
+      if (message["method"] === "initialize") legacy.version = agreedVersion(given) ?? legacy.version;
+      const mirrors = "result" in given || "error" in given;
+      if (mirrors && given["id"] === null && id !== null) {
         // A refusal from before the body was read does not know what it refuses.
-        writeMessage({ ...parsed.message, id });
+        writeMessage({ ...given, id });
       } else write(line);
       if (mirrors) answered = true;
     };
@@ -270,6 +269,16 @@ async function readText(response: IncomingMessage): Promise<string> {
 
 /** JSON text on one line: a line end can only stand between tokens, where a space means the same. */
 const oneLine = (text: string): string => text.replace(/[\r\n]+/g, " ").trim();
+
+/** What the gateway says is of any size and depth: the limits are for what it is sent. */
+function readAnswer(text: string): Message | null {
+  try {
+    const value: unknown = JSON.parse(text);
+    return typeof value === "object" && value !== null && !Array.isArray(value) ? (value as Message) : null;
+  } catch {
+    return null;
+  }
+}
 
 const agreedVersion = (answer: Message): string | null => {
   const version = (answer["result"] as Message | undefined)?.["protocolVersion"];

@@ -363,3 +363,19 @@ test("a verified token is remembered by its digest, never beyond its end, and no
   ahead = 61_000;
   expect(tokens.known(token)).toBeNull();
 });
+
+test("a clock that is set back prolongs nothing: what was remembered is verified again (A4)", async () => {
+  let [wall, passed] = [Date.now(), 0];
+  const tokens = createAccessTokens(
+    settings(),
+    () => wall,
+    () => passed,
+  );
+  const token = await idp.token();
+  expect(await tokens.verify(token)).toMatchObject({ ok: true });
+  expect(tokens.known(token)).toMatchObject({ ok: true });
+  wall -= 3_600_000;
+  passed += 300_000;
+  expect(tokens.known(token)).toBeNull();
+  expect(await tokens.verify(token)).toEqual({ ok: false, why: "not_yet" });
+});

@@ -65,11 +65,16 @@ const KNOWN_MS = 300_000;
 /** True for what has the form of a JWT; everything else is a static token or nothing. */
 export const looksLikeJwt = (token: string): boolean => token.length <= MAX_TOKEN_LENGTH && JWT.test(token);
 
-export function createAccessTokens(settings: OauthSettings, now: () => number): AccessTokens {
+/** `now` in epoch milliseconds, `monotonic` in milliseconds that never go back. */
+export function createAccessTokens(
+  settings: OauthSettings,
+  now: () => number,
+  monotonic: () => number = () => performance.now(),
+): AccessTokens {
   const issuers = new Map(
     settings.issuers.map((one) => [one.issuer, { ...one, keys: createIssuerKeys(one, now) }]),
   );
-  const remembered = new Map<string, { readonly token: AccessToken; readonly until: number }>();
+  const remembered = new Map<string, Remembered>();
   const keyOf = (token: string): string => createHash("sha256").update(token).digest("base64url");
 
   const remember = (token: string, verified: AccessToken, expMs: number): void => {
@@ -78,7 +83,8 @@ export function createAccessTokens(settings: OauthSettings, now: () => number): 
       if (remembered.size < MOST_KNOWN) break;
       remembered.delete(oldest);
     }
-    remembered.set(keyOf(token), { token: verified, until: Math.min(expMs, now() + KNOWN_MS) });
+    const until = Math.min(expMs, now() + KNOWN_MS);
+    remembered.set(keyOf(token), { token: verified, until, ends: monotonic() + until - now() });
   };
 
   const verify = async (token: string): Promise<TokenVerdict> => {
@@ -112,7 +118,8 @@ export function createAccessTokens(settings: OauthSettings, now: () => number): 
       const key = keyOf(token);
       const found = remembered.get(key);
       if (found === undefined) return null;
-      if (found.until <= now()) {
+      // By either clock: a wall clock that was set back prolongs nothing.
+      if (found.until <= now() || found.ends <= monotonic()) {
         remembered.delete(key);
         return null;
       }
@@ -120,6 +127,14 @@ export function createAccessTokens(settings: OauthSettings, now: () => number): 
     },
     verify,
   };
+}
+
+interface Remembered {
+  readonly token: AccessToken;
+  /** Epoch milliseconds. */
+  readonly until: number;
+  /** The same by the monotonic clock. */
+  readonly ends: number;
 }
 
 type KnownIssuer = IssuerSettings & { readonly keys: ReturnType<typeof createIssuerKeys> };

@@ -36,7 +36,7 @@ export function createOauthDoor({
   now = Date.now,
   monotonic = () => performance.now(),
 }: OauthDoorParts): OauthDoor {
-  const tokens = createAccessTokens(settings, now);
+  const tokens = createAccessTokens(settings, now, monotonic);
   const limits = createRateLimits(monotonic, { ...API_LIMITS, strangers: WRONG_TOKENS });
   const complained = new Map<string, number>();
   const metadata = metadataUrl(settings.resource);

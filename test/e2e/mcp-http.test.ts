@@ -471,6 +471,25 @@ describe("older clients", () => {
 });
 
 describe("the listener", () => {
+  test("leaves room for everybody else, however many calls one caller holds open", async () => {
+    const shared = await start(gate, { holdMs: 60_000 });
+    const pending = await dataOf(await post(legacyRequest(1, "tools/call", deploy("room"))));
+    const ticket = String(pending["ticket"]);
+    const waiting = legacyRequest(2, "tools/call", { name: "countersign_wait", arguments: { ticket } });
+    const answers = Array.from({ length: 300 }, () => post(waiting, json, shared.port));
+    const refused = await Promise.race(answers);
+    expect(refused.status).toBe(429);
+    expect(refused.headers["retry-after"]).toBe("1");
+    const ben = { ...json, authorization: `Bearer ${benToken}` };
+    expect((await post(legacyRequest(3, "tools/list"), ben, shared.port)).status).toBe(200);
+    await gate.approve(ticket);
+    const statuses = (await Promise.all(answers)).map(({ status }) => status);
+    expect(new Set(statuses)).toEqual(new Set([200, 429]));
+    expect(statuses.filter((status) => status === 200).length).toBeGreaterThanOrEqual(256);
+    expect((await post(legacyRequest(4, "tools/list"), json, shared.port)).status).toBe(200);
+    await shared.close(0);
+  });
+
   test("gives held calls their tickets when it closes, and takes no more", async () => {
     const closing = await start(gate, { holdMs: 60_000 });
     const both = [

@@ -24,6 +24,7 @@ import {
 import { clientClaim, createMcpServer, type McpConnection, type McpParts } from "./server.ts";
 import { stepUpFor } from "./step-up.ts";
 import { clientOfSession, createOpenCalls, newSessionId } from "./session.ts";
+import { createShare } from "./share.ts";
 
 // MCP over streamable HTTP, for clients of both protocol eras.
 //
@@ -57,6 +58,7 @@ export async function startMcpHttp(parts: McpHttpParts): Promise<McpHttp> {
   const stopping = new AbortController();
   const serverParts = { ...parts, stopping: stopping.signal, underWay: new Set<Promise<unknown>>() };
   const calls = createOpenCalls();
+  const share = createShare(MOST_OF_ONE);
   const turnedAway = createTurnedAwayLog(parts.log, "mcp");
   const identify = createMcpIdentify(parts);
   const { oauth } = parts;
@@ -100,6 +102,12 @@ export async function startMcpHttp(parts: McpHttpParts): Promise<McpHttp> {
       );
     }
     const { client } = identified;
+    const done = share.take(client.name);
+    if (done === null)
+      return refuse(429, -32600, `${MOST_OF_ONE} requests of this caller are open already`, {
+        "retry-after": "1",
+      });
+    response.once("close", done);
     if (request.method !== "POST") return refuse(405, -32600, "only POST is served", { allow: "POST" });
     if (!isJsonContentType(request.headers["content-type"] ?? null)) {
       return refuse(415, -32600, "content-type must be application/json");
@@ -215,6 +223,9 @@ export async function startMcpHttp(parts: McpHttpParts): Promise<McpHttp> {
     },
   };
 }
+
+/** Of the listener's connections (512): whoever holds this many calls leaves as many to everybody else. */
+const MOST_OF_ONE = 256;
 
 /** What the listener put into the SDK's pass-through for the server of this one request. */
 function connectionOf(authInfo: AuthInfo | undefined): McpConnection {

@@ -1,3 +1,4 @@
+import { createHash } from "node:crypto";
 import {
   CLIENT_CAPABILITIES_META_KEY,
   MissingRequiredClientCapabilityError,
@@ -60,18 +61,28 @@ export function answeredArguments(
 ): unknown {
   const given = ctx.mcpReq.requestState();
   const answers = ctx.mcpReq.inputResponses;
-  const isAsked = isFrontedState(given) || (given === undefined && answers !== undefined);
-  if (!isAsked || tool?.upstream === undefined || !tool.annotations.readOnlyHint) return call.arguments;
-  const state = given === undefined ? null : (rounds?.openOf(call, String(given)) ?? null);
-  if (given !== undefined && state === null) {
+  const mayAsk = tool?.upstream !== undefined && tool.annotations.readOnlyHint;
+  const state = isFrontedState(given) && mayAsk ? (rounds?.openOf(call, given) ?? null) : null;
+  if (isFrontedState(given) && state === null) {
     throw new ProtocolError(
       ProtocolErrorCode.InvalidParams,
       "requestState is not one of this call, or is over; nothing ran",
       { reason: "invalid_request_state" },
     );
   }
-  if (!isObject(call.arguments)) return call.arguments;
+  const isAnswered = state !== null || (given === undefined && answers !== undefined);
+  if (!mayAsk || !isAnswered || !isObject(call.arguments)) return call.arguments;
   return withRound(call.arguments as JsonObject, { answers: (answers ?? {}) as JsonObject, state });
+}
+
+/**
+ * The host's id of a call that brings answers. Hosts keep theirs over the rounds of one call, and with other arguments it
+ * would be refused as used before; the same answers sent again are still the same call.
+ */
+export function roundCallId(callId: string | undefined, args: unknown): string | undefined {
+  if (callId === undefined || !isObject(args) || !Object.hasOwn(args, ROUND_ARGUMENT)) return callId;
+  const round = createHash("sha256").update(JSON.stringify(args[ROUND_ARGUMENT])).digest("base64url");
+  return `${callId} round ${round}`;
 }
 
 /**
@@ -93,7 +104,7 @@ export function questionsIn(
   const questions = isObject(inputRequests) ? inputRequests : {};
   for (const question of Object.values(questions)) {
     const method = isObject(question) ? String(question["method"]) : "";
-    const capability = CAPABILITY[method];
+    const capability = Object.hasOwn(CAPABILITY, method) ? CAPABILITY[method] : undefined;
     if (capability === undefined) {
       throw new ProtocolError(ProtocolErrorCode.InternalError, "the server asks what can't be passed on");
     }

@@ -18,7 +18,14 @@ import { createProgress, noProgress, type Progress } from "./progress.ts";
 import { ANSWER_TOOL, WAIT_TOOL, WITHDRAW_TOOL } from "./names.ts";
 import { declaredBy, TASKS_EXTENSION } from "./declared.ts";
 import { answerDocuments, DOCUMENT_METHODS, documentTools } from "./documents.ts";
-import { answeredArguments, asksOf, declaredOf, demandNoRound, questionsIn } from "./fronted-rounds.ts";
+import {
+  answeredArguments,
+  asksOf,
+  declaredOf,
+  demandNoRound,
+  questionsIn,
+  roundCallId,
+} from "./fronted-rounds.ts";
 import {
   answerLegacyTask,
   asksForTask,
@@ -220,7 +227,12 @@ async function answerCall(
     // A round goes on waiting for the request that its state names; the call's arguments are not looked at again (N2).
     const reply =
       round === null
-        ? await ask(parts.gate, { ...call, arguments: args }, caller, attachment)
+        ? await ask(
+            parts.gate,
+            { ...call, arguments: args, callId: roundCallId(call.callId, args) },
+            caller,
+            attachment,
+          )
         : await parts.gate.wait(round.ticket, caller, { ...attachment, toldNothing: true });
     if (view === "legacy_task") return await createdTask(parts, reply, caller, attachment.signal);
     if (reply.status === "pending") {
@@ -231,7 +243,9 @@ async function answerCall(
         : null;
       if (another !== null) return another;
     }
-    const questions = isModern ? questionsIn(reply, sealed, { ...call, caller }, declaredOf(ctx)) : null;
+    const isFronted = tool?.upstream !== undefined;
+    const questions =
+      isModern && isFronted ? questionsIn(reply, sealed, { ...call, caller }, declaredOf(ctx)) : null;
     if (questions !== null) return questions;
     return call.tool === WITHDRAW_TOOL ? renderWithdrawal(reply) : renderReply(reply);
   } catch (error) {

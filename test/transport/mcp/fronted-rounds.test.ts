@@ -9,6 +9,7 @@ import {
   asksOf,
   demandNoRound,
   questionsIn,
+  roundCallId,
 } from "../../../src/transport/mcp/fronted-rounds.ts";
 import { createRounds, type RoundCall } from "../../../src/transport/mcp/rounds.ts";
 
@@ -97,8 +98,10 @@ describe("a fronted server's questions", () => {
   });
 
   test("of a kind that is not known go to nobody", () => {
-    const reply = asked({ inputRequests: { q: { method: "countersign/approve", params: {} } } });
-    expect(refusal(() => questionsIn(reply, rounds, call(), { elicitation: {} })).code).toBe(-32603);
+    for (const method of ["countersign/approve", "toString", "__proto__"]) {
+      const reply = asked({ inputRequests: { q: { method, params: {} } } });
+      expect(refusal(() => questionsIn(reply, rounds, call(), { elicitation: {} })).code).toBe(-32603);
+    }
   });
 
   test("that a client can't be asked are an error that says so, not an empty answer", () => {
@@ -184,6 +187,25 @@ describe("the answers", () => {
       expect(answeredArguments(rounds, call(), other, ctx({ answers }))).toEqual({ path: "/a" });
     }
     expect(answeredArguments(rounds, call(), tool(false), ctx({ answers }))).toEqual({ path: "/a" });
+  });
+
+  test("with a state never make a call of what can't be asked: it is refused, and nothing runs (N1)", () => {
+    const { upstream: _, ...own } = tool(true);
+    for (const other of [own, tool(false), undefined]) {
+      expect(refusal(() => answeredArguments(rounds, call(), other, ctx({ state, answers }))).code).toBe(
+        -32602,
+      );
+    }
+  });
+
+  test("have an id of their own beside the host's, which stays the same over rounds (R2)", () => {
+    const args = withRound({ path: "/a" }, { answers, state: "s1" });
+    expect(roundCallId("toolu_1", { path: "/a" })).toBe("toolu_1");
+    expect(roundCallId(undefined, args)).toBeUndefined();
+    const id = roundCallId("toolu_1", args);
+    expect(id).toMatch(/^toolu_1 round /);
+    expect(roundCallId("toolu_1", withRound({ path: "/a" }, { answers, state: "s1" }))).toBe(id);
+    expect(roundCallId("toolu_1", withRound({ path: "/a" }, { answers: {}, state: "s1" }))).not.toBe(id);
   });
 
   test("can't be written by hand, around the seal (N1)", () => {

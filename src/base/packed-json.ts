@@ -171,6 +171,26 @@ export function unpack({ shape, own }: Packed, known: readonly string[] = []): u
   return value(shape.root);
 }
 
+/**
+ * Members that are unpacked at each look. They are an object's own and enumerable, so that a spread, a clone and JSON of
+ * it have them as of any object; getters of a class would be missing there. What is the same for all objects of a kind
+ * takes no room in one.
+ */
+export function unpackedMembers<Of, Members extends object>(members: {
+  readonly [Name in keyof Members]: (of: Of) => Members[Name];
+}): PropertyDescriptorMap {
+  const descriptors: PropertyDescriptorMap = {};
+  for (const [name, read] of Object.entries<(of: Of) => unknown>(members)) {
+    descriptors[name] = {
+      enumerable: true,
+      get(this: Of) {
+        return read(this);
+      },
+    };
+  }
+  return descriptors;
+}
+
 /** Gives for values that are the same JSON the very same object, frozen; as many as there may be shapes (K3). */
 export function createSharer(): <T extends object>(value: T) => T {
   const shared = new Map<string, object>();

@@ -3,6 +3,7 @@ import {
   createSharer,
   flat,
   unpack,
+  unpackedMembers,
   type Packed,
   type Packer,
   type Shape,
@@ -39,11 +40,15 @@ export const createCommons = (): Commons => ({ packer: createQuestionPacker(), s
 
 const NONE: readonly never[] = Object.freeze([]);
 
-/** Its question is read through a getter: copy the members that you need, a spread has no question. */
+const QUESTION = unpackedMembers<HeldConsent, Pick<Consent, "question">>({
+  question: (of) => unpack(of, [of.request]) as Question,
+});
+
 export class HeldConsent implements Consent, Packed {
   readonly request: RequestId;
   readonly digest: Digest;
   readonly code: string;
+  declare readonly question: Question;
   readonly requirement: Requirement;
   readonly requester: Requester;
   readonly askedAt: number;
@@ -69,10 +74,7 @@ export class HeldConsent implements Consent, Packed {
     this.deadline = of.deadline;
     this.shape = packed.shape;
     this.own = packed.own;
-  }
-
-  get question(): Question {
-    return unpack(this, [this.request]) as Question;
+    Object.defineProperties(this, QUESTION);
   }
 
   /** True while nothing has happened since it was asked. */

@@ -1,3 +1,4 @@
+import { unpackedMembers } from "../base/packed-json.ts";
 import type { Policy } from "../policy/policy.ts";
 import type { Requirement } from "../policy/verdict.ts";
 import type { RequestId } from "../base/id.ts";
@@ -10,7 +11,7 @@ import { askedOf, peopleFor, quorumOf } from "./quorum.ts";
 // Questions as a list has them, of which there may be thousands while a page shows fifty: what is the same for
 // questions alike is worked out once a list, and what only a shown line needs when it is shown.
 
-/** A line of a list. Question and summary are read through getters: copy the members that you need. */
+/** A line of a list. */
 class ListedQuestion implements PendingQuestion {
   readonly request;
   readonly code;
@@ -18,6 +19,8 @@ class ListedQuestion implements PendingQuestion {
   readonly requirement;
   readonly requester;
   readonly deadline;
+  declare readonly question: Question;
+  declare readonly summary: string;
   readonly quorum: Quorum;
   readonly eligible: PendingQuestion["eligible"];
   readonly #consent: Consent;
@@ -38,15 +41,13 @@ class ListedQuestion implements PendingQuestion {
     this.eligible = counted.eligible;
     this.#consent = consent;
     this.#summaryOf = summaryOf;
+    Object.defineProperties(this, ListedQuestion.#shown);
   }
 
-  get question(): Question {
-    return this.#consent.question;
-  }
-
-  get summary(): string {
-    return this.#summaryOf(this.request);
-  }
+  static readonly #shown = unpackedMembers<ListedQuestion, Pick<PendingQuestion, "question" | "summary">>({
+    question: (of) => of.#consent.question,
+    summary: (of) => of.#summaryOf(of.request),
+  });
 }
 
 /** Makes the lines of one list, all of the same moment. `now` in epoch milliseconds. */

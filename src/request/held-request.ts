@@ -1,4 +1,11 @@
-import { createPacker, unpack, type Packed, type Packer, type Shape } from "../base/packed-json.ts";
+import {
+  createPacker,
+  unpack,
+  unpackedMembers,
+  type Packed,
+  type Packer,
+  type Shape,
+} from "../base/packed-json.ts";
 import type { RequestId } from "../base/id.ts";
 import type { KeyHold } from "../log/entry.ts";
 import type { RequestEntries } from "./entries.ts";
@@ -26,9 +33,17 @@ export const createRequestPacker = (): Packer =>
     (name) => SHARED.has(name),
   );
 
-/** Its documents are read through getters: copy the members that you need, a spread has none of these. */
+const DOCUMENTS = unpackedMembers<HeldRequest, Documents>({
+  received: (of) => of.documents().received,
+  planned: (of) => of.documents().planned,
+  keys: (of) => of.documents().keys,
+});
+
 export class HeldRequest implements RequestRecord, Packed {
   readonly id: RequestId;
+  declare readonly received: Documents["received"];
+  declare readonly planned: Documents["planned"];
+  declare readonly keys: Documents["keys"];
   phase: Phase;
   code: string | null;
   readonly receivedAt: number;
@@ -46,18 +61,7 @@ export class HeldRequest implements RequestRecord, Packed {
     this.newestSeq = record.newestSeq;
     this.shape = packed.shape;
     this.own = packed.own;
-  }
-
-  get received(): Documents["received"] {
-    return this.documents().received;
-  }
-
-  get planned(): Documents["planned"] {
-    return this.documents().planned;
-  }
-
-  get keys(): Documents["keys"] {
-    return this.documents().keys;
+    Object.defineProperties(this, DOCUMENTS);
   }
 
   /** All of them, unpacked once. */

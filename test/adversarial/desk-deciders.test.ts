@@ -222,7 +222,7 @@ rules: []
         ],
         solo: null,
       };
-      const asked = { question: { requester }, requirement, decisions, escalated: [] } as unknown as Asked;
+      const asked = { requester, requirement, decisions, escalated: [] } as unknown as Asked;
       const { clauses, met } = quorumOf(policy, asked);
       const able = (clause: number, members: readonly string[], least: string): readonly string[] => [
         ...new Set(

@@ -123,10 +123,14 @@ async function eventful(): Promise<readonly Entry[]> {
   return entries;
 }
 
-/** The whole state, but for what snapshots leave out by intent: `endings` is a cache of the log. */
+/**
+ * The whole state, but for what snapshots leave out by intent: `endings` is a cache of the log, and `packer` and `commons`
+ * of what packed values have in common. What a packed value says is compared, and not how it is packed.
+ */
 const stateOf = ({ state, size, newestTime }: HomeFold) => {
-  const { endings: _endings, ...requests } = state.requests;
-  return structuredClone({ ...state, requests, size, newestTime });
+  const { endings: _endings, packer: _packer, ...requests } = state.requests;
+  const { commons: _commons, ...consents } = state.consents;
+  return structuredClone({ ...state, requests, consents, size, newestTime });
 };
 
 test("wherever a snapshot was taken, restoring it and reading on gives the log's own state (N1)", async () => {

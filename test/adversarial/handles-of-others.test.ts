@@ -44,7 +44,7 @@ describe("a request that was granted and waits for its caller (execute: when_att
         return world.home.gate.withdraw(...args);
       },
     };
-    const parts = { gate: busy, stopping: stays };
+    const parts = { gate: busy };
     const cancel = { method: "tasks/cancel", params: { taskId: ticket } };
     expect(await answerLegacyTask(parts, cancel, CALLER, stays)).toMatchObject({ status: "cancelled" });
     await soon();

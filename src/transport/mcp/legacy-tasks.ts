@@ -24,7 +24,6 @@ const RELATED_TASK = "io.modelcontextprotocol/related-task";
 export interface LegacyTaskParts {
   readonly gate: Gate;
   readonly pollMs?: number;
-  readonly stopping: AbortSignal;
 }
 
 /** True where a call of that revision asks to be a task. */
@@ -97,9 +96,8 @@ async function settled(
   parts: LegacyTaskParts,
   id: string,
   caller: Caller,
-  client: AbortSignal,
+  signal: AbortSignal,
 ): Promise<Reply> {
-  const signal = AbortSignal.any([client, parts.stopping]);
   for (;;) {
     const reply = await parts.gate.wait(id, caller, { holdMs: WAIT_MS, signal });
     if (demandTask(reply).state !== "open") return reply;

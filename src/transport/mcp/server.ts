@@ -11,6 +11,7 @@ import {
   type Tool,
 } from "@modelcontextprotocol/server";
 import type { Logger } from "pino";
+import { anySignal } from "../../base/any-signal.ts";
 import type { Attachment, Gate, PublishedTool, Reply } from "../../gate/reply.ts";
 import type { Caller } from "../../request/principal.ts";
 import { REFUSALS } from "../../request/refusal.ts";
@@ -117,7 +118,9 @@ export function createMcpServer(parts: McpParts, connection: McpConnection): Ser
       case "tools/list":
         return { tools: toolsOf(parts) };
       case "tools/call": {
-        const work = answerCall(parts, { ...connection, caller: callerOf(ctx) }, request, ctx);
+        const work = whileThere(parts, connection, ctx, (signal) =>
+          answerCall(parts, { ...connection, caller: callerOf(ctx) }, request, ctx, signal),
+        );
         parts.underWay.add(work);
         try {
           return await work;
@@ -128,7 +131,9 @@ export function createMcpServer(parts: McpParts, connection: McpConnection): Ser
       default: {
         if (DOCUMENT_METHODS.has(request.method) && documents.length > 0) {
           const work = guarded(parts.log, request.method, () =>
-            documentsFor(parts, { ...connection, caller: callerOf(ctx) }, request, ctx),
+            whileThere(parts, connection, ctx, (signal) =>
+              documentsFor(parts, { ...connection, caller: callerOf(ctx) }, request, ctx, signal),
+            ),
           );
           parts.underWay.add(work);
           return work.finally(() => parts.underWay.delete(work));
@@ -136,7 +141,9 @@ export function createMcpServer(parts: McpParts, connection: McpConnection): Ser
         const answer =
           connection.era === "legacy"
             ? await guarded(parts.log, request.method, () =>
-                answerLegacyTask(parts, request, callerOf(ctx), signalOf(parts, connection, ctx)),
+                whileThere(parts, connection, ctx, (signal) =>
+                  answerLegacyTask(parts, request, callerOf(ctx), signal),
+                ),
               )
             : null;
         if (answer !== null) return answer;
@@ -173,9 +180,9 @@ function documentsFor(
   connection: McpConnection,
   { method, params = {} }: JSONRPCRequest,
   ctx: ServerContext,
+  signal: AbortSignal,
 ): Promise<Result> {
   const { caller } = connection;
-  const signal = signalOf(parts, connection, ctx);
   const isModern = connection.era === "modern";
   const asks = isModern ? asksOf(ctx) : {};
   const attachment: Attachment = { signal, holdMs: parts.holdFor?.(caller.client) ?? parts.holdMs, asks };
@@ -190,15 +197,27 @@ function documentsFor(
   return answerDocuments({ tools, ask, signal, log: parts.log }, method, params);
 }
 
-/** Aborted when nobody waits for the answer any more. */
-const signalOf = (parts: McpParts, { gone }: McpConnection, ctx: ServerContext): AbortSignal =>
-  AbortSignal.any([ctx.mcpReq.signal, parts.stopping, ...(gone === undefined ? [] : [gone])]);
+/** Answers with a signal that is aborted when nobody waits for the answer any more. */
+async function whileThere<T>(
+  parts: McpParts,
+  { gone }: McpConnection,
+  ctx: ServerContext,
+  answer: (signal: AbortSignal) => Promise<T>,
+): Promise<T> {
+  const there = anySignal([ctx.mcpReq.signal, parts.stopping, ...(gone === undefined ? [] : [gone])]);
+  try {
+    return await answer(there.signal);
+  } finally {
+    there.release();
+  }
+}
 
 async function answerCall(
   parts: McpParts,
   connection: McpConnection,
   request: JSONRPCRequest,
   ctx: ServerContext,
+  signal: AbortSignal,
 ): Promise<Result> {
   const parsed = parseToolCall(request.params);
   if (!parsed.ok) throw new ProtocolError(ProtocolErrorCode.InvalidParams, parsed.why);
@@ -216,7 +235,7 @@ async function answerCall(
     isModern && !isFrontedState(state) ? resumeRound(parts.rounds, { ...call, caller }, state) : null;
   const progress = progressOf(parts, call, ctx);
   const attachment: Attachment = {
-    signal: signalOf(parts, connection, ctx),
+    signal,
     holdMs: parts.holdFor?.(caller.client) ?? parts.holdMs,
     progress: (message) => progress.say(message),
     asks,

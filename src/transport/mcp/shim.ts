@@ -2,6 +2,7 @@ import { request as httpRequest, type ClientRequest, type IncomingMessage } from
 import { request as httpsRequest } from "node:https";
 import type { Readable, Writable } from "node:stream";
 import type { Logger } from "pino";
+import { anySignal } from "../../base/any-signal.ts";
 import { CountersignError } from "../../errors.ts";
 import { AGENT_HEADER } from "./http-names.ts";
 import { readLines } from "./lines.ts";
@@ -59,9 +60,9 @@ export async function runShim(options: ShimOptions): Promise<void> {
   const forward = async (bytes: Uint8Array, message: Message): Promise<void> => {
     const id = requestIdOf(message);
     const mine = new AbortController();
+    const { signal, release } = anySignal([mine.signal, ending.signal]);
     if (id !== null) open.set(id, mine);
     try {
-      const signal = AbortSignal.any([mine.signal, ending.signal]);
       const post = (): Promise<IncomingMessage> =>
         connect(url, {
           headers: { ...headersOf(message, options, legacy), ...argumentHeaders.of(message) },
@@ -82,6 +83,7 @@ export async function runShim(options: ShimOptions): Promise<void> {
       );
       if (id !== null) writeMessage(unreachable(id, url, error));
     } finally {
+      release();
       if (id !== null && open.get(id) === mine) open.delete(id);
     }
   };

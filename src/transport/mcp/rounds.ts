@@ -1,10 +1,10 @@
 import { createCipheriv, createDecipheriv, createHash, randomBytes } from "node:crypto";
 import { canonicalBytes } from "../../base/canonical-json.ts";
-import { claimedAgent, type Caller } from "../../request/principal.ts";
+import type { Caller } from "../../request/principal.ts";
 
 // `input_required` rounds of 2026-07-28: a held call that lasts longer than one answer may, for clients without tasks.
 //
-//   N1. `requestState` is hostile input. It is AES-256-GCM under the home's `round` key, over principal, agent, tool,
+//   N1. `requestState` is hostile input. It is AES-256-GCM under the home's `round` key, over principal, agent (with its act chain), tool,
 //       arguments, ticket, round and end. What doesn't open for exactly this call is refused, and nothing runs.
 //   N2. Replaying one is harmless, so none is kept: it can do nothing but wait on a request that exists, for the
 //       request's own principal and agent, which the gate checks again. It never makes a request and never runs one.
@@ -99,8 +99,9 @@ export function createRounds(key: Uint8Array, now: () => number): Rounds {
 
 /** Everything a state must not be moved away from (N1). */
 function boundTo(version: string, { caller, tool, arguments: given }: RoundCall): Buffer {
-  const { principal } = caller;
-  const agent = caller.acting === undefined ? caller.agent : claimedAgent(caller);
+  const { principal, acting } = caller;
+  // All that a token says of who acts: through whom it acts is no less part of it than who acts now.
+  const agent = acting === undefined ? caller.agent : { ...acting };
   return createHash("sha256")
     .update(LABEL)
     .update(version === VERSION ? "" : version)

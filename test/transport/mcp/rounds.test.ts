@@ -330,3 +330,31 @@ test("arguments as deep as a call may be can be sealed", () => {
   const call = { caller: ANA, tool: "t", arguments: deep };
   expect(rounds.open(call, rounds.seal(call, { ticket: "req_x", round: 1 }))).toMatchObject({ round: 1 });
 });
+
+test("a state does not move between tokens that act through others, and ones that do not (N1)", () => {
+  const rounds = createRounds(key, Date.now);
+  const issuer = "https://idp.example.com";
+  const through = (client: string, ...actors: string[]): Caller => ({
+    ...ANA,
+    agent: null,
+    acting: { issuer, client, actors },
+  });
+  const callers = [
+    through("desktop"),
+    through("desktop", "worker-1"),
+    through("other", "worker-1"),
+    through("desktop", "worker-1", "ben-1"),
+    through("desktop", "worker-1", "planner-1", "ben-1"),
+  ];
+  for (const [i, from] of callers.entries()) {
+    const call = { caller: from, tool: "t", arguments: {} };
+    const [round, fronted] = [
+      rounds.seal(call, { ticket: "req_x", round: 1 }),
+      rounds.sealOf(call, "theirs"),
+    ];
+    for (const [j, caller] of callers.entries()) {
+      const opened = [rounds.open({ ...call, caller }, round), rounds.openOf({ ...call, caller }, fronted)];
+      expect(opened).toEqual(i === j ? [{ ticket: "req_x", round: 1 }, "theirs"] : [null, null]);
+    }
+  }
+});

@@ -130,9 +130,7 @@ async function connectOnce(parts: ConnectionParts, prior: PriorDiscovery | null)
           ...(options.headers === undefined || client.getProtocolEra() !== "modern"
             ? {}
             : { headers: options.headers }),
-          ...(options.progress === undefined
-            ? {}
-            : { onprogress: (progress) => options.progress?.(progressWords(progress)) }),
+          ...(options.progress === undefined ? {} : { onprogress: tellNowAndThen(options.progress) }),
         },
       );
       return whole.of(result as JsonObject);
@@ -237,11 +235,28 @@ function wordsOf(error: unknown): string {
   return parts.length === 0 ? String(error).slice(0, 500) : parts.join(": ");
 }
 
-const progressWords = (progress: {
+interface ProgressFacts {
   readonly progress: number;
   readonly total?: number | undefined;
   readonly message?: string | undefined;
-}): string => {
+}
+
+/** What is told of the progress of one call: so many lines a second, and nothing of a flood's rest. */
+const PROGRESS_PER_SECOND = 20;
+
+function tellNowAndThen(tell: (message: string) => void): (progress: ProgressFacts) => void {
+  let second = 0;
+  let told = 0;
+  return (progress) => {
+    const now = Math.floor(performance.now() / 1_000);
+    if (now !== second) told = 0;
+    second = now;
+    told += 1;
+    if (told <= PROGRESS_PER_SECOND) tell(progressWords(progress));
+  };
+}
+
+const progressWords = (progress: ProgressFacts): string => {
   const count =
     progress.total === undefined ? String(progress.progress) : `${progress.progress}/${progress.total}`;
   return progress.message === undefined ? count : `${count} ${progress.message}`;

@@ -5,55 +5,62 @@ export function createLineSplitter(
   /** An overlong line: how it began, how it ended, and its length. */
   onTooLong: (head: Buffer, tail: Buffer, bytes: number) => void,
 ): (chunk: Buffer) => void {
-  let parts: Buffer[] = [];
+  // The line that is not complete yet, in one buffer that grows: a server that writes byte by byte must not cost an
+  // object a byte.
+  let kept = Buffer.alloc(0);
   let size = 0;
   let head: Buffer | null = null;
   let tail = Buffer.alloc(0);
 
-  const add = (part: Buffer): void => {
-    size += part.length;
-    if (size <= limit) {
-      parts.push(part);
-      return;
+  const keep = (part: Buffer): void => {
+    if (size + part.length > kept.length) {
+      const larger = Buffer.allocUnsafe(
+        Math.min(limit, Math.max(1_024, 2 * kept.length, size + part.length)),
+      );
+      kept.copy(larger, 0, 0, size);
+      kept = larger;
     }
-    if (head === null) {
-      head = edgeOf([...parts, part]);
-      parts = [];
-    }
-    tail = Buffer.from(Buffer.concat([tail, part.subarray(-EDGE)]).subarray(-EDGE));
+    part.copy(kept, size);
   };
-  const end = (): void => {
-    if (head === null) {
-      const line = parts.length === 1 ? (parts[0] as Buffer) : Buffer.concat(parts);
-      onLine(line.at(-1) === 0x0d ? line.subarray(0, -1) : line);
-    } else onTooLong(head, tail, size);
-    parts = [];
+  const add = (part: Buffer): void => {
+    if (size + part.length <= limit) keep(part);
+    else {
+      head ??= Buffer.concat([kept.subarray(0, size), part.subarray(0, EDGE)]).subarray(0, EDGE);
+      tail = Buffer.from(
+        Buffer.concat([tail, kept.subarray(0, size).subarray(-EDGE), part.subarray(-EDGE)]).subarray(-EDGE),
+      );
+      kept = Buffer.alloc(0);
+    }
+    size += part.length;
+  };
+  const end = (last: Buffer): void => {
+    if (size === 0 && last.length <= limit) onLine(withoutReturn(last));
+    else {
+      add(last);
+      if (head === null) onLine(withoutReturn(Buffer.from(kept.subarray(0, size))));
+      else onTooLong(head, tail, size);
+    }
+    if (kept.length > KEPT) kept = Buffer.alloc(0);
     size = 0;
     head = null;
+    tail = Buffer.alloc(0);
   };
   return (chunk) => {
     let from = 0;
     for (;;) {
       const at = chunk.indexOf(0x0a, from);
       if (at < 0) break;
-      add(chunk.subarray(from, at));
-      end();
+      end(chunk.subarray(from, at));
       from = at + 1;
     }
     if (from < chunk.length) add(chunk.subarray(from));
   };
 }
 
-function edgeOf(parts: readonly Buffer[]): Buffer {
-  const first: Buffer[] = [];
-  let size = 0;
-  for (const part of parts) {
-    if (size >= EDGE) break;
-    first.push(part.subarray(0, EDGE));
-    size += part.length;
-  }
-  return Buffer.concat(first).subarray(0, EDGE);
-}
+const withoutReturn = (line: Buffer): Buffer => (line.at(-1) === 0x0d ? line.subarray(0, -1) : line);
+
+/** A buffer up to this is used again for the next line. */
+const KEPT = 64 * 1024;
 
 /** Bytes that are kept of either end of an overlong line. */
 const EDGE = 256;

@@ -22,6 +22,10 @@ export interface StdioTransportParts {
 
 /** Lines on stdout that are no messages; with more of them it is not a server. */
 const MAX_GARBAGE = 1_000;
+/** Messages that wait to be looked at; above it nothing more is read for now. */
+const MAX_QUEUED = 1_000;
+/** Messages that are looked at in one turn. */
+const MAX_AT_ONCE = 100;
 /** A process that does not end when its input does is told to, then made to. */
 const GRACE_MS = 2_000;
 
@@ -46,24 +50,41 @@ export function createStdioTransport(parts: StdioTransportParts): StdioTransport
     }
     if (typeof message !== "object" || message === null || Array.isArray(message)) return junk(line);
     if ((message as { readonly jsonrpc?: unknown }).jsonrpc !== "2.0") return junk(line);
-    queue.push(message as JSONRPCMessage);
-    deliver();
+    enqueue(message as JSONRPCMessage, line.length);
   };
   // A chunk may hold a call's progress and its reply. The SDK hears of a notification a moment later than of a reply, and
-  // a reply ends the progress; so what follows a notification waits for the next turn.
-  const queue: JSONRPCMessage[] = [];
+  // a reply ends the progress; so what follows notifications waits for the next turn. While much waits, nothing is read:
+  // a server that floods us with them fills its own pipe and not our memory.
+  const queue: { readonly message: JSONRPCMessage; readonly bytes: number }[] = [];
+  let queued = 0;
   let isWaiting = false;
+  const enqueue = (message: JSONRPCMessage, bytes: number): void => {
+    queue.push({ message, bytes });
+    queued += bytes;
+    deliver();
+    if (queue.length > MAX_QUEUED || queued > parts.maxMessageBytes) child?.stdout?.pause();
+  };
   const deliver = (): void => {
-    while (!isWaiting && queue.length > 0) {
-      const message = queue.shift() as JSONRPCMessage;
+    if (isWaiting) return;
+    let taken = 0;
+    let toldSomething = false;
+    for (const { message, bytes } of queue) {
+      const isNotification = "method" in message && !("id" in message);
+      if (toldSomething && !isNotification) break;
+      toldSomething ||= isNotification;
+      taken += 1;
+      queued -= bytes;
       transport.onmessage?.(message);
-      if (!("method" in message) || "id" in message) continue;
+      if (taken >= MAX_AT_ONCE) break;
+    }
+    queue.splice(0, taken);
+    if (toldSomething || queue.length > 0) {
       isWaiting = true;
       setImmediate(() => {
         isWaiting = false;
         deliver();
       });
-    }
+    } else if (child?.stdout?.isPaused() === true) child.stdout.resume();
   };
   const junk = (line: Buffer): void => {
     if (line.length === 0) return;
@@ -78,8 +99,7 @@ export function createStdioTransport(parts: StdioTransportParts): StdioTransport
     const message = `the server sent a message of ${bytes} bytes; at most ${parts.maxMessageBytes} are taken`;
     const id = idOfCutLine(head, tail);
     if (id !== null) {
-      queue.push({ jsonrpc: "2.0", id, error: { code: LOCAL.tooLarge, message } });
-      return deliver();
+      return enqueue({ jsonrpc: "2.0", id, error: { code: LOCAL.tooLarge, message } }, 0);
     }
     // Whose reply it was can't be told: all calls under way have lost theirs.
     transport.onerror?.(new Error(message));
@@ -157,6 +177,10 @@ export function createStdioTransport(parts: StdioTransportParts): StdioTransport
       const stdin = child?.stdin;
       if (isClosed || stdin === null || stdin === undefined || stdin.destroyed || !stdin.writable) {
         return Promise.reject(new NotSent("upstream_unavailable", "the server's process has ended"));
+      }
+      if (stdin.writableLength > parts.maxMessageBytes) {
+        // Nothing of this one was written. It may ask faster than it reads, or not read at all.
+        return Promise.reject(new NotSent("upstream_unavailable", "the server does not read its input"));
       }
       // From here on it may have arrived, whatever becomes of the pipe.
       return new Promise((resolve) => {

@@ -157,7 +157,8 @@ const open = (settings: Settings, create = false): Promise<OpenedHome> => {
     async makeTools(registrations, dataDir) {
       const own = makeOwnTools(registrations, dataDir);
       if (registrations["upstreams"] === undefined) return own;
-      return [...own, ...(await front()).tools(registrations)];
+      const names = new Set(own.map(({ name }) => name));
+      return [...own, ...(await front()).tools(registrations, names)];
     },
     closeTools: async () => (await fronting)?.close(),
     // Plans live for a day; what was fetched for older ones nobody can run any more.

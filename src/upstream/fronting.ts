@@ -6,7 +6,8 @@ import type { Pool, PoolParts } from "./pool.ts";
 
 /** The servers that one opened home fronts: their tools, and the connections behind them. */
 export interface Fronting {
-  tools(registrations: JsonObject): readonly Tool[];
+  /** `own`: names of the gateway's own tools, which no accepted tool takes, not even one that was there first. */
+  tools(registrations: JsonObject, own?: ReadonlySet<string>): readonly Tool[];
   close(): Promise<void>;
 }
 
@@ -22,14 +23,17 @@ export function createFronting(parts: PoolParts & { readonly log: Logger }): Fro
     return made;
   };
   return {
-    tools(registrations) {
+    tools(registrations, own = new Set()) {
       const { tools, problems } = makeUpstreamTools(registrations, live);
-      for (const { tool, why } of problems) {
+      const taken = tools
+        .filter(({ name }) => own.has(name))
+        .map(({ name }) => ({ tool: name, why: "a tool of countersign has this name" }));
+      for (const { tool, why } of [...problems, ...taken]) {
         if (told.has(`${tool} ${why}`)) continue;
         told.add(`${tool} ${why}`);
         parts.log.warn({ tool, why }, "an accepted tool can't be offered");
       }
-      return tools;
+      return taken.length === 0 ? tools : tools.filter(({ name }) => !own.has(name));
     },
     async close() {
       isClosed = true;

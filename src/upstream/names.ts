@@ -5,8 +5,8 @@ import type { UpstreamRegistrations } from "./registration.ts";
 // Names without an alias (`prefix: none`). With one, no two tools can have the same name; without, that is checked, and
 // nothing loads until it is so: a call must never reach another tool than its rule was written for.
 
-/** Names that begin so are the gateway's own, for ever. */
-const OWN_PREFIX = "countersign_";
+/** Names that begin so are the gateway's own, for ever; hosts write a dot or a hyphen as an underscore. */
+const OWN_PREFIX = /^countersign[_.-]/i;
 
 /** Names that stand for more than one tool, as lines with their place. `own` has the names of the built-in tools. */
 export function nameProblems(
@@ -25,7 +25,7 @@ export function nameProblems(
     const at = `${LOCK_FILE}: upstreams.${pin.upstream}.tools.${pin.tool}`;
     const other = taken.get(name);
     const why =
-      builtIn.has(name) || name.startsWith(OWN_PREFIX)
+      builtIn.has(name) || OWN_PREFIX.test(name)
         ? `"${name}" is a tool of countersign`
         : other === undefined
           ? null

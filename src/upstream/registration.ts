@@ -95,7 +95,7 @@ export const upstreamRegistration = z
     description: z.string().max(500).optional(),
     /** Program and arguments; no shell. */
     command: z.array(z.string().max(4_096)).min(1).max(200).optional(),
-    /** Working directory of the command; the home where absent. */
+    /** Working directory of the command; an empty one of its own where absent. */
     cwd: absolutePath.optional(),
     /** The command's whole environment, besides PATH, HOME and the like. */
     env: z
@@ -146,7 +146,13 @@ export type UpstreamRegistrations = Readonly<Record<string, UpstreamRegistration
 
 /** `upstreams:` of countersign.yaml. */
 export const upstreamsSchema = z.record(
-  z.string().regex(ALIAS, "an alias in lower case is expected, such as files"),
+  z
+    .string()
+    .regex(ALIAS, "an alias in lower case is expected, such as files")
+    .refine(
+      (alias) => !/^countersign\b/.test(alias),
+      "names that begin with countersign are the gateway's own",
+    ),
   upstreamRegistration,
 );
 

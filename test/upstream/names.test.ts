@@ -1,5 +1,7 @@
+import { pino } from "pino";
 import { describe, expect, test } from "vitest";
 import { digestJson } from "../../src/base/digest.ts";
+import { createFronting } from "../../src/upstream/fronting.ts";
 import type { Pins } from "../../src/upstream/lock.ts";
 import { makeUpstreamTools } from "../../src/upstream/make-tools.ts";
 import { nameProblems } from "../../src/upstream/names.ts";
@@ -48,11 +50,21 @@ describe("tools of an upstream with prefix: none", () => {
 
   test("may not have the name of a tool of countersign, of today or of later", () => {
     const problems = nameProblems(
-      pins({ a: ["deploy_service", "countersign_wait", "countersign_anything", "greet"] }),
+      pins({
+        a: [
+          "deploy_service",
+          "countersign_wait",
+          "countersign_anything",
+          // Some hosts write these as the one before.
+          "countersign.wait",
+          "Countersign-wait",
+          "countersigned",
+        ],
+      }),
       entries({ a: "none" }),
       own,
     );
-    expect(problems).toHaveLength(3);
+    expect(problems).toHaveLength(5);
     expect(problems[0]).toContain("upstreams.a.tools.deploy_service");
     expect(problems[0]).toContain("take prefix: none from upstreams.a");
   });
@@ -64,6 +76,24 @@ describe("tools of an upstream with prefix: none", () => {
     expect(
       nameProblems(pins({ a: ["b__greet"], b: ["greet"] }), entries({ a: "none", b: undefined }), own),
     ).toHaveLength(1);
+  });
+
+  test("leave the name to a tool of countersign that came later", () => {
+    const said: string[] = [];
+    const { tools } = createFronting({
+      ...{ version: "t", env: {}, workRoot: "/nowhere" },
+      log: pino({ level: "warn" }, { write: (line: string) => void said.push(line) }),
+    });
+    const registrations = {
+      upstreams: entries({ a: "none" }) as never,
+      pins: pins({ a: ["deploy_service", "greet"] }) as never,
+    };
+    expect(tools(registrations, own()).map(({ name }) => name)).toEqual(["greet"]);
+    expect(said.join("")).toContain("a tool of countersign has this name");
+  });
+
+  test.each(["countersign", "countersign-2"])("can't come from an alias that passes for us (%s)", (alias) => {
+    expect(() => entries({ [alias]: undefined })).toThrow("the gateway's own");
   });
 
   test("are not looked at where every upstream has its prefix", () => {

@@ -4,7 +4,7 @@ import {
   type Transport,
   type TransportSendOptions,
 } from "@modelcontextprotocol/client";
-import { LOCAL } from "./failure.ts";
+import { LOCAL, NotSent } from "./failure.ts";
 
 // A server behind a URL: the SDK's transport, with bounded messages, and with an end for a call whose response stream
 // breaks off, which the SDK would wait for until its time is up.
@@ -18,7 +18,8 @@ export interface HttpTransportParts {
 export function createHttpTransport(parts: HttpTransportParts): Transport {
   const inner = new StreamableHTTPClientTransport(new URL(parts.url), {
     requestInit: { headers: { ...parts.headers } },
-    fetch: async (url, init) => bounded(await fetch(url, init), parts.maxMessageBytes),
+    fetch: async (url, init) =>
+      bounded(notElsewhere(await fetch(url, { ...init, redirect: "manual" })), parts.maxMessageBytes),
   });
   const send = inner.send.bind(inner) as (
     message: JSONRPCMessage,
@@ -61,6 +62,17 @@ export function createHttpTransport(parts: HttpTransportParts): Transport {
   };
   return outer;
 }
+
+/** A redirect would take calls, and the headers that go with them, to an address that nobody registered. */
+function notElsewhere(response: Response): Response {
+  if (!REDIRECTS.has(response.status)) return response;
+  void response.body?.cancel().catch(() => undefined);
+  throw new NotSent(
+    "upstream_refused",
+    `the server answered HTTP ${response.status}, a redirect; register the address that it leads to`,
+  );
+}
+const REDIRECTS = new Set([301, 302, 307, 308]);
 
 export class TooLarge extends Error {
   override readonly name = "TooLarge";

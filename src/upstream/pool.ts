@@ -8,7 +8,7 @@ import { connect, type CallOptions, type Connection } from "./connection.ts";
 import type { Listed } from "./definition.ts";
 import { LostReply, NotSent } from "./failure.ts";
 import { createHttpTransport } from "./http-transport.ts";
-import type { UpstreamRegistration } from "./registration.ts";
+import type { UpstreamRegistration, ValueSource } from "./registration.ts";
 import { plainEnvironment, resolveValues } from "./secrets.ts";
 import { createStdioTransport } from "./stdio-transport.ts";
 
@@ -16,7 +16,8 @@ import { createStdioTransport } from "./stdio-transport.ts";
 //
 //   U1. One upstream never waits for another: each has its own connection, its own back-off and its own time.
 //   U2. A connection belongs to one registration. Where that changed, the old connection ends and a new one is made.
-//   U3. Nothing of the gateway goes along: an upstream's process has the environment of its registration.
+//   U3. A call that rests on a list goes over the connection that gave the list.
+//   U4. Nothing of the gateway goes along: an upstream's process has the environment of its registration.
 
 export interface PoolParts {
   readonly version: string;
@@ -32,13 +33,23 @@ export interface PoolParts {
   readonly now?: () => number;
 }
 
+/** What a server lists, and the connection over which it said so. */
+export interface LiveList extends Listed {
+  readonly over: number;
+}
+
 export interface Upstream {
   /**
    * The tools as the server lists them. `maxAgeMs` 0: asked for after this call, by this or by another caller.
    * @throws NotSent, LostReply, ErrorReply
    */
-  list(maxAgeMs: number): Promise<Listed>;
-  request(method: string, params: JsonObject, options: CallOptions): Promise<JsonObject>;
+  list(maxAgeMs: number): Promise<LiveList>;
+  /** With `over`: on that connection or not at all, because what was listed over it says nothing of another process. */
+  request(
+    method: string,
+    params: JsonObject,
+    options: CallOptions & { readonly over?: number },
+  ): Promise<JsonObject>;
   /** Connects where it has to. */
   facts(): Promise<Pick<Connection, "era" | "server" | "capabilities">>;
 }
@@ -97,8 +108,10 @@ function createLine(parts: PoolParts, alias: string, entry: UpstreamRegistration
   let isClosed = false;
   let isRetired = false;
   let inFlight = 0;
-  let listed: { readonly at: number; readonly list: Listed } | null = null;
-  let listing: { readonly begun: number; readonly list: Promise<Listed> } | null = null;
+  /** How many connections there have been. */
+  let connections = 0;
+  let listed: { readonly at: number; readonly list: LiveList } | null = null;
+  let listing: { readonly begun: number; readonly list: Promise<LiveList> } | null = null;
 
   const failed = (why: string): void => {
     failures += 1;
@@ -110,10 +123,12 @@ function createLine(parts: PoolParts, alias: string, entry: UpstreamRegistration
     let mine: Connection | null = null;
     const limit = parts.maxMessageBytes ?? MAX_MESSAGE_BYTES;
     try {
+      const sources = entry.url === undefined ? entry.env : entry.headers;
       const own = {
-        values: await resolveValues(entry.url === undefined ? entry.env : entry.headers, parts.env),
+        values: await resolveValues(sources, parts.env),
         workDir: join(parts.workRoot, alias),
       };
+      log.hide(secretsAmong(sources, own.values));
       if (entry.url === undefined && entry.cwd === undefined) {
         await mkdir(own.workDir, { recursive: true, mode: 0o700 });
       }
@@ -150,16 +165,18 @@ function createLine(parts: PoolParts, alias: string, entry: UpstreamRegistration
     } catch (error) {
       // What was found out about the era may be what does not hold any more.
       prior = null;
-      const why = error instanceof Error ? error.message : String(error);
+      const why = log.words(error instanceof Error ? error.message : String(error));
       failed(why);
       parts.log.warn({ upstream: alias, why: plain(why), failures }, "upstream not reached");
-      throw error;
+      // Without its cause: that is whatever a library says of what it was given, which may be a secret.
+      throw new NotSent(error instanceof NotSent ? error.code : "upstream_unavailable", why);
     }
     if (isClosed) {
       await mine.close();
       throw new NotSent("upstream_unavailable", "the gateway is stopping");
     }
     connection = mine;
+    connections += 1;
     prior = mine.prior;
     since = now();
     listed = null;
@@ -181,7 +198,7 @@ function createLine(parts: PoolParts, alias: string, entry: UpstreamRegistration
     return connecting;
   };
 
-  const list = async (maxAgeMs: number): Promise<Listed> => {
+  const list = async (maxAgeMs: number): Promise<LiveList> => {
     const wanted = now();
     if (listed !== null && maxAgeMs > 0 && wanted - listed.at <= maxAgeMs && connection !== null) {
       return listed.list;
@@ -195,7 +212,7 @@ function createLine(parts: PoolParts, alias: string, entry: UpstreamRegistration
     };
     const work = (async () => {
       let over = await connected();
-      const fresh = await over.list().catch(async (error: unknown) => {
+      const given = await over.list().catch(async (error: unknown) => {
         // It turned us away: a session that it forgot, a token that was replaced. A new connection may be let in.
         if (error instanceof NotSent && connection === over) {
           await drop(over);
@@ -209,6 +226,7 @@ function createLine(parts: PoolParts, alias: string, entry: UpstreamRegistration
         }
         throw error;
       });
+      const fresh: LiveList = { ...given, over: connection === over ? connections : ENDED };
       if (connection === over) listed = { at: begun, list: fresh };
       // Answers are what makes a connection a good one.
       failures = 0;
@@ -232,7 +250,10 @@ function createLine(parts: PoolParts, alias: string, entry: UpstreamRegistration
 
   return {
     list,
-    async request(method, params, options) {
+    async request(method, params, { over: wanted, ...options }) {
+      if (wanted !== undefined && (connection === null || wanted !== connections)) {
+        throw new NotSent("upstream_unavailable", "the server was started again after its list was read");
+      }
       const over = await connected();
       inFlight += 1;
       try {
@@ -251,9 +272,34 @@ function createLine(parts: PoolParts, alias: string, entry: UpstreamRegistration
   };
 }
 
-/** What an upstream writes beside the protocol: neutralised, and so many lines a minute. */
+/** No connection has this number. */
+const ENDED = -1;
+
+/** Values that were not written into the registration. */
+const secretsAmong = (
+  sources: Readonly<Record<string, ValueSource>>,
+  values: Readonly<Record<string, string>>,
+): ReadonlyMap<string, string> =>
+  new Map(
+    Object.entries(values).flatMap(([name, value]) => {
+      const source = sources[name];
+      if (source === undefined || typeof source === "string") return [];
+      const secret = value.slice(source.prefix?.length ?? 0);
+      return secret.length < SHORTEST_SECRET ? [] : [[secret, name] as const];
+    }),
+  );
+/** A shorter one would be found in every other word. */
+const SHORTEST_SECRET = 6;
+
+/** What an upstream writes beside the protocol: neutralised, without the secrets it was given, so many lines a minute. */
 function createNoise(log: PoolParts["log"], alias: string, now: () => number) {
   const perMinute = 60;
+  let secrets: ReadonlyMap<string, string> = new Map();
+  const words = (text: string): string => {
+    let shown = text;
+    for (const [secret, name] of secrets) shown = shown.replaceAll(secret, `[${name}]`);
+    return shown;
+  };
   let minute = 0;
   let lines = 0;
   const mayLog = (): boolean => {
@@ -268,15 +314,20 @@ function createNoise(log: PoolParts["log"], alias: string, now: () => number) {
     return lines <= perMinute;
   };
   return {
+    words,
+    hide(given: ReadonlyMap<string, string>): void {
+      secrets = given;
+    },
     stderr(line: string): void {
-      if (line.trim() !== "" && mayLog()) log.info({ upstream: alias, line: plain(line) }, "upstream says");
+      if (line.trim() !== "" && mayLog())
+        log.info({ upstream: alias, line: plain(words(line)) }, "upstream says");
     },
     garbage(count: number, line: string): void {
-      if (mayLog())
-        log.warn({ upstream: alias, count, line: plain(line) }, "not a message on the upstream's stdout");
+      const told = { upstream: alias, count, line: plain(words(line)) };
+      if (mayLog()) log.warn(told, "not a message on the upstream's stdout");
     },
     error(message: string): void {
-      if (mayLog()) log.debug({ upstream: alias, err: plain(message) }, "upstream message not used");
+      if (mayLog()) log.debug({ upstream: alias, err: plain(words(message)) }, "upstream message not used");
     },
   };
 }

@@ -12,8 +12,12 @@ export async function resolveValues(
   const values: Record<string, string> = {};
   for (const [name, source] of Object.entries(sources)) {
     const value = await valueOf(name, source, env);
-    if (/[\0\r\n]/.test(value))
-      throw new NotSent("upstream_unavailable", `${name} has a line break in its value`);
+    // Whoever is handed such a header or variable refuses it, and may say its value as the reason.
+    if (/[\0-\x08\n-\x1f\x7f]/.test(value))
+      throw new NotSent(
+        "upstream_unavailable",
+        `${name} has a line break or another control character in its value`,
+      );
     values[name] = value;
   }
   return values;

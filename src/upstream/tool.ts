@@ -17,8 +17,9 @@ import { fullName, textOf } from "./definition.ts";
 // One accepted definition of another server, as a tool of the gate.
 //
 //   D2. The plan names server, tool, definition and arguments; what is sent are the plan's arguments and no others.
-//   R1. Nothing is sent to a tool whose live definition is not the accepted one. A read may rest on a list a second old,
-//       everything else on one that was asked for after the moment it may run.
+//   R1. Nothing is sent to a tool whose live definition is not the accepted one, nor over another connection than that
+//       which listed it. A read may rest on a list a second old, everything else on one that was asked for after the
+//       moment it may run.
 //   X2. An answer of the server is an outcome whatever it says. No answer is *unknown*; only what certainly never left
 //       here is *failed*. A read the operator vouches for changes nothing, so for it no answer is *failed* too.
 
@@ -69,14 +70,15 @@ export function makeUpstreamTool(name: string, parts: UpstreamToolParts): Result
   const pinOf = (tool: string): Pin | undefined =>
     tool === pin.tool ? pin : parts.pins[fullName(alias, tool)];
   /** R1 */
-  const demand = async (line: Upstream, tools: readonly string[], maxAgeMs: number): Promise<void> => {
-    const { definitions } = await line.list(maxAgeMs);
+  const demand = async (line: Upstream, tools: readonly string[], maxAgeMs: number): Promise<number> => {
+    const { definitions, over } = await line.list(maxAgeMs);
     for (const tool of tools) {
       const pinned = pinOf(tool);
       if (definitions.get(tool)?.digest !== pinned?.digest || pinned === undefined) {
         throw new ToolRefusal("definition_changed", `${alias}: ${tool}`);
       }
     }
+    return over;
   };
   const used = own?.before === undefined ? [pin.tool] : [pin.tool, own.before.tool];
 
@@ -95,12 +97,13 @@ export function makeUpstreamTool(name: string, parts: UpstreamToolParts): Result
   const look = (args: JsonObject, ctx: ToolContext) =>
     refusing(async () => {
       const line = await upstream();
-      await demand(line, used, 0);
+      const over = await demand(line, used, 0);
       return gather(own, args, (tool, given) =>
         line.request(
           "tools/call",
           { name: tool === "" ? pin.tool : tool, arguments: given },
           {
+            over,
             signal: ctx.signal,
             timeoutMs: PREVIEW_TIMEOUT_MS,
             headers: paramHeaders(pinOf(tool === "" ? pin.tool : tool)?.definition["inputSchema"], given),
@@ -132,6 +135,8 @@ export function makeUpstreamTool(name: string, parts: UpstreamToolParts): Result
       effect,
       environment,
       entry: own ?? null,
+      // The evidence is what this one answers: one that was accepted anew makes other evidence (D3).
+      ...(own?.before === undefined ? {} : { before: pinOf(own.before.tool)?.digest ?? null }),
     }),
     refusals: REFUSALS,
     canReconcile: false,
@@ -176,16 +181,16 @@ export function makeUpstreamTool(name: string, parts: UpstreamToolParts): Result
       const { args, round } = isRead
         ? splitRound(argumentsOf(plan))
         : { args: argumentsOf(plan), round: null };
-      const line = await notSent(async () => {
+      const { line, over } = await notSent(async () => {
         const live = await upstream();
-        await demand(live, [pin.tool], isRead ? READ_LIST_AGE_MS : 0);
-        return live;
+        return { line: live, over: await demand(live, [pin.tool], isRead ? READ_LIST_AGE_MS : 0) };
       });
       const result = await answerOf(isRead, () =>
         line.request(
           "tools/call",
           { name: pin.tool, arguments: args, ...roundParams(round) },
           {
+            over,
             signal: ctx.signal,
             timeoutMs,
             headers: paramHeaders(inputSchema, args),
@@ -238,12 +243,19 @@ export async function answerOf(isRead: boolean, ask: () => Promise<JsonObject>):
     if (result["resultType"] === "input_required" && !isRead) {
       throw new LostReply("the server asks for more input, which is not passed on; it may have begun to act");
     }
+    if (result["resultType"] === "task" || (result["content"] === undefined && isTask(result["task"]))) {
+      throw new LostReply("the server answered with a task, which is not followed; it may be acting now");
+    }
     return passedOn({ result });
   } catch (error) {
     if (error instanceof ErrorReply) return passedOn({ error: error.error as Json });
     throw error;
   }
 }
+
+/** CreateTaskResult of 2025-11-25, which nobody asked for. */
+const isTask = (value: Json | undefined): boolean =>
+  typeof value === "object" && value !== null && !Array.isArray(value) && Object.hasOwn(value, "taskId");
 
 function passedOn(answer: { readonly result: JsonObject } | { readonly error: Json }): Json {
   const whole = { typ: "countersign.upstream", v: 1, ...answer } as Json;
@@ -270,6 +282,18 @@ function entryProblem(
   const properties = ((pin.definition["inputSchema"] as JsonObject)["properties"] ?? {}) as JsonObject;
   if (own?.dry_run !== undefined && !Object.hasOwn(properties, own.dry_run.argument)) {
     return `dry_run names the argument "${own.dry_run.argument}", which the tool does not have`;
+  }
+  if (own?.dry_run !== undefined) {
+    // A value that the tool does not understand may be passed over, and the try be the real thing (G1).
+    const { argument, value } = own.dry_run;
+    const check = createArgumentCheck({
+      ...(pin.definition["inputSchema"] as JsonObject),
+      required: [],
+    });
+    const wrong = check({ [argument]: value as Json }).find(({ path }) =>
+      path.startsWith(`/${argument.replaceAll("~", "~0").replaceAll("/", "~1")}`),
+    );
+    if (wrong !== undefined) return `dry_run's value is none for "${argument}": ${wrong.message}`;
   }
   if (own?.before === undefined) return null;
   const looks = pins[fullName(alias, own.before.tool)];

@@ -26,21 +26,31 @@ const EMPTY: Readonly<Record<string, JsonObject>> = {
 };
 
 export function withWholeResults(transport: Transport): WholeResults {
-  const methods = new Map<string | number, string>();
+  /** Of the requests that wait for their answer, by id; some servers give a number back as text. */
+  const methods = new Map<string, string>();
   const aside = new Map<string, JsonObject>();
   const send = transport.send.bind(transport);
   transport.send = async (message: JSONRPCMessage, options?: TransportSendOptions) => {
-    if ("method" in message && "id" in message) methods.set(message.id, message.method);
+    if ("method" in message) {
+      if ("id" in message) methods.set(String(message.id), message.method);
+      else if (message.method === "notifications/cancelled")
+        methods.delete(String(message.params?.["requestId"]));
+    }
     await send(message, options);
   };
   let deliver: Transport["onmessage"];
   const receive: NonNullable<Transport["onmessage"]> = (message, extra) => {
-    deliver?.(replaced(message), extra);
+    // An answer to nothing that was asked, or asked no more: the SDK would make a number of whatever its id is.
+    if (!("method" in message) && methodOf(message.id) === undefined) {
+      transport.onerror?.(new Error("an answer to no request"));
+    } else deliver?.(replaced(message), extra);
   };
+  const methodOf = (id: unknown): string | undefined =>
+    typeof id === "number" || typeof id === "string" ? methods.get(String(id)) : undefined;
   const replaced = <M extends JSONRPCMessage>(message: M): M => {
     if ("method" in message || message.id === undefined) return message;
-    const method = methods.get(message.id);
-    methods.delete(message.id);
+    const method = methodOf(message.id);
+    methods.delete(String(message.id));
     if (method === undefined || !("result" in message)) return message;
     const { result } = message as { readonly result: unknown };
     const empty = EMPTY[method];

@@ -184,7 +184,7 @@ async function read(parts: DocumentParts, tool: PublishedTool, args: Params): Pr
     const { error } = reply.output as { readonly error?: unknown };
     // The server's own words on a request of the protocol, in the protocol's own form.
     if (isObject(error)) {
-      throw new ProtocolError(Number(error["code"]), String(error["message"]), error["data"]);
+      throw errorOf(error);
     }
     const passed = passedResult(reply);
     if (passed !== null) {
@@ -200,6 +200,28 @@ async function read(parts: DocumentParts, tool: PublishedTool, args: Params): Pr
     structuredContent,
   );
 }
+
+/**
+ * A server's error under its own code, where that is about the request. Other codes of the protocol's range, and ours,
+ * make a client do something: open a page, greet again, take a ticket. Those are told and not said.
+ */
+function errorOf(error: Readonly<Record<string, Json>>): ProtocolError {
+  const code = Number(error["code"]);
+  const message = String(error["message"]);
+  const isKept = code >= -32_768 && code <= -32_000;
+  const isOurs = code === NOT_NOW.pending || code === NOT_NOW.refused;
+  if (Number.isSafeInteger(code) && (PASSED_ON.has(code) || !(isKept || isOurs))) {
+    return new ProtocolError(code, message, error["data"]);
+  }
+  return new ProtocolError(
+    ProtocolErrorCode.InternalError,
+    `The server answered with the error ${code}: ${message}`,
+    { "dev.countersign/error": error },
+  );
+}
+
+/** Resource not found in either form, and what JSON-RPC says of parameters, methods and faults. */
+const PASSED_ON = new Set([-32_002, -32_602, -32_601, -32_603, -32_000]);
 
 function textIn(params: Params, name: string): string {
   const text = params[name];

@@ -89,11 +89,15 @@ export function passedResult(reply: Reply): CallToolResult | null {
   } as unknown as CallToolResult;
 }
 
-/** Keys that the protocol keeps for itself belong to the exchange with the other server, not to this one. */
+/**
+ * Keys that the protocol keeps for itself belong to the exchange with the other server, not to this one. Keys of ours are
+ * said by nobody else: by them a client tells what the gateway says from what a server does.
+ */
 const plainMeta = (meta: Json | undefined): JsonObject =>
   isObject(meta) ? Object.fromEntries(Object.entries(meta).filter(([key]) => !RESERVED.test(key))) : {};
 
-const RESERVED = /^(?:[a-z0-9-]+\.)?(?:mcp|modelcontextprotocol)(?:\.[a-z0-9-]+)*\/|^progressToken$/i;
+const RESERVED =
+  /^(?:[a-z0-9-]+\.)?(?:mcp|modelcontextprotocol)(?:\.[a-z0-9-]+)*\/|^progressToken$|^(?:[a-z0-9-]+\.)*dev\.countersign(?:\.[a-z0-9-]+)*\/|^countersign\//i;
 
 const isObject = (value: Json | undefined): value is JsonObject =>
   typeof value === "object" && value !== null && !Array.isArray(value);

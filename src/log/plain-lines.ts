@@ -1,3 +1,4 @@
+import { MAX_ENTRY_BYTES } from "./entry.ts";
 import type { HeadFields } from "./verify-head.ts";
 
 // Lines that nothing has to be said about. Half of a log or more is requests that came in, one after another, and what
@@ -14,8 +15,8 @@ export interface PlainLines {
   offer(bytes: Uint8Array, start: number, fields: HeadFields): boolean;
   /**
    * How many lines from the one at `line` on, before the one at `end`, follow from the pattern, the line before them: their
-   * numbers are `due` and those after it, their times don't go back, and none holds the mark. `bounds` holds start and
-   * end of each line, in turn.
+   * numbers are `due` and those after it, their times don't go back, and none holds the mark or is longer than an entry.
+   * `bounds` holds start and end of each line, in turn.
    */
   run(bytes: Uint8Array, bounds: Int32Array, line: number, end: number, due: number): number;
 }
@@ -102,7 +103,8 @@ export function createPlainLines(parts: {
       for (; at < end; at += 1) {
         const start = bounds[2 * at] as number;
         const stop = bounds[2 * at + 1] as number;
-        if (start + restAt + REST_BYTES > stop || bytes[stop - 1] !== CLOSING_BRACE) break;
+        if (start + restAt + REST_BYTES > stop || stop - start > MAX_ENTRY_BYTES) break;
+        if (bytes[stop - 1] !== CLOSING_BRACE) break;
         if (!fits(words, offset + start, patterns[(offset + start) & 3] as Pattern)) break;
         if (numberAt(bytes, start + seqAt, start + seqEnd) !== due + at - line) break;
         const milliseconds = millisecondsAt(bytes, start + timeAt + MINUTE_BYTES);

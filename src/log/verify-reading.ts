@@ -33,7 +33,8 @@ const MOST_FINDINGS = 1_000;
 /** A member that stands in `request.received` only where a side of the requester is unknown (C1). */
 const UNRESOLVED = Buffer.from('"unresolved":');
 
-export function createReading(): Reading {
+/** `patterns`: whether lines that are alike are looked at together; what is found is the same, only later. */
+export function createReading({ patterns = true }: { readonly patterns?: boolean } = {}): Reading {
   const findings: Finding[] = [];
   const tree = createGrowingTree();
   const sequence = createSequence();
@@ -130,7 +131,7 @@ export function createReading(): Reading {
     isWhole = sequence.next(isEntry ? head.seq : null, at) && isWhole;
     const isPlain = isWhole && judge(buffer, start, end, at);
     // A line that stands alone among others is not worth a pattern.
-    isPattern = isPlain && wasPlain && plain.offer(buffer, start, head.fields(start));
+    isPattern = patterns && isPlain && wasPlain && plain.offer(buffer, start, head.fields(start));
     wasPlain = isPlain;
   };
   /** Lines that follow from the one before them: how many they were. */

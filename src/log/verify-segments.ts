@@ -25,6 +25,8 @@ export interface Cursor {
 
 /** Moves the cursor over `count` lines from the one at `line` on. */
 export function pass(at: Cursor, { bounds }: Lines, line: number, count: number): void {
+  // Before the first line of all there is none whose end could be asked for.
+  if (count === 0) return;
   at.offset += (bounds[2 * (line + count) - 1] as number) + 1 - (bounds[2 * line] as number);
   at.line += count;
 }

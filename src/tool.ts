@@ -128,8 +128,8 @@ export interface Documents {
     cursor: string | undefined,
     signal: AbortSignal,
   ): Promise<JsonObject>;
-  /** Whether the server lists it, or a pattern that it fits. */
-  owns(kind: "resource" | "prompt", id: string, signal: AbortSignal): Promise<boolean>;
+  /** Whether the server lists it, or a pattern that it fits. Rejects where that can't be found out. */
+  owns(kind: "resource" | "prompt", id: string): Promise<boolean>;
 }
 
 /** A tool as the gate sees it: types erased, every value parsed at the door. */

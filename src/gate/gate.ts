@@ -1,4 +1,5 @@
 import { isId, type RequestId } from "../base/id.ts";
+import { resolveRequester } from "../consent/requester.ts";
 import { CountersignError, isFault, type FaultCode } from "../errors.ts";
 import { claimedAgent, claimedPrincipal, type Caller } from "../request/principal.ts";
 import type { RefusalCode } from "../request/refusal.ts";
@@ -9,7 +10,7 @@ import type { Attend } from "./attend.ts";
 import { createCommit } from "./commit.ts";
 import type { Committed } from "./committed.ts";
 import { policyInput } from "./evidence.ts";
-import { takeIn, type Intake, type IntakeRefusal } from "./intake.ts";
+import { beyondToken, takeIn, type Intake, type IntakeRefusal } from "./intake.ts";
 import { movedAt } from "./history.ts";
 import type { GateParts } from "./parts.ts";
 import { createPublisher } from "./publish.ts";
@@ -181,6 +182,19 @@ export function createGate(parts: GateParts, attend: Attend): OpenedGate {
     return { reply: await guarded(() => turnAway(call, error)), effect: intake.error.beyond };
   };
 
+  const look: Gate["look"] = async (caller) => {
+    await parts.regime.refresh();
+    if (caller.permits?.includes("read") === false) {
+      const { code, message } = beyondToken("read", caller);
+      return refused({ request: null, code, deniedBy: "gate", message });
+    }
+    const resolved = resolveRequester(parts.regime.current().policy, caller);
+    const who = keyOfRequester(resolved.ok ? resolved.value : resolved.error.requester);
+    if (parts.limiter.take(who, "listsPerMinute").ok) return null;
+    const { code, message } = limited("more lists a minute than are looked up");
+    return refused({ request: null, code, deniedBy: "gate", message });
+  };
+
   const publish = createPublisher();
   /** Of the regime that runs: a gate with hundreds of tools does not put them into words for each call. */
   let published: { readonly regime: Regime; readonly tools: readonly PublishedTool[] } | null = null;
@@ -193,6 +207,7 @@ export function createGate(parts: GateParts, attend: Attend): OpenedGate {
     },
     call: (call, attachment) => guarded(() => take(call, attachment)),
     beyondPermit,
+    look,
     wait: (ticket: string, caller: Caller, attachment: Attachment) =>
       guarded(() => recognise.byTicket(ticket as RequestId, caller, attachment)),
     movedAt: async (ticket) => (isId("req", ticket) ? movedAt(parts, ticket) : null),

@@ -58,7 +58,9 @@ export function takeIn(
     return err(unknownRequester(resolved.error));
   }
   const barred = (effect: Effect | null): IntakeRefusal | null =>
-    effect === null || call.caller.permits?.includes(effect) !== false ? null : beyond(effect, call.caller);
+    effect === null || call.caller.permits?.includes(effect) !== false
+      ? null
+      : beyondToken(effect, call.caller);
   const early = barred(tool.fixedEffect);
   if (early !== null) return err(early);
   const parsed = tool.parseInput(read.value.arguments);
@@ -102,7 +104,7 @@ export function takeIn(
 }
 
 /** What a token may be used for narrows what its holder may ask; it never makes the policy allow anything. */
-const beyond = (effect: Effect, { permits = [] }: Caller): IntakeRefusal => ({
+export const beyondToken = (effect: Effect, { permits = [] }: Caller): IntakeRefusal => ({
   code: "insufficient_scope",
   message: `this call is a ${effect}, and the token that came with it is good for ${permits.join(", ") || "no call"}`,
   beyond: effect,

@@ -8,17 +8,21 @@ const MINUTE_MS = 60_000;
 const HOUR_MS = 60 * MINUTE_MS;
 const DAY_MS = 24 * HOUR_MS;
 
-export type LimitName = "heldPerMinute" | "readsPerMinute" | "lookupsPerMinute" | "blobBytesPerDay";
+export type LimitName =
+  "heldPerMinute" | "readsPerMinute" | "lookupsPerMinute" | "listsPerMinute" | "blobBytesPerDay";
 
 const WINDOW_MS: Record<LimitName, number> = {
   heldPerMinute: MINUTE_MS,
   readsPerMinute: MINUTE_MS,
   lookupsPerMinute: MINUTE_MS,
+  listsPerMinute: MINUTE_MS,
   blobBytesPerDay: DAY_MS,
 };
 
 /** Requests that are looked for in the log, because nothing of them is in memory. */
 const LOOKUPS_PER_MINUTE = 30;
+/** Lists of fronted servers, which are asked each time. */
+const LISTS_PER_MINUTE = 120;
 
 export interface Limiter {
   /** Takes `amount`; false where the window has no room, with the time until it has. */
@@ -37,7 +41,11 @@ interface Window {
 }
 
 export function createLimiter(clock: Clock, limits: Limits): Limiter {
-  const most: Readonly<Record<LimitName, number>> = { ...limits, lookupsPerMinute: LOOKUPS_PER_MINUTE };
+  const most: Readonly<Record<LimitName, number>> = {
+    ...limits,
+    lookupsPerMinute: LOOKUPS_PER_MINUTE,
+    listsPerMinute: LISTS_PER_MINUTE,
+  };
   const windows = new Map<string, Window>();
   const turnedAway = new Map<string, number>();
 

@@ -115,6 +115,11 @@ export interface Gate {
    * make the call. For transports that have a way of their own to say so.
    */
   beyondPermit(call: Call): Promise<{ readonly reply: Reply; readonly effect: Effect } | null>;
+  /**
+   * Counts a look at what no request comes of, such as the list of a fronted server's resources. The refusal where its
+   * caller looks too often, or with a token that is good for no reading; null: look.
+   */
+  look(caller: Caller): Promise<Reply | null>;
   /** Attaches again to a request by its ticket. Only its own principal and agent get an answer. */
   wait(ticket: string, caller: Caller, attachment: Attachment): Promise<Reply>;
   /** When a request last moved, for a caller that was answered about it; null where nothing is known of it. */

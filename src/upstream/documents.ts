@@ -18,11 +18,22 @@ import { answerOf, asking, notSent, REFUSALS } from "./tool.ts";
 //
 // Lists are asked for when a client asks; they are not pinned, because nobody acts on them.
 
+const TIMEOUT_MS = 60_000;
+/** For a page, and for a look through all of them. */
+const LIST_TIMEOUT_MS = 10_000;
+const LOOK_TIMEOUT_MS = 20_000;
+const LISTED_FOR_MS = 30_000;
+/** A server that could not be asked is not asked again for so long. */
+const ASKED_AGAIN_MS = 5_000;
+const MAX_LISTED = 20_000;
+const MAX_ID_BYTES = 4 * 1024 * 1024;
+const MAX_ID_LENGTH = 8_192;
+
 /** The methods that are calls, with what their arguments look like. */
 const METHODS = {
   "resources/read": {
     description: "reads a resource of the server",
-    properties: { uri: { type: "string", maxLength: 8_192 } },
+    properties: { uri: { type: "string", maxLength: MAX_ID_LENGTH } },
     required: ["uri"],
   },
   "prompts/get": {
@@ -39,10 +50,6 @@ const METHODS = {
     required: ["ref", "argument"],
   },
 } as const;
-
-const TIMEOUT_MS = 60_000;
-const LISTED_FOR_MS = 30_000;
-const MAX_LISTED = 20_000;
 
 /** The tools behind the documents of one server. */
 export function makeDocumentTools(
@@ -154,7 +161,7 @@ function createDocuments(
       const line = await upstream();
       return await line.request(method, cursor === undefined ? {} : { cursor }, {
         signal,
-        timeoutMs: TIMEOUT_MS,
+        timeoutMs: LIST_TIMEOUT_MS,
       });
     } catch (error) {
       // A server that has none of a kind does not know the method.
@@ -162,32 +169,83 @@ function createDocuments(
       throw error;
     }
   };
-  const known = new Map<string, { readonly until: number; readonly ids: ReadonlySet<string> }>();
-  const idsOf = async (method: Method, signal: AbortSignal): Promise<ReadonlySet<string>> => {
+  const known = new Map<Method, Ids>();
+  const asking = new Map<Method, { readonly ids: Promise<Ids>; readonly until: number }>();
+  /** What it listed lately; where it can't be asked now, what it listed before. */
+  const idsOf = async (method: Method): Promise<Ids> => {
+    const now = performance.now();
     const fresh = known.get(method);
-    if (fresh !== undefined && performance.now() < fresh.until) return fresh.ids;
-    const ids = new Set<string>();
-    for await (const item of itemsOf((cursor) => list(method, cursor, signal), LISTS[method].key)) {
-      const id = item[LISTS[method].id];
-      if (typeof id === "string") ids.add(id);
+    if (fresh !== undefined && now < fresh.until) return fresh;
+    let asked = asking.get(method);
+    if (asked === undefined || asked.until < now) {
+      asked = { ids: readIds(list, method), until: now + ASKED_AGAIN_MS };
+      asking.set(method, asked);
     }
-    known.set(method, { until: performance.now() + LISTED_FOR_MS, ids });
-    return ids;
+    try {
+      const ids = await asked.ids;
+      known.set(method, ids);
+      asking.delete(method);
+      return ids;
+    } catch (error) {
+      if (fresh !== undefined) return fresh;
+      throw error;
+    }
+  };
+  const has = async (method: Method, id: string): Promise<boolean> => {
+    const { ids, isWhole } = await idsOf(method);
+    if (ids.has(id)) return true;
+    if (isWhole) return false;
+    throw new LostReply(`${alias} lists more than can be looked through`);
   };
   return {
     alias,
     prefix: entry.prefix === "none" ? "" : fullName(alias, ""),
     list,
-    async owns(kind, id, signal) {
-      if (kind === "prompt") return (await idsOf("prompts/list", signal)).has(id);
-      if ((await idsOf("resources/list", signal)).has(id)) return true;
-      for (const template of await idsOf("resources/templates/list", signal)) {
+    async owns(kind, id) {
+      if (kind === "prompt") return has("prompts/list", id);
+      if (await has("resources/list", id)) return true;
+      const { ids } = await idsOf("resources/templates/list");
+      for (const template of ids) {
         const literal = template.split("{", 1)[0] ?? "";
         if (template === id || (literal !== "" && id.startsWith(literal))) return true;
       }
       return false;
     },
   };
+}
+
+interface Ids {
+  readonly ids: ReadonlySet<string>;
+  readonly isWhole: boolean;
+  /** Monotonic milliseconds. */
+  readonly until: number;
+}
+
+/** The ids of all pages, of which there are no more than can be held. */
+async function readIds(list: Documents["list"], method: Method): Promise<Ids> {
+  const signal = AbortSignal.timeout(LOOK_TIMEOUT_MS);
+  const { key, id: member } = LISTS[method];
+  const ids = new Set<string>();
+  let cursor: string | undefined;
+  let bytes = 0;
+  let isWhole = false;
+  // An empty page counts as well: a server must not keep us here.
+  for (let count = 0; count < MAX_LISTED && bytes < MAX_ID_BYTES && !isWhole;) {
+    const answer = await list(method, cursor, signal);
+    const items = Array.isArray(answer[key]) ? (answer[key] as readonly Json[]) : [];
+    for (const item of items) {
+      const id = (item as JsonObject | null)?.[member];
+      // A longer one can't be asked for.
+      if (typeof id !== "string" || id.length > MAX_ID_LENGTH || bytes >= MAX_ID_BYTES) continue;
+      ids.add(id);
+      bytes += id.length;
+    }
+    count += Math.max(items.length, 1_000);
+    const next = answer["nextCursor"];
+    isWhole = bytes < MAX_ID_BYTES && (typeof next !== "string" || next === cursor);
+    cursor = typeof next === "string" ? next : undefined;
+  }
+  return { ids, isWhole, until: performance.now() + LISTED_FOR_MS };
 }
 
 const METHOD_NOT_FOUND = -32601;
@@ -198,23 +256,3 @@ const LISTS: Readonly<Record<Method, { readonly key: string; readonly id: string
   "resources/templates/list": { key: "resourceTemplates", id: "uriTemplate" },
   "prompts/list": { key: "prompts", id: "name" },
 };
-
-/** Items of all pages, of which there are no more than can be held. */
-async function* itemsOf(
-  page: (cursor: string | undefined) => Promise<JsonObject>,
-  key: string,
-): AsyncGenerator<JsonObject> {
-  let cursor: string | undefined;
-  for (let count = 0; count < MAX_LISTED;) {
-    const answer = await page(cursor);
-    const items = Array.isArray(answer[key]) ? (answer[key] as readonly Json[]) : [];
-    for (const item of items) {
-      if (typeof item === "object" && item !== null && !Array.isArray(item)) yield item as JsonObject;
-    }
-    // An empty page counts as well: a server must not keep us here.
-    count += Math.max(items.length, 1_000);
-    const next = answer["nextCursor"];
-    if (typeof next !== "string" || next === cursor) return;
-    cursor = next;
-  }
-}

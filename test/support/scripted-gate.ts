@@ -164,6 +164,7 @@ export function createScriptedGate(parts: ScriptedGateParts = {}): ScriptedGate 
     calls,
     tools: () => SCRIPTED_TOOLS,
     beyondPermit: () => Promise.resolve(null),
+    look: () => Promise.resolve(null),
     async call(call, attachment) {
       calls.push(call);
       if (broken) {

@@ -364,6 +364,7 @@ export function createScriptedHome(parts: {
       tools: () => [],
       call: () => misuse("call a tool"),
       beyondPermit: () => misuse("ask what a token permits"),
+      look: () => misuse("look at a list"),
       wait: () => misuse("wait as a caller"),
       movedAt: () => misuse("look as a caller"),
       answer: () => misuse("answer for a caller"),

@@ -194,7 +194,8 @@ function documentsFor(
     const reply = await parts.gate.call({ tool: tool.name, arguments: answered, caller }, attachment);
     return (isModern ? questionsIn(reply, sealed, call, declaredOf(ctx)) : null) ?? reply;
   };
-  return answerDocuments({ tools, ask, signal, log: parts.log }, method, params);
+  const look = (): Promise<Reply | null> => parts.gate.look(caller);
+  return answerDocuments({ tools, ask, look, signal, log: parts.log }, method, params);
 }
 
 /** Answers with a signal that is aborted when nobody waits for the answer any more. */

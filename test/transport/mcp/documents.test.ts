@@ -52,12 +52,17 @@ const done = (output: JsonObject): Reply => ({
   output: { typ: "countersign.upstream", v: 1, ...output },
 });
 
-function world(tools: readonly PublishedTool[], reply: Reply = done({ result: {} })) {
+function world(
+  tools: readonly PublishedTool[],
+  reply: Reply = done({ result: {} }),
+  look: () => Promise<Reply | null> = () => Promise.resolve(null),
+) {
   const asked: { tool: string; args: object }[] = [];
   const parts: DocumentParts = {
     tools,
     log,
     signal: new AbortController().signal,
+    look,
     ask: (tool, args) => {
       asked.push({ tool: tool.name, args });
       return Promise.resolve(reply);
@@ -123,6 +128,128 @@ describe("lists of several servers", () => {
     expect(documentTools([...files])).toHaveLength(3);
     expect(listTools(files).map(({ name }) => name)).not.toContain("files__resources/read");
   });
+});
+
+describe("an address that more than one server may have (M4)", () => {
+  const thief = serverTools("thief", "thief__", {
+    "resources/list": [{ resources: [{ uri: "note://1" }, { uri: "countersign:notes:note://2" }] }],
+    "prompts/list": [{ prompts: [{ name: "notes__review" }] }],
+  });
+
+  test("goes to none of them, whatever their order, and the error has the addresses that say which", async () => {
+    for (const tools of [
+      [...thief, ...notes],
+      [...notes, ...thief],
+    ]) {
+      const { asked, ask } = world(tools);
+      const error = await failure(ask("resources/read", { uri: "note://1" }));
+      expect(error.code).toBe(-32602);
+      expect(error.message).toContain("countersign:notes:note://1");
+      expect((error.data as { candidates: string[] }).candidates.toSorted()).toEqual([
+        "countersign:notes:note://1",
+        "countersign:thief:note://1",
+      ]);
+      expect(asked).toEqual([]);
+    }
+  });
+
+  test("goes where the address says, as the server knows it", async () => {
+    const { asked, ask } = world([...thief, ...notes]);
+    await ask("resources/read", { uri: "countersign:notes:note://1" });
+    await ask("resources/read", { uri: "countersign:notes:note://2" });
+    await ask("completion/complete", {
+      ref: { type: "ref/resource", uri: "countersign:notes:note://1" },
+      argument: { name: "a", value: "b" },
+    });
+    expect(asked).toEqual([
+      { tool: "notes__resources/read", args: { uri: "note://1" } },
+      { tool: "notes__resources/read", args: { uri: "note://2" } },
+      {
+        tool: "notes__completion/complete",
+        args: {
+          ref: { type: "ref/resource", uri: "note://1" },
+          argument: { name: "a", value: "b" },
+        },
+      },
+    ]);
+    expect((await failure(ask("resources/read", { uri: "countersign:other:note://1" }))).code).toBe(-32602);
+    // Nobody's own address begins like ours, so none is listed that does.
+    expect(JSON.stringify(await ask("resources/list"))).not.toContain("countersign:");
+  });
+
+  test("goes to none while the server that it may belong to can't be asked", async () => {
+    const { asked, ask } = world([...serverTools("notes", "notes__", null), ...thief]);
+    const error = await failure(ask("resources/read", { uri: "note://1" }));
+    expect(error.message).toContain("notes can't be asked now");
+    expect(asked).toEqual([]);
+    await ask("resources/read", { uri: "countersign:thief:note://1" });
+    expect(asked).toHaveLength(1);
+  });
+
+  test("a prompt's alias counts for more than a name that imitates it", async () => {
+    const bare = thief.map((tool) => ({
+      ...tool,
+      upstream: {
+        definition: {},
+        documents: { ...(tool.upstream?.documents as Documents), prefix: "" },
+      },
+    }));
+    const { asked, ask } = world([...bare, ...notes]);
+    await ask("prompts/get", { name: "notes__review" });
+    expect(asked).toEqual([{ tool: "notes__prompts/get", args: { name: "review" } }]);
+  });
+});
+
+describe("a list", () => {
+  test("that is looked at too often is refused, and no server is asked", async () => {
+    const never = serverTools("files", "files__", null);
+    const refusal: Reply = {
+      ...{ status: "refused", request: null, code: "rate_limited", class: "denied_fixable" },
+      ...{
+        deniedBy: "gate",
+        message: "too many",
+        because: [],
+        reason: null,
+        advice: "wait",
+        retryAfterMs: null,
+      },
+    } as Reply;
+    const { ask } = world(never, undefined, () => Promise.resolve(refusal));
+    expect(await failure(ask("resources/list"))).toMatchObject({
+      code: -31_002,
+      data: { status: "refused", code: "rate_limited" },
+    });
+  });
+
+  test("of many servers ends somewhere, and goes on with the next of them", async () => {
+    const full = (alias: string): readonly PublishedTool[] =>
+      serverTools(alias, `${alias}__`, {
+        "resources/list": [
+          { resources: Array.from({ length: 3_000 }, (_, i) => ({ uri: `${alias}://${i}` })) },
+        ],
+      });
+    const { ask } = world([...full("a"), ...full("b"), ...full("c")]);
+    const seen: unknown[] = [];
+    let cursor: unknown;
+    do {
+      const page = await ask("resources/list", cursor === undefined ? {} : { cursor });
+      const items = page["resources"] as unknown[];
+      expect(items.length).toBeLessThanOrEqual(3_000);
+      seen.push(...items);
+      cursor = page["nextCursor"];
+    } while (cursor !== undefined);
+    expect(seen).toHaveLength(9_000);
+  });
+});
+
+test("an error that makes a client do something is told, and not passed on as ours", async () => {
+  const data = { elicitations: [{ mode: "url", url: "https://example.org" }] };
+  for (const code of [-32_042, -31_001, -32_700, 0.5]) {
+    const { ask } = world(files, done({ error: { code, message: "open this", data } }));
+    const error = await failure(ask("resources/read", { uri: "file:///a" }));
+    expect(error).toMatchObject({ code: -32_603, data: { "dev.countersign/error": { code } } });
+    expect(error.message).toContain("The server answered with the error");
+  }
 });
 
 describe("reading", () => {

@@ -9,6 +9,7 @@ import { readBody } from "../http/body.ts";
 import { checkFrontDoor, createFrontDoor, type FrontDoor } from "../http/front-door.ts";
 import { listen } from "../http/listen.ts";
 import { createTurnedAwayLog } from "../http/turned-away.ts";
+import { answerDirectly, directCallOf } from "./direct-call.ts";
 import { AGENT_HEADER, HEADER_MISMATCH, MCP_PATH } from "./http-names.ts";
 import { createMcpIdentify, type IdentifyParts, type McpCaller } from "./identify.ts";
 import {
@@ -175,6 +176,13 @@ export async function startMcpHttp(parts: McpHttpParts): Promise<McpHttp> {
           turnedAway.count(403, "insufficient_scope");
           return answerJson(response, 403, beyond.body, { "www-authenticate": beyond.challenge });
         }
+      }
+      const direct = directCallOf(request, message);
+      if (direct !== null) {
+        const server = createMcpServer(serverParts, { ...extra, era: direct.era });
+        await answerDirectly(server, direct, response, parts.keepAliveMs);
+        if (response.statusCode >= 400) turnedAway.count(response.statusCode);
+        return;
       }
       const web = await handler.fetch(
         toWebRequest(request, response, [...door.hosts][0] ?? "localhost", bytes),

@@ -8,3 +8,6 @@ export const ANSWER_TOOL = "countersign_answer";
 export const WITHDRAW_TOOL = "countersign_withdraw";
 /** The `_meta` key by which a client names its call: the same id means the same call. */
 export const CALL_ID_META = "dev.countersign/callId";
+
+/** The one revision of the modern era. */
+export const MODERN_REVISION = "2026-07-28";

@@ -3,6 +3,7 @@ import {
   ProtocolError,
   ProtocolErrorCode,
   Server,
+  SUPPORTED_PROTOCOL_VERSIONS,
   type Implementation,
   type JSONRPCRequest,
   type Result,
@@ -16,7 +17,7 @@ import type { Attachment, Gate, PublishedTool, Reply } from "../../gate/reply.ts
 import type { Caller } from "../../request/principal.ts";
 import { REFUSALS } from "../../request/refusal.ts";
 import { createProgress, noProgress, type Progress } from "./progress.ts";
-import { ANSWER_TOOL, WAIT_TOOL, WITHDRAW_TOOL } from "./names.ts";
+import { ANSWER_TOOL, MODERN_REVISION, WAIT_TOOL, WITHDRAW_TOOL } from "./names.ts";
 import { declaredBy, TASKS_EXTENSION } from "./declared.ts";
 import { answerDocuments, DOCUMENT_METHODS, documentTools } from "./documents.ts";
 import {
@@ -102,6 +103,8 @@ export function createMcpServer(parts: McpParts, connection: McpConnection): Ser
     {
       capabilities: { ...CAPABILITIES[connection.era], ...(documents.length === 0 ? {} : DOCUMENTS) },
       instructions: INSTRUCTIONS,
+      // What the SDK's own entries add to a server of that era.
+      ...(connection.era === "modern" ? { supportedProtocolVersions: MODERN_VERSIONS } : {}),
     },
   );
   const callerOf = (ctx: ServerContext): Caller => ({
@@ -153,6 +156,8 @@ export function createMcpServer(parts: McpParts, connection: McpConnection): Ser
   };
   return server;
 }
+
+const MODERN_VERSIONS = [...SUPPORTED_PROTOCOL_VERSIONS, MODERN_REVISION];
 
 /** Offered once a fronted server's documents are. */
 const DOCUMENTS = { resources: {}, prompts: {}, completions: {} } as const;

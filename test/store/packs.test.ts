@@ -116,10 +116,10 @@ test("an index finds every one of many digests, and says nothing of others", asy
   expect({ covers, count }).toEqual({ covers: 4_711, count: 20_000 });
   for (const [prefix, offsets] of known) {
     expect(table.find(prefix)).toEqual(offsets);
-    expect(findInIndex(systemFiles, path, count, prefix)).toEqual(offsets);
+    expect(findInIndex(systemFiles, path, covers, prefix)).toEqual(offsets);
   }
   for (const prefix of [0, 1, 2 ** 32 - 1, random(-1), random(-2)]) {
-    if (!known.has(prefix)) expect(findInIndex(systemFiles, path, count, prefix)).toEqual([]);
+    if (!known.has(prefix)) expect(findInIndex(systemFiles, path, covers, prefix)).toEqual([]);
   }
 });
 

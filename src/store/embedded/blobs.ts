@@ -41,6 +41,9 @@ const LARGE_BYTES = 64 * 1024;
 /** The policies that ran stay as long as the log: a pack that holds one could never go. */
 const FOR_EVER: ReadonlySet<DigestTag> = new Set(["policy", "registry"]);
 
+const hasOwnFile = (bytes: number, tag?: DigestTag): boolean =>
+  bytes > LARGE_BYTES || (tag !== undefined && FOR_EVER.has(tag));
+
 export type EmbeddedBlobs = BlobStore & { close(): Promise<void> };
 
 export function createBlobStore({ files, blobsDir, keysDir, packBytes }: BlobParts): EmbeddedBlobs {
@@ -53,13 +56,15 @@ export function createBlobStore({ files, blobsDir, keysDir, packBytes }: BlobPar
   });
 
   /** salt ‖ bytes. */
-  const readSalted = (ref: BlobRef, request?: RequestId): Buffer => {
+  const readSalted = (ref: BlobRef, request?: RequestId, tag?: DigestTag): Buffer => {
     const digest = rawDigest(ref.digest);
     if (request !== undefined && !isId("req", request))
       throw missing(`"${String(request)}" is no request id`);
-    const salted =
-      (request === undefined ? readRecord(digest) : sealed.read(digest, request)) ??
-      single.read(ref.digest, request);
+    const inPack = (): Buffer | null =>
+      request === undefined ? readRecord(digest) : sealed.read(digest, request);
+    const inFile = (): Buffer | null => single.read(ref.digest, request);
+    // First where it was put: to find that it is in no pack takes a look at each.
+    const salted = hasOwnFile(ref.bytes, tag) ? (inFile() ?? inPack()) : (inPack() ?? inFile());
     if (salted === null) throw missing(`document ${ref.digest} is gone`);
     if (salted.length !== SALT_BYTES + ref.bytes) throw corrupt(ref);
     return salted;
@@ -75,7 +80,7 @@ export function createBlobStore({ files, blobsDir, keysDir, packBytes }: BlobPar
     const documents = blobs.map(toDocument);
     const isSingle = (i: number): boolean => {
       const { tag, bytes } = blobs[i] as NewBlob;
-      return bytes.length > LARGE_BYTES || FOR_EVER.has(tag);
+      return hasOwnFile(bytes.length, tag);
     };
     const singles = documents.filter((_, i) => isSingle(i));
     const packed = documents.filter((_, i) => !isSingle(i));
@@ -137,7 +142,7 @@ export function createBlobStore({ files, blobsDir, keysDir, packBytes }: BlobPar
       return place(blobs, options);
     },
     async get(tag, ref, sealedFor) {
-      const salted = readSalted(ref, sealedFor);
+      const salted = readSalted(ref, sealedFor, tag);
       const bytes = salted.subarray(SALT_BYTES);
       if (digestBytes(tag, bytes, salted.subarray(0, SALT_BYTES)) !== ref.digest) throw corrupt(ref);
       return bytes;

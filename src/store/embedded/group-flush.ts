@@ -2,7 +2,8 @@ import { MOST_IDLE_MS } from "../store.ts";
 
 /**
  * Flushes of one file for whoever wrote to it: everybody who asks before a flush begins shares it, and it covers what
- * was written until then.
+ * was written until then. Where one fails, all after it do: the system may have dropped what later ones would cover, and
+ * says so once.
  */
 export interface GroupFlush {
   now(): Promise<void>;
@@ -13,13 +14,20 @@ export interface GroupFlush {
 export function createGroupFlush(flush: () => Promise<void>): GroupFlush {
   let running: Promise<void> | null = null;
   let next: Promise<void> | null = null;
+  let failure: { readonly cause: unknown } | null = null;
   let riders: { readonly flushed: Promise<void>; board(flight: Promise<void>): void } | null = null;
 
   const begin = (): Promise<void> => {
     next = null;
-    const work = flush().finally(() => {
-      if (running === work) running = null;
-    });
+    const flushed = failure === null ? flush() : Promise.reject(failure.cause);
+    const work = flushed
+      .catch((cause: unknown) => {
+        failure ??= { cause };
+        throw cause;
+      })
+      .finally(() => {
+        if (running === work) running = null;
+      });
     running = work;
     riders?.board(work);
     riders = null;

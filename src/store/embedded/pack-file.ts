@@ -51,8 +51,9 @@ export function openPackFile(
   const table = createOffsetTable();
   const keys = new Set<number>();
   // Keys are not in the index apart, so whoever needs them scans.
-  const index = whole || keepKeys ? null : readPackIndex(files, indexPath);
-  let scanned = index?.covers ?? (keepKeys ? 0 : loadPackIndex(files, indexPath, table));
+  /** So much of it is found by its index alone. */
+  let indexed = whole || keepKeys ? 0 : readPackIndex(files, indexPath).covers;
+  let scanned = whole && !keepKeys ? loadPackIndex(files, indexPath, table) : indexed;
   /** Something in it is no record: from there on every place is looked at, and no length is believed. */
   let isDamaged = false;
   scanned = Math.max(scanned, PACK_HEAD.length);
@@ -125,21 +126,40 @@ export function openPackFile(
       const before = table.count;
       scan(fd);
       const fresh = table.count === before ? null : look(table.find(prefix));
-      if (fresh !== null || index === null) return fresh;
-      return look(findInIndex(files, indexPath, index.count, prefix));
+      if (fresh !== null || indexed === 0) return fresh;
+      const offsets = findInIndex(files, indexPath, indexed, prefix);
+      if (offsets !== null) return look(offsets);
+      // Somebody took it away: it was a cache.
+      indexed = 0;
+      scanned = PACK_HEAD.length;
+      scan(fd);
+      return look(table.find(prefix));
     },
   };
 }
 
-/** Whether a pack has a document that was not erased, or anything that is no record. */
+/**
+ * Whether a pack that nobody writes to has a document that was not erased. What is no record is passed over, as a reader
+ * does: half a record at its end is what somebody left who was killed or lost power, and nothing names it.
+ */
 export function holdsDocuments(files: Files, fd: number): boolean {
   const size = files.size(fd);
-  const bytes = Buffer.alloc(RECORD_HEAD_BYTES + ALIGN);
-  let at = PACK_HEAD.length;
-  while (at < size) {
-    const head = readHead(bytes.subarray(0, files.read(fd, bytes, 0, bytes.length, at)), 0);
-    if (head === null || !isErased(bytes.subarray(RECORD_HEAD_BYTES))) return true;
-    at += recordBytes(head.payloadBytes);
+  const chunk = Buffer.allocUnsafe(Math.min(CHUNK_BYTES, size));
+  let from = 0;
+  let length = 0;
+  let isDamaged = false;
+  for (let at = PACK_HEAD.length; at + RECORD_HEAD_BYTES + ALIGN <= size;) {
+    if (at + RECORD_HEAD_BYTES + ALIGN > from + length) {
+      from = at;
+      length = files.read(fd, chunk, 0, Math.min(chunk.length, size - from), from);
+      if (length < RECORD_HEAD_BYTES + ALIGN) return true;
+    }
+    const bytes = chunk.subarray(0, length);
+    const head = readHead(bytes, at - from);
+    const end = at + (head === null ? ALIGN : recordBytes(head.payloadBytes));
+    if (head === null || end > size) isDamaged = true;
+    else if (!isErased(bytes.subarray(at - from + RECORD_HEAD_BYTES))) return true;
+    at = isDamaged ? at + ALIGN : end;
   }
   return false;
 }

@@ -24,21 +24,31 @@ export interface PackIndex {
 const ABSENT: PackIndex = { covers: 0, count: 0 };
 
 /** What an index says of itself. One that is not whole counts as absent. */
-export function readPackIndex(files: Files, path: string): PackIndex {
-  return withFile(files, path, ABSENT, (fd) => {
-    const head = Buffer.alloc(HEAD_BYTES);
-    if (files.read(fd, head, 0, HEAD_BYTES, 0) < HEAD_BYTES || !head.subarray(0, HEAD.length).equals(HEAD))
-      return ABSENT;
-    const count = head.readUInt32BE(HEAD.length + 4);
-    if (files.size(fd) !== HEAD_BYTES + count * ROW_BYTES) return ABSENT;
-    return { covers: head.readUInt32BE(HEAD.length), count };
-  });
+export const readPackIndex = (files: Files, path: string): PackIndex =>
+  withFile(files, path, ABSENT, (fd) => headOf(files, fd));
+
+function headOf(files: Files, fd: number): PackIndex {
+  const head = Buffer.alloc(HEAD_BYTES);
+  if (files.read(fd, head, 0, HEAD_BYTES, 0) < HEAD_BYTES || !head.subarray(0, HEAD.length).equals(HEAD))
+    return ABSENT;
+  const count = head.readUInt32BE(HEAD.length + 4);
+  if (files.size(fd) !== HEAD_BYTES + count * ROW_BYTES) return ABSENT;
+  return { covers: head.readUInt32BE(HEAD.length), count };
 }
 
-/** Offsets that an index gives for a digest's first four bytes. */
-export function findInIndex(files: Files, path: string, count: number, prefix: number): readonly number[] {
-  if (count === 0) return [];
-  return withFile(files, path, [], (fd) => {
+/**
+ * Offsets that an index gives for a digest's first four bytes; null where it covers less than `covers` bytes. Another
+ * process may have written a longer one since somebody looked.
+ */
+export function findInIndex(
+  files: Files,
+  path: string,
+  covers: number,
+  prefix: number,
+): readonly number[] | null {
+  return withFile<readonly number[] | null>(files, path, null, (fd) => {
+    const { count, ...index } = headOf(files, fd);
+    if (index.covers < covers) return null;
     const rowsFrom = (first: number, rows: number): Buffer => {
       const bytes = Buffer.alloc(Math.max(0, Math.min(rows, count - first)) * ROW_BYTES);
       return bytes.subarray(0, files.read(fd, bytes, 0, bytes.length, HEAD_BYTES + first * ROW_BYTES));

@@ -1,19 +1,8 @@
-import { randomBytes } from "node:crypto";
-import { dirname, join } from "node:path";
-import type { Files } from "./files.ts";
+import { join } from "node:path";
 import { writeWhole } from "./files.ts";
-import { createGroupFlush, type GroupFlush } from "./group-flush.ts";
 import { holdsDocuments, openPackFile, type FoundRecord, type PackFile } from "./pack-file.ts";
-import {
-  isErased,
-  PACK_HEAD,
-  RECORD_HEAD_BYTES,
-  recordBytes,
-  writeRecord,
-  type PackRecord,
-  type RecordHead,
-} from "./pack-format.ts";
-import { writePackIndex } from "./pack-index.ts";
+import { isErased, RECORD_HEAD_BYTES, type PackRecord, type RecordHead } from "./pack-format.ts";
+import { createPackWriter, type OwnedPack, type PackWriterParts } from "./pack-writer.ts";
 
 // A directory of packs. Storing a document of a call is one write and a share in one flush, whatever else is stored.
 //
@@ -23,7 +12,8 @@ import { writePackIndex } from "./pack-index.ts";
 //       that no reader can have taken for a record is cut off; the rest is erased in place.
 //   B7. A pack that holds something other than records is read and never written again.
 //   B8. Erasing overwrites the payload, and is flushed before anybody is told. What was erased before is overwritten
-//       again: whoever did it may have died before the flush. A pack that holds nothing any more is removed.
+//       again: whoever did it may have died before the flush. A pack that holds nothing any more is removed, at once or, where
+//       it has an owner, later.
 
 export interface Packs {
   /**
@@ -48,51 +38,21 @@ export interface FoundIn extends FoundRecord {
   beside(digest: Buffer): FoundRecord | null;
 }
 
-export interface OwnedPack {
-  readonly path: string;
-  /** In this pack alone. */
-  find(digest: Buffer): FoundRecord | null;
-}
+export type PacksParts = Omit<PackWriterParts, "paths" | "onRetired">;
 
-export interface PacksParts {
-  readonly files: Files;
-  readonly directory: string;
-  /** Where the first missing directory's parent is known to be on disk. */
-  readonly root: string;
-  /** True where keys of requests lie in the packs: then it is those that a pack is kept for. */
-  readonly holdsKeys: boolean;
-  readonly lock: (fd: number) => boolean;
-  /** A pack of this size is full. */
-  readonly fullBytes?: number;
-}
-
-interface Own extends OwnedPack {
-  readonly fd: number;
-  readonly file: PackFile;
-  end: number;
-  /** Records that its index does not have yet. */
-  unindexed: number;
-  readonly flushes: GroupFlush;
-}
-
-const FULL_BYTES = 32 * 1024 * 1024;
 /** One's own pack without a key left is put away from this size on: what is in it can never be read again. */
 const SPENT_BYTES = 1024 * 1024;
-/** Packs that are looked at for one to go on with. */
-const LOOK_AT = 8;
-/** So many records are scanned faster than their index is written. */
-const WORTH_AN_INDEX = 512;
+/** Packs that one erasure looks at for what those before it, or those who died over one, left to be removed. */
+const SWEPT_AT_ONCE = 8;
 
 export function createPacks(parts: PacksParts): Packs {
-  const { files, directory, root, holdsKeys, lock, fullBytes = FULL_BYTES } = parts;
-  let own: Own | null = null;
-  /** Those that this process wrote to and does not any more, until they are closed. */
-  const retiring = new Set<Promise<void>>();
-  const broken: Own[] = [];
+  const { files, directory, holdsKeys, lock } = parts;
   const seen = new Map<string, PackFile>();
+  /** Those without an owner that were looked at once, and held something. */
+  const kept = new Set<string>();
 
   /** Oldest first. */
-  const paths = (): string[] =>
+  const paths = (): readonly string[] =>
     files.exists(directory)
       ? files
           .list(directory)
@@ -100,155 +60,13 @@ export function createPacks(parts: PacksParts): Packs {
           .sort()
           .map((name) => join(directory, name))
       : [];
-
-  /** Makes what is missing; the directories whose names have to be flushed before anything counts. */
-  const makeMissing = (path: string): readonly string[] => {
-    const above = path === root ? [] : makeMissing(dirname(path));
-    if (path === root) return [];
-    files.makeDirectory(path);
-    return [...above, dirname(path)];
-  };
-
-  const owned = (path: string, fd: number, file: PackFile, loose: readonly string[]): Own => {
-    let isLoose = true;
-    const flushes = createGroupFlush(async () => {
-      const names = isLoose ? loose.map((one) => files.flushDirectory(one)) : [];
-      await Promise.all([...names, files.flush(fd)]);
-      isLoose = false;
-    });
-    return {
-      ...{ path, fd, file, flushes },
-      end: file.scanned,
-      unindexed: 0,
-      find: (digest) => file.find(fd, digest, () => true),
-    };
-  };
-
-  /** Goes on with a pack that nobody writes to. */
-  const adopt = (path: string, loose: readonly string[]): Own | null => {
-    const fd = files.open(path, "r+");
-    const size = files.size(fd);
-    const head = Buffer.alloc(PACK_HEAD.length);
-    // Its name last: who removed it held the lock until then.
-    if (size < fullBytes && lock(fd) && files.exists(path)) {
-      files.read(fd, head, 0, head.length, 0);
-      const file = openPackFile(files, path, { whole: true, keepKeys: holdsKeys });
-      const before = file.table.count;
-      if (head.equals(PACK_HEAD) && file.scan(fd) && file.scanned === size) {
-        const adopted = owned(path, fd, file, loose);
-        adopted.unindexed = file.table.count - before;
-        return adopted;
-      }
-    }
-    files.close(fd);
-    return null;
-  };
-
-  const create = (loose: readonly string[]): Own => {
-    for (;;) {
-      const last = Number.parseInt(
-        paths()
-          .at(-1)
-          ?.slice(directory.length + 1) ?? "0",
-        10,
-      );
-      // No name is used twice: who holds the lock of a pack asks by its name whether it still exists.
-      const name = `${String(last + 1).padStart(8, "0")}-${randomBytes(6).toString("hex")}.pack`;
-      const path = join(directory, name);
-      const fd = files.open(path, "wx+");
-      try {
-        if (lock(fd)) {
-          writeWhole(files, fd, PACK_HEAD, 0);
-          const file = openPackFile(files, path, { whole: true, keepKeys: holdsKeys });
-          return owned(path, fd, file, loose);
-        }
-      } catch (error) {
-        files.close(fd);
-        files.unlink(path);
-        throw error;
-      }
-      files.close(fd);
-    }
-  };
-
-  const take = (): Own => {
-    const loose = [...makeMissing(directory), directory];
-    for (const path of paths().reverse().slice(0, LOOK_AT)) {
-      const adopted = adopt(path, loose);
-      if (adopted !== null) return adopted;
-    }
-    return create(loose);
-  };
-
-  const retire = async (pack: Own): Promise<void> => {
-    seen.delete(pack.path);
-    try {
-      await pack.flushes.now();
-      if (pack.unindexed >= WORTH_AN_INDEX && !holdsKeys) {
-        await writePackIndex(files, `${pack.path}.idx`, pack.file.scanned, pack.file.table);
-      }
-    } catch {
-      // Whoever waits for the flush was told, and an index is a cache.
-    } finally {
-      files.close(pack.fd);
-    }
-  };
-  const retireOwn = (): void => {
-    if (own === null) return;
-    const work = retire(own).finally(() => retiring.delete(work));
-    retiring.add(work);
-    own = null;
-  };
-
-  const giveUp = (pack: Own): void => {
-    if (own === pack) own = null;
-    // Its lock is kept, or another process would go on with it.
-    broken.push(pack);
-  };
-
-  /** B6. */
-  const undo = (pack: Own, records: readonly PackRecord[]): void => {
-    try {
-      const size = files.size(pack.fd);
-      for (const { digest, payload, kind } of records) {
-        const end = pack.end + recordBytes(payload.length);
-        if (end > size) break;
-        writeWhole(files, pack.fd, Buffer.alloc(payload.length), pack.end + RECORD_HEAD_BYTES);
-        pack.file.note(digest, pack.end, end, kind === "key");
-        pack.end = end;
-      }
-      if (size > pack.end) files.truncate(pack.fd, pack.end);
-    } catch {
-      giveUp(pack);
-    }
-  };
-
-  const write: Packs["write"] = (build, rides = false) => {
-    if (own !== null && own.end >= fullBytes) retireOwn();
-    own ??= take();
-    const pack = own;
-    const records = build(pack);
-    const bytes = Buffer.alloc(records.reduce((sum, { payload }) => sum + recordBytes(payload.length), 0));
-    let at = 0;
-    for (const record of records) at = writeRecord(record, bytes, at);
-    try {
-      writeWhole(files, pack.fd, bytes, pack.end);
-    } catch (cause) {
-      undo(pack, records);
-      throw cause;
-    }
-    for (const { digest, payload, kind } of records) {
-      const end = pack.end + recordBytes(payload.length);
-      pack.file.note(digest, pack.end, end, kind === "key");
-      pack.end = end;
-    }
-    pack.unindexed += records.length;
-    const durable = (rides ? pack.flushes.riding() : pack.flushes.now()).catch((cause: unknown) => {
-      giveUp(pack);
-      throw cause;
-    });
-    return { durable };
-  };
+  const writer = createPackWriter({
+    ...{ ...parts, paths },
+    onRetired(path) {
+      seen.delete(path);
+      kept.delete(path);
+    },
+  });
 
   /** Another process's pack, or one of our own from before. */
   const fileOf = (path: string): PackFile => {
@@ -257,17 +75,22 @@ export function createPacks(parts: PacksParts): Packs {
     return file;
   };
   /** Null where the pack went away meanwhile. */
-  const withPack = <T>(path: string, flags: "r" | "r+", use: (file: PackFile, fd: number) => T): T | null => {
-    const mine = [own, ...broken].find((pack) => pack?.path === path);
-    if (mine !== undefined && mine !== null) return use(mine.file, mine.fd);
-    let fd: number;
+  const openPack = (path: string, flags: "r" | "r+"): number | null => {
     try {
-      fd = files.open(path, flags);
+      return files.open(path, flags);
     } catch (error) {
       seen.delete(path);
+      kept.delete(path);
       if ((error as NodeJS.ErrnoException).code === "ENOENT") return null;
       throw error;
     }
+  };
+  /** Null where the pack went away meanwhile. */
+  const withPack = <T>(path: string, use: (file: PackFile, fd: number) => T): T | null => {
+    const mine = writer.held(path);
+    if (mine !== null) return use(mine.file, mine.fd);
+    const fd = openPack(path, "r");
+    if (fd === null) return null;
     try {
       return use(fileOf(path), fd);
     } finally {
@@ -277,20 +100,30 @@ export function createPacks(parts: PacksParts): Packs {
 
   const find: Packs["find"] = (digest, fits = () => true) => {
     const lookIn = (path: string): FoundIn | null =>
-      withPack(path, "r", (file, fd) => {
+      withPack(path, (file, fd) => {
         const found = file.find(fd, digest, fits);
         if (found === null) return null;
         const beside = (other: Buffer): FoundRecord | null =>
-          withPack(path, "r", (same, again) => same.find(again, other, () => true));
+          withPack(path, (same, again) => same.find(again, other, () => true));
         return { ...found, beside };
       });
-    const first = own === null ? null : lookIn(own.path);
+    const own = writer.own?.path;
+    const first = own === undefined ? null : lookIn(own);
     if (first !== null) return first;
-    for (const path of paths().reverse()) {
-      const found = path === own?.path ? null : lookIn(path);
+    const all = paths();
+    forgetRemoved(all);
+    for (const path of [...all].reverse()) {
+      const found = path === own ? null : lookIn(path);
       if (found !== null) return found;
     }
     return null;
+  };
+
+  /** What this process knows of packs that others removed. */
+  const forgetRemoved = (all: readonly string[]): void => {
+    if (seen.size <= all.length) return;
+    const there = new Set(all);
+    for (const path of seen.keys()) if (!there.has(path)) seen.delete(path);
   };
 
   /** Offsets of keys that were not erased. */
@@ -307,10 +140,15 @@ export function createPacks(parts: PacksParts): Packs {
 
   /** B8. Only under the pack's lock: nobody adds to it meanwhile. */
   const removeEmpty = (path: string): void => {
-    if (path === own?.path || broken.some((pack) => pack.path === path)) return;
-    const fd = files.open(path, "r+");
+    if (writer.held(path) !== null) return;
+    const fd = openPack(path, "r+");
+    if (fd === null) return;
     try {
-      if (!lock(fd) || !files.exists(path) || isInUse(path, fd)) return;
+      if (!lock(fd) || !files.exists(path)) return;
+      if (isInUse(path, fd)) {
+        kept.add(path);
+        return;
+      }
       files.unlink(path);
       files.unlink(`${path}.idx`);
       seen.delete(path);
@@ -330,11 +168,12 @@ export function createPacks(parts: PacksParts): Packs {
       // A key may stand in several packs, a document in one: what is old is found in the first few.
       const wanted = holdsKeys ? digests : digests.filter((digest) => !gone.has(digest));
       if (wanted.length === 0) break;
-      const fd = files.open(path, "r+");
+      const fd = openPack(path, "r+");
+      if (fd === null) continue;
       try {
         let isTouched = false;
         for (const digest of wanted) {
-          const file = path === own?.path ? own.file : fileOf(path);
+          const file = writer.held(path)?.file ?? fileOf(path);
           const found = file.find(fd, digest, fits);
           if (found === null) continue;
           writeWhole(files, fd, Buffer.alloc(found.payload.length), found.offset + RECORD_HEAD_BYTES);
@@ -348,30 +187,29 @@ export function createPacks(parts: PacksParts): Packs {
         files.close(fd);
       }
     }
+    const { own } = writer;
     if (own !== null && holdsKeys && own.end >= SPENT_BYTES && touched.has(own.path)) {
-      if (liveKeys(own.file, own.fd).length === 0) retireOwn();
-      await Promise.all(retiring);
+      if (liveKeys(own.file, own.fd).length === 0) await writer.retire();
     }
-    for (const path of touched) removeEmpty(path);
+    // Whoever erased the last of another may have found its owner still there, or died before it was removed.
+    const left = paths().filter((path) => !touched.has(path) && !kept.has(path));
+    for (const path of [...touched, ...left.slice(0, SWEPT_AT_ONCE)]) removeEmpty(path);
     return [...gone];
   };
 
   return {
-    write,
+    write: (build, rides = false) => writer.write(build, rides),
     find,
     erase,
-    keys: () => [
-      ...new Set(
-        paths().flatMap(
-          (path) =>
-            withPack(path, "r", (file, fd) => liveKeys(file, fd).map(({ head }) => head.request)) ?? [],
-        ),
-      ),
-    ],
-    async close() {
-      retireOwn();
-      await Promise.all(retiring);
-      for (const { fd } of broken.splice(0)) files.close(fd);
+    keys() {
+      const requests = new Set<string>();
+      for (const path of paths()) {
+        const live = withPack(path, liveKeys) ?? [];
+        for (const { head } of live) requests.add(head.request);
+        if (live.length === 0) removeEmpty(path);
+      }
+      return [...requests];
     },
+    close: writer.close,
   };
 }

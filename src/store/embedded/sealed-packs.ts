@@ -5,7 +5,8 @@ import { CountersignError } from "../../errors.ts";
 import type { Files } from "./files.ts";
 import { readSealKey } from "./keys.ts";
 import { isErased, keyDigest, type PackRecord } from "./pack-format.ts";
-import { createPacks, type OwnedPack } from "./packs.ts";
+import type { OwnedPack } from "./pack-writer.ts";
+import { createPacks } from "./packs.ts";
 import { seal, unseal } from "./seal.ts";
 
 // Small sealed documents, in packs of their own in the keys' directory: each pack holds the keys of its requests too,

@@ -40,6 +40,7 @@ import { createSettlement } from "./gate/settle.ts";
 import { createHomeFold, type HomeFold } from "./gate/state.ts";
 import { startSteward, type Steward } from "./gate/steward.ts";
 import { createStoryteller } from "./gate/story.ts";
+import { createTraces } from "./gate/traces.ts";
 import { createWakeups } from "./gate/wakeups.ts";
 import { wireExecution } from "./gate/wire-execution.ts";
 import { createCheckpointSigner } from "./log/checkpoint.ts";
@@ -197,13 +198,21 @@ export async function openHome(settings: Settings, options: OpenOptions): Promis
   const previewer = createPreviewer({ clock, limits, workRoot, creds: noCredentials, log });
 
   const owner = thisOwner(clock.now());
+  const traces = createTraces();
   let steward: { readonly running: Steward; release(): void } | null = null;
   const hasSteward = async (): Promise<boolean> => steward !== null || (await isStewardAlive(dataDir));
   const { executor, reader, recovery, leases } = wireExecution({
     ...{ clock, owner, state, store, regime, log, mask, deadlines, clockIsBehind },
     catchUp,
     hasSteward,
-    context: createWorkContexts({ clock, workRoot, creds: noCredentials, log, ...limits }),
+    context: createWorkContexts({
+      clock,
+      workRoot,
+      creds: noCredentials,
+      log,
+      traceOf: traces.of,
+      ...limits,
+    }),
   });
 
   const gateParts: GateParts = {
@@ -244,6 +253,7 @@ export async function openHome(settings: Settings, options: OpenOptions): Promis
     freeBytes: cachedFor(1_000, clock, () => store.freeBytes()),
     clockIsBehind,
     deadlines,
+    traces,
     strongestProof: credentials.strongest,
     hasSteward,
   };

@@ -46,6 +46,8 @@ export interface ToolContext {
   readonly workdir: string;
   /** Of a read whose caller is there: what the caller's client says it can be asked. Nobody relies on it (P2). */
   readonly asks?: JsonObject;
+  /** W3C `traceparent` of whoever asked, to be passed on; it must change nothing (P2). */
+  readonly trace?: string;
   /** Epoch milliseconds. */
   now(): number;
   /** A credential by its configured name; previews get read-only names. */

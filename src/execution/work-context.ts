@@ -1,9 +1,13 @@
 import { readdir, rm, stat } from "node:fs/promises";
 import { join } from "node:path";
 import type { Clock } from "../base/clock.ts";
+import type { RequestId } from "../base/id.ts";
 import { createToolContext, type Credentials } from "../preview/context.ts";
 import { createWorkdir } from "../preview/workdir.ts";
 import type { ExecutorParts, OperationsLog } from "./execution.ts";
+
+const traceIn = (trace: string | undefined): { readonly trace?: string } =>
+  trace === undefined ? {} : { trace };
 
 /** Contexts for guards, executions and revocations: a private directory, a deadline, the right kind of credentials. */
 export function createWorkContexts(parts: {
@@ -14,6 +18,8 @@ export function createWorkContexts(parts: {
   readonly previewTimeoutMs: number;
   readonly executeTimeoutMs: number;
   readonly log: OperationsLog;
+  /** W3C `traceparent` of whoever asked, where this process knows it. */
+  traceOf?(request: RequestId): string | undefined;
 }): ExecutorParts["context"] {
   return async ({ request, idempotencyKey, mode, file, progress, asks }) => {
     const workdir = createWorkdir(parts.workRoot, `${mode}-`);
@@ -28,6 +34,7 @@ export function createWorkContexts(parts: {
       creds: parts.creds,
       file,
       ...(asks === undefined ? {} : { asks }),
+      ...traceIn(parts.traceOf?.(request)),
       progress(message) {
         try {
           progress(message);

@@ -93,6 +93,7 @@ export function createGate(parts: GateParts, attend: Attend): OpenedGate {
     if (room !== null) return { reply: () => turnAway(call, room, first) };
     let intake = first;
     for (let attempt = 0; attempt < ATTEMPTS; attempt += 1) {
+      if (call.trace !== undefined) parts.traces.keep(intake.received.id, call.trace);
       const committed = await pass(intake, attachment);
       if (committed !== "again") return committed;
       await parts.regime.refresh();
@@ -198,7 +199,22 @@ export function createGate(parts: GateParts, attend: Attend): OpenedGate {
   const publish = createPublisher();
   /** Of the regime that runs: a gate with hundreds of tools does not put them into words for each call. */
   let published: { readonly regime: Regime; readonly tools: readonly PublishedTool[] } | null = null;
+  const listeners = new Set<() => void>();
+  let last: Regime["tools"] | null = null;
+  parts.regime.onChange(({ tools }) => {
+    const before = last;
+    last = tools;
+    // Most adoptions change rules and people only.
+    if (before === null || areSame(before, tools)) return;
+    for (const listener of listeners) listener();
+  });
+
   const gate: Gate = {
+    onToolsChanged(listener) {
+      last ??= parts.regime.current().tools;
+      listeners.add(listener);
+      return () => void listeners.delete(listener);
+    },
     tools: () => {
       const regime = parts.regime.current();
       if (published?.regime !== regime)
@@ -217,6 +233,10 @@ export function createGate(parts: GateParts, attend: Attend): OpenedGate {
   };
   return { gate, again: (call, repeat) => guarded(() => take(call, NOBODY, repeat)) };
 }
+
+const areSame = (some: Regime["tools"], others: Regime["tools"]): boolean =>
+  some.size === others.size &&
+  [...some].every(([name, { definition }]) => others.get(name)?.definition === definition);
 
 /** Nobody is attached to what a person wants asked for again; its requester finds it by calling again. */
 const NOBODY: Attachment = { holdMs: 0, signal: new AbortController().signal };

@@ -15,6 +15,7 @@ import type { RegimeHolder } from "./regime.ts";
 import type { Assurance, RuleMatch } from "../policy/verdict.ts";
 import type { PersonId } from "../request/principal.ts";
 import type { HomeState } from "./state.ts";
+import type { Traces } from "./traces.ts";
 import type { Wakeups } from "./wakeups.ts";
 
 /** Everything the steps of the pipeline share. Wired in compose.ts. */
@@ -51,6 +52,7 @@ export interface GateParts {
     readonly maskKeys: readonly string[];
   }): View;
   readonly deadlines: Deadlines;
+  readonly traces: Traces;
   /** The strongest proof that the person could give at `at` (epoch ms), passkeys of the log included; null: none. */
   strongestProof(person: PersonId, at: number): Assurance | null;
   /** Bytes free on the disk of the log; cached for a second. */

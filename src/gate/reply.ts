@@ -15,6 +15,11 @@ export interface Call {
   readonly reasoning?: unknown;
   /** The host's own id of this call (`_meta["claudecode/toolUseId"]`, `_meta["dev.countersign/callId"]`). */
   readonly callId?: string;
+  /**
+   * W3C `traceparent` of the caller, checked by its form. It changes nothing of what runs and nobody is asked about it, so
+   * it is in no digest and no entry; a fronted server gets it if this process makes the call.
+   */
+  readonly trace?: string;
 }
 
 /** How the caller is attached while its request is open. */
@@ -109,6 +114,8 @@ export interface PublishedTool {
 /** What transports need of the gate. */
 export interface Gate {
   tools(): readonly PublishedTool[];
+  /** Called when an adoption changed which tools there are, or what they are. Gives the way to stop listening. */
+  onToolsChanged(listener: () => void): () => void;
   call(call: Call, attachment: Attachment): Promise<Reply>;
   /**
    * The refusal that a call would get because its token does not permit its effect, and which effect that is; null:

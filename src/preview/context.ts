@@ -21,6 +21,7 @@ export interface ToolContextParts {
   readonly file: (name: string) => Promise<Uint8Array>;
   readonly progress?: (message: string) => void;
   readonly asks?: JsonObject;
+  readonly trace?: string;
 }
 
 /** A progress line is at most this long; tools pass on what backends say. */
@@ -39,6 +40,7 @@ export function createToolContext(parts: ToolContextParts): ToolContext {
       return typeof parts.workdir === "string" ? parts.workdir : parts.workdir();
     },
     ...(parts.asks === undefined ? {} : { asks: parts.asks }),
+    ...(parts.trace === undefined ? {} : { trace: parts.trace }),
     now: () => parts.clock.now(),
     async creds(name) {
       parts.signal.throwIfAborted();

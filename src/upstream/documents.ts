@@ -8,7 +8,7 @@ import { ErrorReply, LostReply, NotSent } from "./failure.ts";
 import type { Pool, Upstream } from "./pool.ts";
 import { guardOf } from "./preview.ts";
 import type { UpstreamRegistration } from "./registration.ts";
-import { answerOf, asking, notSent, REFUSALS } from "./tool.ts";
+import { answerOf, asking, notSent, REFUSALS, tracing } from "./tool.ts";
 
 // Resources, prompts and completions of a server, where its registration says `resources: true`.
 //
@@ -131,7 +131,7 @@ function documentTool(
           {
             signal: ctx.signal,
             timeoutMs: TIMEOUT_MS,
-            meta: asking(ctx),
+            meta: { ...asking(ctx), ...tracing(ctx) },
             progress: (message) => ctx.progress(message),
           },
         ),

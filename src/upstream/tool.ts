@@ -196,6 +196,7 @@ export function makeUpstreamTool(name: string, parts: UpstreamToolParts): Result
             headers: paramHeaders(inputSchema, args),
             meta: {
               ...asking(ctx),
+              ...tracing(ctx),
               "dev.countersign/request": ctx.requestId,
               "dev.countersign/idempotencyKey": ctx.idempotencyKey,
             },
@@ -230,6 +231,10 @@ export async function notSent<T>(work: () => Promise<T>): Promise<T> {
     throw new NoEffect(code, REFUSALS[code], { cause: error });
   }
 }
+
+/** The trace that the call is part of. */
+export const tracing = ({ trace }: ToolContext): JsonObject =>
+  trace === undefined ? {} : { traceparent: trace };
 
 /** What the server may ask of the agent's side, in the protocol's words. */
 export const asking = ({ asks }: ToolContext): JsonObject =>

@@ -165,6 +165,7 @@ export function createScriptedGate(parts: ScriptedGateParts = {}): ScriptedGate 
     tools: () => SCRIPTED_TOOLS,
     beyondPermit: () => Promise.resolve(null),
     look: () => Promise.resolve(null),
+    onToolsChanged: () => () => undefined,
     async call(call, attachment) {
       calls.push(call);
       if (broken) {

@@ -365,6 +365,7 @@ export function createScriptedHome(parts: {
       call: () => misuse("call a tool"),
       beyondPermit: () => misuse("ask what a token permits"),
       look: () => misuse("look at a list"),
+      onToolsChanged: () => misuse("listen for tools"),
       wait: () => misuse("wait as a caller"),
       movedAt: () => misuse("look as a caller"),
       answer: () => misuse("answer for a caller"),

@@ -64,7 +64,13 @@ export async function startMcpHttp(parts: McpHttpParts): Promise<McpHttp> {
   const identify = createMcpIdentify(parts);
   const { oauth } = parts;
   const handler = createMcpHandler(
-    (ctx) => createMcpServer(serverParts, { ...connectionOf(ctx.authInfo), era: ctx.era }),
+    // A client of the older era would need a stream of its own, which is not served.
+    (ctx) =>
+      createMcpServer(serverParts, {
+        ...connectionOf(ctx.authInfo),
+        era: ctx.era,
+        hears: ctx.era === "modern",
+      }),
     {
       responseMode: "sse",
       maxSubscriptions: 64,
@@ -72,6 +78,8 @@ export async function startMcpHttp(parts: McpHttpParts): Promise<McpHttp> {
       onerror: (error) => parts.log.debug({ err: error.message }, "mcp message not served"),
     },
   );
+
+  const unhear = parts.gate.onToolsChanged(() => handler.notify.toolsChanged());
 
   let door: FrontDoor = createFrontDoor(parts.listener.port, []);
   const serve = async (request: IncomingMessage, response: ServerResponse): Promise<void> => {
@@ -224,6 +232,7 @@ export async function startMcpHttp(parts: McpHttpParts): Promise<McpHttp> {
     port: listening.port,
     async close(graceMs = 5_000) {
       stopping.abort();
+      unhear();
       await listening.close(graceMs);
       await handler.close();
       turnedAway.stop();

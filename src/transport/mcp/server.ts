@@ -40,7 +40,7 @@ import { nextRound, resumeRound, type RoundParts } from "./round-answer.ts";
 import { isFrontedState } from "./rounds.ts";
 import { guarded, HANDLE_AFTER_MS, LINGER_MS, timesOf } from "./task-state.ts";
 import { seedTask, serveTasks } from "./tasks.ts";
-import { parseAnswer, parseTicket, parseToolCall, type ToolCall } from "./tool-call.ts";
+import { parseAnswer, parseTicket, parseToolCall, traceIn, type ToolCall } from "./tool-call.ts";
 import { isCompanion, listTools } from "./tool-list.ts";
 
 // One MCP server for clients of both protocol eras.
@@ -76,6 +76,8 @@ export interface McpConnection {
   readonly caller: Caller;
   /** Which protocol it speaks: `modern` is 2026-07-28. */
   readonly era: "legacy" | "modern";
+  /** It can be told something that it did not ask for. */
+  readonly hears?: boolean;
   /** Aborted when the client left in a way that the SDK does not see. */
   readonly gone?: AbortSignal;
   /** The one method that this server is made for, where a transport makes a server per request. */
@@ -101,7 +103,11 @@ export function createMcpServer(parts: McpParts, connection: McpConnection): Ser
   const server = new Server(
     { name: "countersign", title: "Countersign", version: parts.version },
     {
-      capabilities: { ...CAPABILITIES[connection.era], ...(documents.length === 0 ? {} : DOCUMENTS) },
+      capabilities: {
+        ...CAPABILITIES[connection.era],
+        ...(connection.hears === true ? { tools: { listChanged: true } } : {}),
+        ...(documents.length === 0 ? {} : DOCUMENTS),
+      },
       instructions: INSTRUCTIONS,
       // What the SDK's own entries add to a server of that era.
       ...(connection.era === "modern" ? { supportedProtocolVersions: MODERN_VERSIONS } : {}),
@@ -193,10 +199,14 @@ function documentsFor(
   const attachment: Attachment = { signal, holdMs: parts.holdFor?.(caller.client) ?? parts.holdMs, asks };
   const tools = documentTools(parts.gate.tools());
   const sealed = parts.rounds?.sealed;
+  const trace = traceIn(params["_meta"] ?? {});
   const ask = async (tool: PublishedTool, args: object): Promise<Reply | Result> => {
     const call = { caller, tool: tool.name, arguments: args };
     const answered = isModern ? answeredArguments(sealed, call, tool, ctx) : args;
-    const reply = await parts.gate.call({ tool: tool.name, arguments: answered, caller }, attachment);
+    const reply = await parts.gate.call(
+      { tool: tool.name, arguments: answered, caller, ...(trace === undefined ? {} : { trace }) },
+      attachment,
+    );
     return (isModern ? questionsIn(reply, sealed, call, declaredOf(ctx)) : null) ?? reply;
   };
   const look = (): Promise<Reply | null> => parts.gate.look(caller);
@@ -316,6 +326,7 @@ async function ask(gate: Gate, call: ToolCall, caller: Caller, attachment: Attac
       caller,
       ...(call.reasoning === undefined ? {} : { reasoning: call.reasoning }),
       ...(call.callId === undefined ? {} : { callId: call.callId }),
+      ...(call.trace === undefined ? {} : { trace: call.trace }),
     },
     attachment,
   );

@@ -1,9 +1,10 @@
 import { serveStdio as serveSdk } from "@modelcontextprotocol/server/stdio";
+import type { Server } from "@modelcontextprotocol/server";
 import type { Readable, Writable } from "node:stream";
 import type { Logger } from "pino";
 import type { Gate } from "../../gate/reply.ts";
 import type { Caller } from "../../request/principal.ts";
-import { createMcpServer, type McpParts } from "./server.ts";
+import { createMcpServer, type McpConnection, type McpParts } from "./server.ts";
 import { createStdioTransport } from "./stdio-transport.ts";
 
 // MCP over standard input and output.
@@ -30,7 +31,16 @@ export async function serveStdio(gate: Gate, caller: Caller, options: ServeStdio
   const underWay = new Set<Promise<unknown>>();
   const parts = { gate, ...options, stopping: stopping.signal, underWay };
   const transport = createStdioTransport(options.stdin ?? process.stdin, options.stdout ?? process.stdout);
-  const connection = serveSdk(({ era }) => createMcpServer(parts, { caller, era }), {
+  let server: Server | null = null;
+  const serve = ({ era }: { readonly era: McpConnection["era"] }): Server => {
+    server = createMcpServer(parts, { caller, era, hears: true });
+    return server;
+  };
+  const unhear = gate.onToolsChanged(() => {
+    // Before its greeting a client has no list that could have changed.
+    server?.sendToolListChanged().catch(() => undefined);
+  });
+  const connection = serveSdk(serve, {
     transport,
     onerror: (error) => options.log.debug({ err: error.message }, "mcp message not served"),
   });
@@ -45,6 +55,7 @@ export async function serveStdio(gate: Gate, caller: Caller, options: ServeStdio
     stopping.abort();
     await transport.allAnswered(FAREWELL_MS);
   } finally {
+    unhear();
     process.removeListener("SIGTERM", stop);
     process.removeListener("SIGINT", stop);
     await connection.close();

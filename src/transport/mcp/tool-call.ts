@@ -16,6 +16,7 @@ export interface ToolCall {
   readonly reasoning: unknown;
   readonly callId: string | undefined;
   readonly progressToken: string | number | undefined;
+  readonly trace: string | undefined;
 }
 
 export type ParsedCall =
@@ -42,8 +43,21 @@ export function parseToolCall(params: Readonly<Record<string, unknown>> | undefi
       reasoning: meta[REASONING_META],
       callId,
       progressToken: typeof token === "string" || typeof token === "number" ? token : undefined,
+      trace: traceIn(meta),
     },
   };
+}
+
+/** W3C Trace Context Level 1 §3.2: version 00, and neither id all zeros. Anything else is passed over, as it says. */
+const TRACEPARENT = /^00-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}$/;
+
+/**
+ * Whose trace the call belongs to. `tracestate` and `baggage` stay here: they are free text, and what reaches a server in
+ * it nobody has seen.
+ */
+export function traceIn(meta: Readonly<Record<string, unknown>>): string | undefined {
+  const given = meta["traceparent"];
+  return typeof given === "string" && TRACEPARENT.test(given) ? given : undefined;
 }
 
 const isCallId = (value: unknown): value is string =>

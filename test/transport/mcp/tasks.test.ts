@@ -88,7 +88,7 @@ describe("a client of 2026-07-28 that declares tasks", () => {
   test("is told that there are some, and of no older kind", async () => {
     const side = connect(createScriptedGate());
     expect(resultOf(await side.ask("server/discover"))["capabilities"]).toEqual({
-      tools: {},
+      tools: { listChanged: true },
       extensions: { [TASKS]: {} },
     });
   });
@@ -383,7 +383,7 @@ describe("a client of 2025-11-25", () => {
   test("is told that calls may be tasks, and where", async () => {
     const side = await connectLegacy(createScriptedGate());
     expect(side.capabilities).toEqual({
-      tools: {},
+      tools: { listChanged: true },
       tasks: { cancel: {}, requests: { tools: { call: {} } } },
     });
     const { tools } = resultOf(await side.ask("tools/list")) as {

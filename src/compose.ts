@@ -339,7 +339,7 @@ export async function openHome(settings: Settings, options: OpenOptions): Promis
           await removeOldWork(workRoot, clock.now());
           await options.tidyTools?.(regime.current().registrations, dataDir);
         },
-        sealedRequests: () => store.blobs.sealedRequests(),
+        sealedRequests: (isAmong) => store.blobs.sealedRequests(isAmong),
       });
       steward = { running, release: () => lock.release() };
       await running.tick();

@@ -41,8 +41,8 @@ export interface StewardParts extends GateParts {
   /** Tidies what tools and killed processes left behind. */
   tidyTools(): Promise<void>;
   readonly retention: Retention;
-  /** Requests that have sealed bytes on disk. */
-  sealedRequests(): Promise<readonly RequestId[]>;
+  /** Requests among these that have sealed bytes on disk. */
+  sealedRequests(isAmong: (request: RequestId) => boolean): Promise<readonly RequestId[]>;
 }
 
 export interface Steward {
@@ -140,10 +140,9 @@ export function startSteward(parts: StewardParts): Steward {
   /** Sealed bytes live until the request and its leases end; then their key is gone. */
   const eraseEnded = async (): Promise<void> => {
     const leased = new Set([...parts.state.executions.leases.values()].map((lease) => lease.opened.request));
-    const ended = (await parts.sealedRequests())
-      .filter((id) => !parts.state.requests.open.has(id) && !leased.has(id) && !isWanted(id))
-      .filter((id) => isOld(id, parts.clock.now()))
-      .slice(0, ERASED_AT_ONCE);
+    const isEnded = (id: RequestId): boolean =>
+      !parts.state.requests.open.has(id) && !leased.has(id) && !isWanted(id) && isOld(id, parts.clock.now());
+    const ended = (await parts.sealedRequests(isEnded)).slice(0, ERASED_AT_ONCE);
     if (ended.length === 0) return;
     // L1. A crash in between leaves keys that the log calls erased; the next round finds them, and says so once more.
     await parts.store.append({

@@ -121,8 +121,8 @@ export interface BlobStore {
   erase(ref: BlobRef): Promise<void>;
   /** Erases record documents in one durable step; those that are gone already are no error. */
   eraseRecords(refs: readonly BlobRef[]): Promise<void>;
-  /** Requests that still have a key, and so sealed documents. */
-  sealedRequests(): Promise<readonly RequestId[]>;
+  /** Requests, of all or among these, that still have a key, and so sealed documents. */
+  sealedRequests(isAmong?: (request: RequestId) => boolean): Promise<readonly RequestId[]>;
 }
 
 export interface PlaceOptions {

@@ -267,3 +267,27 @@ test("a disk that fails every flush is not filled with packs", async () => {
   for (let i = 0; i < 40; i += 1) await expect(store.put([view(`${i}`)])).rejects.toThrow("injected");
   expect(inDir(packsDir()).length).toBeLessThan(10);
 });
+
+test("the steward's look for ended requests reads no key of an open one", async () => {
+  const writer = blobs();
+  const ids = Array.from({ length: 50 }, (_, i) => requestAt(i));
+  for (const sealFor of ids) await put(writer, { ...view("sealed"), tag: "plan", sealFor });
+  await writer.close();
+  let reads = 0;
+  const reader = blobs({
+    files: {
+      ...systemFiles,
+      read(...given) {
+        reads += 1;
+        return systemFiles.read(...given);
+      },
+    },
+  });
+  const ended = ids[7] as RequestId;
+  expect(await reader.sealedRequests((one) => one === ended)).toEqual([ended]);
+  await reader.eraseSealed(ended);
+  reads = 0;
+  expect(await reader.sealedRequests((one) => one === ended)).toEqual([]);
+  expect(reads).toBeLessThan(5);
+  expect(await reader.sealedRequests()).toHaveLength(49);
+});

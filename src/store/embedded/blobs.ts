@@ -150,8 +150,8 @@ export function createBlobStore({ files, blobsDir, keysDir, packBytes }: BlobPar
     async salt(ref, sealedFor) {
       return readSalted(ref, sealedFor).subarray(0, SALT_BYTES);
     },
-    async sealedRequests() {
-      return [...new Set([...sealed.requests(), ...single.sealedRequests()])];
+    async sealedRequests(isAmong = () => true) {
+      return [...new Set([...sealed.requests(isAmong), ...single.sealedRequests().filter(isAmong)])];
     },
     async eraseSealed(request) {
       if (!isId("req", request)) throw missing(`"${String(request)}" is no request id`);

@@ -28,14 +28,14 @@ export interface PackFile {
   readonly scanned: number;
   /** Records that the index does not cover. */
   readonly table: OffsetTable;
-  /** Offsets of the keys seen, erased ones included. Only where `keepKeys` was asked for. */
-  readonly keys: Set<number>;
+  /** Requests of the keys seen, by offset, erased ones included. Only where `keepKeys` was asked for. */
+  readonly keys: Map<number, string>;
   /** The record with this digest that `fits`; null if there is none. Takes in what was appended since. */
   find(fd: number, digest: Buffer, fits: (head: RecordHead) => boolean): FoundRecord | null;
   /** Takes in what was appended since; false where something that is no record stands in it. */
   scan(fd: number): boolean;
   /** The owner's own append: the record at `offset` is known without a scan. */
-  note(digest: Buffer, offset: number, end: number, isKey: boolean): void;
+  note(head: Pick<RecordHead, "kind" | "digest" | "request">, offset: number, end: number): void;
   read(fd: number, offset: number): FoundRecord | null;
 }
 
@@ -49,7 +49,7 @@ export function openPackFile(
 ): PackFile {
   const indexPath = `${path}.idx`;
   const table = createOffsetTable();
-  const keys = new Set<number>();
+  const keys = new Map<number, string>();
   // Keys are not in the index apart, so whoever needs them scans.
   /** So much of it is found by its index alone. */
   let indexed = whole || keepKeys ? 0 : readPackIndex(files, indexPath).covers;
@@ -58,9 +58,9 @@ export function openPackFile(
   let isDamaged = false;
   scanned = Math.max(scanned, PACK_HEAD.length);
 
-  const note: PackFile["note"] = (digest, offset, end, isKey) => {
+  const note: PackFile["note"] = ({ kind, digest, request }, offset, end) => {
     table.add(prefixOf(digest), offset);
-    if (isKey && keepKeys) keys.add(offset);
+    if (kind === "key" && keepKeys) keys.set(offset, request);
     scanned = end;
   };
 
@@ -76,7 +76,7 @@ export function openPackFile(
         // Not all there yet: its owner is writing it, or died over it.
         if (head !== null && end > size) return !isDamaged;
         if (head === null) isDamaged = true;
-        else note(head.digest, scanned, isDamaged ? scanned + ALIGN : end, head.kind === "key");
+        else note(head, scanned, isDamaged ? scanned + ALIGN : end);
         if (head === null) scanned += ALIGN;
       }
       if (scanned === from) break;

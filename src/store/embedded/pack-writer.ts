@@ -187,11 +187,11 @@ export function createPackWriter(parts: PackWriterParts): PackWriter {
   const undo = (pack: Own, records: readonly PackRecord[]): void => {
     try {
       const size = files.size(pack.fd);
-      for (const { digest, payload, kind } of records) {
+      for (const { payload, ...record } of records) {
         const end = pack.end + recordBytes(payload.length);
         if (end > size) break;
         writeWhole(files, pack.fd, Buffer.alloc(payload.length), pack.end + RECORD_HEAD_BYTES);
-        pack.file.note(digest, pack.end, end, kind === "key");
+        pack.file.note({ request: "", ...record }, pack.end, end);
         pack.end = end;
       }
       if (size > pack.end) files.truncate(pack.fd, pack.end);
@@ -216,9 +216,9 @@ export function createPackWriter(parts: PackWriterParts): PackWriter {
         undo(pack, records);
         throw cause;
       }
-      for (const { digest, payload, kind } of records) {
+      for (const { payload, ...record } of records) {
         const end = pack.end + recordBytes(payload.length);
-        pack.file.note(digest, pack.end, end, kind === "key");
+        pack.file.note({ request: "", ...record }, pack.end, end);
         pack.end = end;
       }
       pack.unindexed += records.length;

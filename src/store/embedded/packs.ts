@@ -28,8 +28,8 @@ export interface Packs {
   find(digest: Buffer, fits?: (head: RecordHead) => boolean): FoundIn | null;
   /** Overwrites every record with one of these digests; those that were there. */
   erase(digests: readonly Buffer[], fits?: (head: RecordHead) => boolean): Promise<readonly Buffer[]>;
-  /** Requests whose key is in some pack and was not erased. */
-  keys(): readonly string[];
+  /** Requests among these whose key is in some pack and was not erased. */
+  keys(isAmong: (request: string) => boolean): readonly string[];
   close(): Promise<void>;
 }
 
@@ -126,13 +126,18 @@ export function createPacks(parts: PacksParts): Packs {
     for (const path of seen.keys()) if (!there.has(path)) seen.delete(path);
   };
 
-  /** Offsets of keys that were not erased. */
-  const liveKeys = (file: PackFile, fd: number): readonly FoundRecord[] => {
+  /** Requests among these whose key was not erased. The keys of others are not looked at: of open ones there are many. */
+  const liveKeys = (
+    file: PackFile,
+    fd: number,
+    isAmong: (request: string) => boolean = () => true,
+  ): readonly string[] => {
     file.scan(fd);
-    const live: FoundRecord[] = [];
-    for (const offset of file.keys) {
+    const live: string[] = [];
+    for (const [offset, request] of file.keys) {
+      if (!isAmong(request)) continue;
       const found = file.read(fd, offset);
-      if (found?.head.kind === "key" && !isErased(found.payload)) live.push(found);
+      if (found?.head.kind === "key" && !isErased(found.payload)) live.push(request);
       else file.keys.delete(offset);
     }
     return live;
@@ -201,12 +206,14 @@ export function createPacks(parts: PacksParts): Packs {
     write: (build, rides = false) => writer.write(build, rides),
     find,
     erase,
-    keys() {
+    keys(isAmong) {
       const requests = new Set<string>();
       for (const path of paths()) {
-        const live = withPack(path, liveKeys) ?? [];
-        for (const { head } of live) requests.add(head.request);
-        if (live.length === 0) removeEmpty(path);
+        const isSpent = withPack(path, (file, fd) => {
+          for (const request of liveKeys(file, fd, isAmong)) requests.add(request);
+          return file.keys.size === 0;
+        });
+        if (isSpent === true) removeEmpty(path);
       }
       return [...requests];
     },

@@ -31,8 +31,8 @@ export interface SealedPacks {
   read(digest: Buffer, request: RequestId): Buffer | null;
   /** Erases the request's keys in all packs. */
   erase(request: RequestId): Promise<void>;
-  /** Requests that have a key. */
-  requests(): readonly RequestId[];
+  /** Requests among these that have a key. */
+  requests(isAmong: (request: RequestId) => boolean): readonly RequestId[];
   close(): Promise<void>;
 }
 
@@ -123,7 +123,10 @@ export function createSealedPacks(parts: {
       for (const name of remembered.keys()) if (name.endsWith(` ${request}`)) remembered.delete(name);
       await packs.erase([keyDigest(request)], (head) => head.kind === "key" && head.request === request);
     },
-    requests: () => packs.keys().filter((name): name is RequestId => isId("req", name)),
+    requests: (isAmong) =>
+      packs
+        .keys((name) => isId("req", name) && isAmong(name))
+        .filter((name): name is RequestId => isId("req", name)),
     close: packs.close,
   };
 }

@@ -7,6 +7,7 @@ import { whyUnprovable } from "../consent/provable.ts";
 import { unmeetableClause } from "../consent/quorum.ts";
 import { claimEntry, dispatchEntries, storeLease } from "../execution/dispatch.ts";
 import { isVouchedRead } from "../execution/read.ts";
+import { isFault, type FaultCode } from "../errors.ts";
 import type { EntryDraft } from "../log/entry.ts";
 import type { Verdict } from "../policy/policy.ts";
 import { takenKeys } from "../request/recognition.ts";
@@ -22,6 +23,7 @@ import {
   makeQuestion,
   maskKeysOf,
   policyInput,
+  recordsOf,
   storeEvidence,
   type Received,
   type StoredEvidence,
@@ -54,22 +56,31 @@ export interface Commit {
 export function createCommit(parts: GateParts, attend: Attend): Commit {
   const { clock, store } = parts;
 
-  const append = (
+  const append = async (
     intake: Intake,
+    stored: StoredEvidence,
     entries: readonly EntryDraft[],
     onWritten?: () => void,
-  ): Promise<AppendResult> =>
-    store.append(
-      {
-        expect: [
-          { subject: intake.received.id, newest: null },
-          { subject: "policy", newest: parts.regime.expects(intake.regime) },
-        ],
-        newKeys: takenKeys(intake.keys).map((hold) => hold.key),
-        entries,
-      },
-      onWritten,
-    );
+  ): Promise<AppendResult> => {
+    const expect = [
+      { subject: intake.received.id, newest: null },
+      { subject: "policy", newest: parts.regime.expects(intake.regime) },
+    ];
+    const newKeys = takenKeys(intake.keys).map((hold) => hold.key);
+    try {
+      const appended = await store.append({ expect, newKeys, entries }, onWritten);
+      if (!appended.ok) await discard(stored);
+      return appended;
+    } catch (error) {
+      if (isFault(error) && UNWRITTEN.has(error.code)) await discard(stored);
+      throw error;
+    }
+  };
+  /** No entry names them, so nobody would find them when they are due to be erased. Sealed ones lose their key anyway. */
+  const discard = (stored: StoredEvidence): Promise<void> =>
+    store.blobs.eraseRecords(recordsOf(stored)).catch((error: unknown) => {
+      parts.log.warn({ err: error }, "documents of a call that was not recorded could not be erased");
+    });
 
   const vouchedRead = createVouchedRead({ ...parts, attend, append });
 
@@ -81,7 +92,7 @@ export function createCommit(parts: GateParts, attend: Attend): Commit {
     refusal: IntakeRefusal & { readonly deniedBy: "policy" | "gate" },
   ): Promise<Committed | "again"> => {
     await stored.durable;
-    const appended = await append(intake, [
+    const appended = await append(intake, stored, [
       receivedDraft(intake, stored),
       ...between,
       refusedDraft(intake, refusal, clock.now()),
@@ -238,7 +249,7 @@ export function createCommit(parts: GateParts, attend: Attend): Commit {
     const digest = questionDigest(question);
     // Whoever follows the log may send the ask as soon as this is an entry (L1).
     await stored.durable;
-    const appended = await append(intake, [
+    const appended = await append(intake, stored, [
       receivedDraft(intake, stored),
       plannedEntry,
       {
@@ -283,7 +294,7 @@ export function createCommit(parts: GateParts, attend: Attend): Commit {
     });
     const of = { request: id, grant: grant.data.grant, policy: intake.regime.policy.revision, fence: 1 };
     const undo = await storeLease(store.blobs, stored.planned.sealed, id);
-    const appended = await append(intake, [
+    const appended = await append(intake, stored, [
       receivedDraft(intake, stored),
       ...before,
       grant,
@@ -335,6 +346,9 @@ export function createCommit(parts: GateParts, attend: Attend): Commit {
     },
   };
 }
+
+/** Faults after which none of the entries stands in the log. */
+const UNWRITTEN: ReadonlySet<FaultCode> = new Set(["STORE_FULL", "ENTRY_TOO_LARGE", "ENTRY_FROM_FUTURE"]);
 
 const tooMuch = (limit: number): Reply =>
   refused({

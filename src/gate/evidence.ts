@@ -94,6 +94,13 @@ export interface StoredEvidence {
   readonly durable: Promise<void>;
 }
 
+/** Those of them that stay after the request has ended. */
+export const recordsOf = ({ maskedArguments, reasoning, planned }: StoredEvidence): readonly BlobRef[] => [
+  maskedArguments,
+  ...(reasoning === null ? [] : [reasoning]),
+  ...(planned === null ? [] : [planned.view, planned.maskedInputs]),
+];
+
 export const JSON_TYPE = "application/json";
 
 /** What {@link storeEvidence} writes for a request, for the limit on bytes a day. */

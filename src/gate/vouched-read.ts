@@ -10,6 +10,7 @@ import type { AppendResult } from "../store/store.ts";
 import type { Attend } from "./attend.ts";
 import { EXECUTE_WITHIN_MS, type Committed } from "./committed.ts";
 import { plannedDraft, receivedDraft } from "./commit-entries.ts";
+import type { StoredEvidence } from "./evidence.ts";
 import type { Intake } from "./intake.ts";
 import type { GateParts } from "./parts.ts";
 import type { ReadEvidence } from "./read-evidence.ts";
@@ -35,7 +36,12 @@ export type VouchedRead = (read: {
 export function createVouchedRead(
   parts: Pick<GateParts, "clock" | "log" | "owner" | "reader" | "store"> & {
     readonly attend: Attend;
-    append(intake: Intake, entries: readonly EntryDraft[], onWritten: () => void): Promise<AppendResult>;
+    append(
+      intake: Intake,
+      stored: StoredEvidence,
+      entries: readonly EntryDraft[],
+      onWritten: () => void,
+    ): Promise<AppendResult>;
   },
 ): VouchedRead {
   const { clock, reader, store, attend } = parts;
@@ -63,7 +69,7 @@ export function createVouchedRead(
       claimEntry(of, parts.owner),
       ...dispatchEntries(of, tool.name, stored.planned.sealed, null, now),
     ];
-    const appended = await parts.append(intake, entries, () => void start());
+    const appended = await parts.append(intake, stored, entries, () => void start());
     if (!appended.ok) return "again";
     const dispatchedSeq = appended.entries.at(-1)?.seq ?? 0;
     // Whoever calls again meanwhile is not answered before the documents are there either (L1).

@@ -169,8 +169,10 @@ export function createPacks(parts: PacksParts): Packs {
   const erase: Packs["erase"] = async (digests, fits = () => true) => {
     const gone = new Set<Buffer>();
     const touched = new Set<string>();
-    for (const path of paths()) {
-      // A key may stand in several packs, a document in one: what is old is found in the first few.
+    // A key may stand in several packs, a document in one: what is old is found in the first few, what is new in our own.
+    const all = paths();
+    const first = all.filter((path) => path === writer.own?.path);
+    for (const path of holdsKeys ? all : [...first, ...all.filter((path) => !first.includes(path))]) {
       const wanted = holdsKeys ? digests : digests.filter((digest) => !gone.has(digest));
       if (wanted.length === 0) break;
       const fd = openPack(path, "r+");

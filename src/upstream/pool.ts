@@ -11,6 +11,7 @@ import { createHttpTransport } from "./http-transport.ts";
 import type { UpstreamRegistration, ValueSource } from "./registration.ts";
 import { plainEnvironment, resolveValues } from "./secrets.ts";
 import { createStdioTransport } from "./stdio-transport.ts";
+import { createWatchdog, type Watchdog } from "./watchdog.ts";
 
 // The live side of `upstreams:`: one connection each, made when it is first needed and kept.
 //
@@ -68,6 +69,7 @@ const STABLE_MS = 60_000;
 
 export function createPool(parts: PoolParts): Pool {
   const live = new Map<string, { readonly key: string; readonly line: Line }>();
+  const watchdog = createWatchdog();
   let isClosed = false;
   return {
     upstream(alias, entry) {
@@ -76,7 +78,7 @@ export function createPool(parts: PoolParts): Pool {
       const known = live.get(alias);
       if (known?.key === key) return known.line;
       known?.line.retire();
-      const line = createLine(parts, alias, entry);
+      const line = createLine({ ...parts, watchdog }, alias, entry);
       live.set(alias, { key, line });
       return line;
     },
@@ -85,6 +87,7 @@ export function createPool(parts: PoolParts): Pool {
       const all = [...live.values()];
       live.clear();
       await Promise.allSettled(all.map(({ line }) => line.close()));
+      watchdog.close();
     },
   };
 }
@@ -95,7 +98,11 @@ interface Line extends Upstream {
   close(): Promise<void>;
 }
 
-function createLine(parts: PoolParts, alias: string, entry: UpstreamRegistration): Line {
+function createLine(
+  parts: PoolParts & { readonly watchdog: Watchdog },
+  alias: string,
+  entry: UpstreamRegistration,
+): Line {
   const now = parts.now ?? (() => performance.now());
   const log = createNoise(parts.log, alias, now);
   let connection: Connection | null = null;
@@ -144,6 +151,7 @@ function createLine(parts: PoolParts, alias: string, entry: UpstreamRegistration
                 cwd: entry.cwd ?? own.workDir,
                 env: { ...plainEnvironment(parts.env), ...own.values },
                 maxMessageBytes: limit,
+                watchdog: parts.watchdog,
                 onStderr: (line) => log.stderr(line),
                 onGarbage: (count, line) => log.garbage(count, line),
               })

@@ -2,6 +2,7 @@ import { spawn, type ChildProcess } from "node:child_process";
 import type { Readable } from "node:stream";
 import type { JSONRPCMessage, Transport, TransportSendOptions } from "@modelcontextprotocol/client";
 import { LOCAL, NotSent } from "./failure.ts";
+import type { Watchdog } from "./watchdog.ts";
 import { createLineSplitter, idOfCutLine } from "./lines.ts";
 
 // A server that is a command. Ours and not the SDK's, because a fronted server is a stranger: it gets the environment it
@@ -14,6 +15,8 @@ export interface StdioTransportParts {
   readonly env: Readonly<Record<string, string>>;
   /** A longer line is no message; where it was a reply, its call has lost it. */
   readonly maxMessageBytes: number;
+  /** Is told the number of its process group when it begins, and when nothing of it is left. */
+  readonly watchdog?: Pick<Watchdog, "watch" | "forget">;
   /** One line that it wrote on stderr. */
   onStderr(line: string): void;
   /** Lines on stdout that were no message, so many in all. */
@@ -146,10 +149,12 @@ export function createStdioTransport(parts: StdioTransportParts): StdioTransport
           detached: process.platform !== "win32",
         });
         child = started;
+        if (started.pid !== undefined) parts.watchdog?.watch(started.pid);
         exit = new Promise((ended) => {
           const end = (): void => {
             ended();
             killGroup(started.pid);
+            if (started.pid !== undefined) parts.watchdog?.forget(started.pid);
             if (isClosed) return;
             isClosed = true;
             transport.onclose?.();

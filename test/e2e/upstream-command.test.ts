@@ -72,3 +72,32 @@ test("a server that can't be started is told with its reason, beside the one tha
   expect(out).toMatch(/gone: not reached: .*ENOENT/);
   expect(out).toContain("fix__append");
 });
+
+test("policy check knows the arguments of an accepted tool, and says where a condition names none", async () => {
+  await run("accept", "fix", "--yes");
+  const policy = (when: string): string => `version: 1
+people: { ana: { name: Ana }, ben: { name: Ben, ssh: ["SHA256:iA0GtnLLCyNQUlD/Qk8zmcWUAPVoJHxnlyo3qRwJ2yU"] } }
+groups: { sre: [ben] }
+agents: { claude: { owners: [ana] } }
+defaults: { approve: { by: [sre], quorum: 1, assurance: A2, within: 30m } }
+policy_change: { by: [sre], quorum: 1, assurance: A2 }
+rules:
+  - id: one
+    match: { tool: fix__append }
+    when: ${JSON.stringify(when)}
+    verdict: hold
+`;
+  const check = (): Promise<{ code: number; out: string }> =>
+    new Promise((resolve) => {
+      execFile(process.execPath, [PROGRAM, "--home", home, "policy", "check"], (error, out, err) =>
+        resolve({ code: error === null ? 0 : Number(error.code), out: out + err }),
+      );
+    });
+  writeFileSync(join(home, "policy.yaml"), policy("args.dryRun == true"));
+  expect(await check()).toMatchObject({ code: 0 });
+  writeFileSync(join(home, "policy.yaml"), policy("args.dryRunn == true"));
+  const wrong = await check();
+  expect(wrong.code).toBe(1);
+  expect(wrong.out).toMatch(/policy\.yaml:10.*dryRunn/s);
+  expect(wrong.out).toContain("dryRun");
+});

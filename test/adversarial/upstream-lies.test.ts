@@ -15,7 +15,7 @@ import type { Pool } from "../../src/upstream/pool.ts";
 import { createPool } from "../../src/upstream/pool.ts";
 import { upstreamRegistration } from "../../src/upstream/registration.ts";
 import { fixtureEntry, makeUpstreamWorld, type UpstreamWorld } from "../support/upstream-world.ts";
-import { callTool } from "../support/world.ts";
+import { CALLER, callTool, decide, ticketOf, type World } from "../support/world.ts";
 
 // A server that says what it likes: of other calls, of us, of itself. Whom can it make believe what, and where can it
 // take what it was given?
@@ -229,4 +229,39 @@ test("the agent's own dry-run argument changes nothing of the try, and what runs
     { dryRun: true, n: 1 },
     { dryRun: true, n: 1 },
   ]);
+});
+
+test.each([
+  ["another command", (dir: string) => raw(dir, "imitate", { environment: "prod" })],
+  [
+    "another reference to a secret",
+    (dir: string) =>
+      raw(dir, "", {
+        environment: "prod",
+        env: { FIXTURE_DIR: dir, RAW_MODE: "", GRAPH_TOKEN: { from_env: "OTHER" } },
+      }),
+  ],
+  [
+    "another look before it runs",
+    (dir: string) =>
+      raw(dir, "", {
+        environment: "prod",
+        tools: { act: { before: { tool: "act", args: {} }, effect: "read" } },
+      }),
+  ],
+  ["another environment", (dir: string) => raw(dir, "", { environment: "lab" })],
+])("an approval does not move to a registration that was re-pointed: %s", async (_, entry) => {
+  const at = await start("", { environment: "prod" });
+  const held = await callTool(at.home, "raw__act", { n: 1 }, { holdMs: 0 });
+  expect(held.status).toBe("pending");
+  await at.register({ raw: entry(at.dir) });
+  // A process whose tool is another one leaves it to the steward, who looks at all that is open after an adoption.
+  await at.home.startSteward();
+  await decide(at as unknown as World, at.home, ticketOf(held), "ben").catch(() => null);
+  const ended = await at.home.gate.wait(ticketOf(held), CALLER, {
+    holdMs: 20_000,
+    signal: new AbortController().signal,
+  });
+  expect(ended).toMatchObject({ status: "refused", code: "stale" });
+  expect(at.effects()).toEqual([]);
 });

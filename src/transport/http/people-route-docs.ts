@@ -1,4 +1,4 @@
-import { z } from "zod";
+import * as z from "zod";
 import { assurance, person, proofBody, time, toSign } from "./documents.ts";
 import { enrolmentBody, enrolmentOptionsBody, signInBody } from "./people-bodies.ts";
 import type { RouteDoc } from "./route.ts";

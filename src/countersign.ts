@@ -27,7 +27,7 @@ import type { CliParts, Serving } from "./cli/parts.ts";
 import { runCli } from "./cli/run-cli.ts";
 import { createTerminal } from "./cli/terminal.ts";
 import { openHome, type OpenedHome } from "./compose.ts";
-import { parseConfig } from "./config/config-file.ts";
+import { createConfigReader } from "./config/config-file.ts";
 import { CountersignError } from "./errors.ts";
 import { readSurroundings } from "./config/environment.ts";
 import { readProposed } from "./config/read-proposed.ts";
@@ -70,6 +70,9 @@ const workspacesSchema = z.record(
   workspaceRegistration,
 );
 
+const schemas = { servicesSchema, workspacesSchema, upstreamsSchema };
+const readConfig = createConfigReader(schemas);
+
 const deployOptions = (registrations: JsonObject, dataDir: string): DeployServiceOptions => ({
   services: (registrations["services"] ?? {}) as unknown as Readonly<Record<string, ServiceRegistration>>,
   stateDir: join(dataDir, "tools", "deploy_service"),
@@ -104,13 +107,13 @@ const readRegistrations: CliParts["readRegistrations"] = async ({ configFile }) 
   if (configFile === null) return { ok: true, value: { services: {} } };
   const text = await readProposed(configFile);
   if (!text.ok) return text;
-  const parsed = parseConfig(text.value, configFile, servicesSchema, workspacesSchema, upstreamsSchema);
+  const parsed = readConfig(text.value, configFile);
   if (!parsed.ok) return { ok: false, error: parsed.error.map(formatSourceError) };
-  const services = (parsed.value.config.services ?? {}) as JsonObject;
-  const workspaces = (parsed.value.config.workspaces ?? {}) as JsonObject;
+  const services = (parsed.value.services ?? {}) as JsonObject;
+  const workspaces = (parsed.value.workspaces ?? {}) as JsonObject;
   // Left out where there are none, so that what was adopted before there were any stays what it is.
   const named = Object.keys(workspaces).length > 0 ? { workspaces } : {};
-  const upstreams = (parsed.value.config.upstreams ?? {}) as JsonObject;
+  const upstreams = (parsed.value.upstreams ?? {}) as JsonObject;
   const fronted = Object.keys(upstreams).length > 0 ? await readFronted(configFile, upstreams) : ok({});
   if (!fronted.ok) return fronted;
   return ok(canonicalCopy<JsonObject>({ services, ...named, ...fronted.value }));
@@ -208,7 +211,12 @@ const logTools: CliParts["logTools"] = {
   verifyReceipt: async (text, options) => (await verifying()).checkReceipt(text, options),
 };
 
-const self = [process.execPath, resolve(fileURLToPath(import.meta.url))];
+// As source this file is the command; the build puts start.ts before it.
+const entry = new URL(
+  import.meta.url.endsWith(".ts") ? "./countersign.ts" : "./countersign.js",
+  import.meta.url,
+);
+const self = [process.execPath, resolve(fileURLToPath(entry))];
 
 const serveParts: ServeParts = {
   version: VERSION,
@@ -217,10 +225,7 @@ const serveParts: ServeParts = {
   now: () => systemClock.now(),
   openHome: (settings) => open(settings),
   settingsOf: (home) =>
-    loadSettings(
-      { flags: { home }, around, interactive: false },
-      { servicesSchema, workspacesSchema, upstreamsSchema },
-    ),
+    loadSettings({ flags: { home }, around, interactive: false }, { ...schemas, readConfig }),
   initHome,
   receipt: (home, request) => logTools.buildReceipt(home, request),
   // Beside this file, as source or as the build left it.
@@ -245,16 +250,17 @@ async function serve(what: Serving): Promise<number> {
   });
 }
 
-process.exitCode = await runCli(process.argv.slice(2), {
+// Node's own code for a program that ended before it was done; a script has no `await` of its own to tell it by.
+process.exitCode = 13;
+void runCli(process.argv.slice(2), {
   version: VERSION,
   self,
   around,
   streams,
   clock: systemClock,
   interrupted: interrupted.signal,
-  servicesSchema,
-  workspacesSchema,
-  upstreamsSchema,
+  ...schemas,
+  readConfig,
   openHome: (settings) => open(settings),
   gatewayOf: async ({ dataDir }) =>
     (await import("./serve/running.ts")).findRunning(dataDir, systemClock.now()),
@@ -303,4 +309,6 @@ process.exitCode = await runCli(process.argv.slice(2), {
   readRegistrations,
   // One line a tool that can have something wrong with it.
   toolChecks: async () => [...(await verifying()).toolChecks, checkUpstreams],
+}).then((code) => {
+  process.exitCode = code;
 });

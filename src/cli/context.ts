@@ -36,6 +36,7 @@ export function createCli(parts: CliParts, terminal: Terminal): Cli {
         servicesSchema: parts.servicesSchema,
         workspacesSchema: parts.workspacesSchema,
         ...(parts.upstreamsSchema === undefined ? {} : { upstreamsSchema: parts.upstreamsSchema }),
+        ...(parts.readConfig === undefined ? {} : { readConfig: parts.readConfig }),
       },
     );
     return options.exists ? demandHome(loaded, located.origin) : loaded;

@@ -5,7 +5,7 @@ import type { Digest } from "../base/digest.ts";
 import type { LogId, RequestId } from "../base/id.ts";
 import type { Result } from "../base/result.ts";
 import type { SourceError } from "../base/yaml.ts";
-import type { ListenAddress } from "../config/config-file.ts";
+import type { ListenAddress, ReadConfig } from "../config/config-file.ts";
 import type { Surroundings } from "../config/environment.ts";
 import type { Settings } from "../config/settings.ts";
 import type { VerifyConsistency } from "../consent/channels/cli/witness.ts";
@@ -32,6 +32,8 @@ export interface CliParts {
   readonly workspacesSchema: z.ZodType;
   /** Schema of `upstreams:`. */
   readonly upstreamsSchema?: z.ZodType;
+  /** Reads countersign.yaml by these schemas; absent: it is read anew each time. */
+  readonly readConfig?: ReadConfig;
   /** Opens a home for one command: it never becomes the steward and listens on nothing. */
   openHome(settings: Settings): Promise<Home>;
   /** The gateway that serves the home now: its address for people; null where none runs. */

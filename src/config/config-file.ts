@@ -207,6 +207,28 @@ export function parseConfig(
   return errors.length > 0 ? err(errors) : ok({ config: parsed.data, source });
 }
 
+/** The schemas of what the tools act on. */
+export interface ConfigSchemas {
+  readonly servicesSchema: z.ZodType;
+  readonly workspacesSchema?: z.ZodType;
+  readonly upstreamsSchema?: z.ZodType;
+}
+
+export type ReadConfig = (text: string, file: string) => Result<ConfigFile, readonly SourceError[]>;
+
+/** Reads as {@link parseConfig} does, but not again what it read last: a start needs settings and registrations of it. */
+export function createConfigReader(schemas: ConfigSchemas): ReadConfig {
+  let last: { readonly text: string; readonly config: ConfigFile } | null = null;
+  return (text, file) => {
+    if (last?.text === text) return ok(last.config);
+    const { servicesSchema, workspacesSchema, upstreamsSchema } = schemas;
+    const parsed = parseConfig(text, file, servicesSchema, workspacesSchema, upstreamsSchema);
+    if (!parsed.ok) return parsed;
+    last = { text, config: parsed.value.config };
+    return ok(last.config);
+  };
+}
+
 function inconsistencies(config: ConfigFile, source: YamlSource): SourceError[] {
   const errors: SourceError[] = [];
   const { mcp, api } = config.listeners ?? {};

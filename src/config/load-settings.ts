@@ -1,6 +1,5 @@
 import { readFile, stat } from "node:fs/promises";
 import { join, relative, resolve } from "node:path";
-import type { z } from "zod";
 import { parseDuration } from "../base/duration.ts";
 import { formatSourceError } from "../base/yaml.ts";
 import { CountersignError } from "../errors.ts";
@@ -8,10 +7,12 @@ import {
   FOREVER,
   LISTEN_EXPECTED,
   LOG_LEVELS,
-  parseConfig,
+  createConfigReader,
   parseListenAddress,
   type ConfigFile,
+  type ConfigSchemas,
   type ListenAddress,
+  type ReadConfig,
 } from "./config-file.ts";
 import type { Surroundings } from "./environment.ts";
 import { DEFAULT_HOLD_MS, MOST_ROUNDS, PROVEN_HOLDS } from "./hold-times.ts";
@@ -60,17 +61,14 @@ const DEFAULT_LISTENERS = {
  */
 export async function loadSettings(
   from: SettingsSource,
-  schemas: {
-    readonly servicesSchema: z.ZodType;
-    readonly workspacesSchema?: z.ZodType;
-    readonly upstreamsSchema?: z.ZodType;
-  },
+  schemas: ConfigSchemas & { readonly readConfig?: ReadConfig },
 ): Promise<Settings> {
   const { flags, around } = from;
   const { home } = await locateHome(flags.home, around, from.interactive);
   const file = join(home, CONFIG_FILE);
   const text = await readConfig(file, home, around.platform);
-  const config = text === null ? null : parse(text, displayPath(file, around), schemas);
+  const readConfigText = schemas.readConfig ?? createConfigReader(schemas);
+  const config = text === null ? null : parse(text, displayPath(file, around), readConfigText);
   const listener = (which: "mcp" | "api"): ListenAddress =>
     pick(from, which, LISTENER_ENV[which], parseListenAddress, LISTEN_EXPECTED) ??
     config?.listeners?.[which] ??
@@ -199,15 +197,9 @@ function pick<T>(
 
 const logLevel = (text: string): string | undefined => LOG_LEVELS.find((level) => level === text);
 
-function parse(text: string, file: string, schemas: Parameters<typeof loadSettings>[1]): ConfigFile {
-  const parsed = parseConfig(
-    text,
-    file,
-    schemas.servicesSchema,
-    schemas.workspacesSchema,
-    schemas.upstreamsSchema,
-  );
-  if (parsed.ok) return parsed.value.config;
+function parse(text: string, file: string, read: ReadConfig): ConfigFile {
+  const parsed = read(text, file);
+  if (parsed.ok) return parsed.value;
   const errors = parsed.error.map(formatSourceError);
   throw new CountersignError("CONFIG_INVALID", errors[0] ?? `${file} does not load`, {
     hint: `correct the file; a full example: docs/operating.md`,

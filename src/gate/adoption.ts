@@ -24,7 +24,7 @@ import {
 } from "./adoption-signers.ts";
 import type { Adoption, Proposal } from "./home.ts";
 import { registryDiff } from "./registry-diff.ts";
-import { toolFacts, type Regime, type RegimeHolder } from "./regime.ts";
+import { textSha256, toolFacts, type Regime, type RegimeHolder } from "./regime.ts";
 
 // P6. The policy that runs is the last *adopted* revision, its text a blob of the log; the file is a proposal. What
 // the old revision names under `policy_change` decides about the new one: distinct enabled people, with that proof,
@@ -345,6 +345,11 @@ export function createAdoption(parts: AdoptionParts): AdoptionDesk {
       const content = contentHash(files);
       if (content === lastContent) return "unchanged";
       const regime = parts.regime.current();
+      // The very text that runs, over the same registrations, was loaded already.
+      if (isAdopted(files, regime)) {
+        lastContent = content;
+        return "unchanged";
+      }
       const loaded = await candidateOf(files);
       if (loaded.ok && isSameBound(running(), boundOf(loaded.value))) {
         lastContent = content;
@@ -376,6 +381,12 @@ function needOf(policy: Policy): PolicyChange {
     hint: "it was adopted without one; start a new home with: countersign init",
   });
 }
+
+const isAdopted = ({ policy, registrations }: ProposedFiles, regime: Regime): boolean =>
+  policy.ok &&
+  registrations.ok &&
+  textSha256(policy.value) === regime.textSha256 &&
+  digestJson("registry", registrations.value) === regime.registry;
 
 const contentHash = (files: ProposedFiles): string =>
   createHash("sha256")

@@ -1,3 +1,4 @@
+import { createHash } from "node:crypto";
 import { canonicalCopy, type JsonObject } from "../base/canonical-json.ts";
 import { parseTimestamp } from "../base/clock.ts";
 import type { Digest } from "../base/digest.ts";
@@ -14,6 +15,8 @@ export interface Regime {
   readonly tools: ReadonlyMap<string, Tool>;
   readonly registry: Digest;
   readonly registrations: JsonObject;
+  /** Of the policy's text: a file with the same one proposes nothing. */
+  readonly textSha256: string;
   /** Entry that adopted it. */
   readonly seq: number;
   /** Time of that entry, epoch milliseconds. */
@@ -41,6 +44,8 @@ export interface RegimeHolder {
   /** Called with each regime after it took over. */
   onChange(listener: (regime: Regime) => void): void;
 }
+
+export const textSha256 = (text: string): string => createHash("sha256").update(text).digest("hex");
 
 export const toolFacts = (tools: Iterable<Tool>): readonly ToolFacts[] =>
   Array.from(tools, ({ name, inputSchema, fixedEffect }) => ({ name, inputSchema, fixedEffect }));
@@ -79,6 +84,7 @@ export function createRegimeHolder(parts: RegimeParts): RegimeHolder {
         tools: new Map(tools.map((tool) => [tool.name, tool])),
         registry: adopted.registry,
         registrations,
+        textSha256: textSha256(text),
         seq: adopted.seq,
         adoptedAt: parseTimestamp(adopted.at),
       };

@@ -11,7 +11,8 @@ import { SSHSIG_NAMESPACE, statementBytes, type Statement } from "../consent/sta
 import { keepSteward } from "../serve/keep-steward.ts";
 import { prepareDemo, type ServeParts } from "../serve/serve.ts";
 import { connectAgent } from "../transport/mcp/agent-client.ts";
-import { commitNextVersion, DEMO, type DemoWorkspace } from "./workspace.ts";
+import { DEMO } from "./names.ts";
+import { commitNextVersion, type DemoWorkspace } from "./workspace.ts";
 
 // The whole job in one terminal: an agent asks through a real MCP client, the gateway holds, a person sees the
 // evidence and signs, exactly that runs, the log proves it. Two processes share the home: the gateway that the

@@ -6,6 +6,7 @@ import { promisify } from "node:util";
 import type { Surroundings } from "../config/environment.ts";
 import { CountersignError } from "../errors.ts";
 import { createSshKeyPair, type SshKeyPair } from "../base/ssh-signing-key.ts";
+import { DEMO } from "./names.ts";
 
 // A throwaway home with something real in it: a git repository with a small web shop, a directory of releases, an
 // approver with a key. Its one service can reach nothing outside the workspace.
@@ -20,14 +21,6 @@ export interface DemoWorkspace {
 }
 
 const run = promisify(execFile);
-
-export const DEMO = {
-  service: "shop",
-  person: "demo",
-  agent: "demo-agent",
-  principal: "dev",
-  environment: "demo",
-} as const;
 
 /**
  * Makes the workspace in a fresh temporary directory.

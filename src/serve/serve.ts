@@ -7,10 +7,10 @@ import { operationsLog } from "../config/operations-log.ts";
 import type { Settings } from "../config/settings.ts";
 import type { Caller } from "../request/principal.ts";
 import type { OpenedHome } from "../compose.ts";
-import { createDemoWorkspace, DEMO, type DemoWorkspace } from "../demo/workspace.ts";
-import { serveStdio } from "../transport/mcp/stdio.ts";
-import { runShim } from "../transport/mcp/shim.ts";
+import { DEMO } from "../demo/names.ts";
+import type { DemoWorkspace } from "../demo/workspace.ts";
 import { clientViews } from "./client-views.ts";
+import type { ShimOptions } from "../transport/mcp/shim.ts";
 import { keepSteward } from "./keep-steward.ts";
 import { findRunning } from "./running.ts";
 import { localToken } from "./tokens.ts";
@@ -40,7 +40,7 @@ export async function serve(parts: ServeParts, what: Exclude<Serving, { kind: "d
     case "mcp":
       return serveMcp(parts, what.settings);
     case "shim":
-      await runShim({
+      await shim({
         url: mcpEndpoint(what.url),
         token: what.token,
         ...(what.agent === null ? {} : { agent: what.agent }),
@@ -59,6 +59,10 @@ export async function serve(parts: ServeParts, what: Exclude<Serving, { kind: "d
   }
 }
 
+// A shim and a gateway have little in common, and a process is one of them.
+const shim = async (options: ShimOptions): Promise<void> =>
+  (await import("../transport/mcp/shim.ts")).runShim(options);
+
 /** `http://host:port` means its MCP endpoint. */
 const mcpEndpoint = (url: string): string =>
   /^https?:\/\/[^/]+\/?$/.test(url) ? new URL("/mcp", url).href : url;
@@ -71,6 +75,7 @@ export async function prepareDemo(
   parts: Pick<ServeParts, "around" | "settingsOf" | "initHome">,
   listeners: { readonly mcp: string; readonly api: string },
 ): Promise<DemoWorkspace> {
+  const { createDemoWorkspace } = await import("../demo/workspace.ts");
   const workspace = await createDemoWorkspace({ ...listeners, around: parts.around });
   await parts.initHome(await parts.settingsOf(workspace.home));
   return workspace;
@@ -102,7 +107,7 @@ async function serveUntilStopped(
 async function serveMcp(parts: ServeParts, settings: Settings): Promise<number> {
   const running = await findRunning(settings.dataDir, parts.now());
   if (running !== null) {
-    await runShim({
+    await shim({
       url: running.mcp,
       token: await localToken(settings.dataDir, "csm"),
       ...(settings.stdio.agent === null ? {} : { agent: settings.stdio.agent }),
@@ -110,6 +115,7 @@ async function serveMcp(parts: ServeParts, settings: Settings): Promise<number> 
     });
     return 0;
   }
+  const { serveStdio } = await import("../transport/mcp/stdio.ts");
   const home = await parts.openHome(settings);
   const stopSteward = keepSteward(home);
   try {

@@ -1,6 +1,6 @@
 import { existsSync } from "node:fs";
 import { createRequire } from "node:module";
-import { dirname, join } from "node:path";
+import { join } from "node:path";
 import { CountersignError } from "../../errors.ts";
 import { systemFiles, type Files } from "./files.ts";
 
@@ -52,11 +52,16 @@ function loadLocks(): Locks {
 function loadAddon(): Addon | null {
   // There the package refuses the build for glibc, and so do we.
   if (existsSync("/etc/alpine-release")) return null;
+  const within = join(
+    ...["fs-native-extensions", "prebuilds"],
+    ...[`${process.platform}-${process.arch}`, "fs-native-extensions.node"],
+  );
+  const directories = load.resolve.paths("fs-native-extensions") ?? [];
+  // Where packages are looked for, nearest first: resolving the package would read its package.json, and ours.
+  const file = directories.map((directory) => join(directory, within)).find((path) => existsSync(path));
+  if (file === undefined) return null;
   try {
-    const prebuilds = join(dirname(load.resolve("fs-native-extensions")), "prebuilds");
-    const addon = load(
-      join(prebuilds, `${process.platform}-${process.arch}`, "fs-native-extensions.node"),
-    ) as Addon;
+    const addon = load(file) as Addon;
     return typeof addon.tryLock === "function" && typeof addon.unlock === "function" ? addon : null;
   } catch {
     return null;

@@ -15,7 +15,7 @@ const table = new Map(
   ]),
 );
 const folders = [...new Set([...table.keys(), "agents", "console"])].sort((a, b) => (a < b ? -1 : 1));
-const files = ["compose", "countersign", "errors", "index", "tool", "tool-kit"];
+const files = ["compose", "countersign", "errors", "index", "proofs", "start", "tool", "tool-kit"];
 
 const without = (names, allowed) => names.filter((name) => !allowed.includes(name)).join("|");
 const forbidden = (folder) => {

@@ -10,15 +10,6 @@ export type RunAction = (
   action: (command: Command) => Promise<number>,
 ) => (...args: unknown[]) => Promise<void>;
 
-/**
- * True where these words run `mcp`, after a home or not, and no other command has to be known. An agent's host starts it
- * with every session, so it loads none of the others.
- */
-export function isMcp(argv: readonly string[]): boolean {
-  const [first, , third] = argv;
-  return (first === "--home" ? third : first) === "mcp";
-}
-
 /** The command tree. `groups`: the commands below their headings, in the order of the help. */
 export function buildProgram(
   cli: Cli,

@@ -3,7 +3,8 @@ import { createCli } from "./context.ts";
 import { printFailure } from "./failure.ts";
 import type { CliParts } from "./parts.ts";
 import { addMcp } from "./commands/mcp.ts";
-import { buildProgram, isMcp } from "./program.ts";
+import { isMcp } from "./is-mcp.ts";
+import { buildProgram } from "./program.ts";
 import { createTerminal } from "./terminal.ts";
 
 /**

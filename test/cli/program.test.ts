@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
 import { COMMANDS } from "../../src/cli/every-command.ts";
-import { isMcp } from "../../src/cli/program.ts";
+import { isMcp } from "../../src/cli/is-mcp.ts";
 
 test.each([
   [["mcp"], true],

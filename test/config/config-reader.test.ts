@@ -18,7 +18,7 @@ test("another text is, and what does not load is told each time, with the name o
   config(text("claude"), "countersign.yaml");
   expect(config(text("cursor"), "countersign.yaml")).toMatchObject({ value: { stdio: { agent: "cursor" } } });
   for (const file of ["countersign.yaml", "elsewhere/countersign.yaml"]) {
-    expect(config(text("[]"), file)).toMatchObject({ ok: false, error: [{ file, line: 2 }] });
+    expect(config(text("[a]"), file)).toMatchObject({ ok: false, error: [{ file, line: 2 }] });
   }
   expect(config(text("cursor"), "countersign.yaml").ok).toBe(true);
 });

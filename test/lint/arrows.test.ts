@@ -21,7 +21,7 @@ async function arrows(): Promise<ReadonlyMap<string, ReadonlySet<string>>> {
   return new Map(rows.map((row) => [row[1] ?? "", new Set((row[2] ?? "").trim().split(", "))]));
 }
 
-const FILES = ["compose", "countersign", "errors", "index", "proofs", "tool", "tool-kit"];
+const FILES = ["compose", "countersign", "errors", "index", "proofs", "start", "tool", "tool-kit"];
 /** Files under src that import nothing, so that anyone may import them. */
 const LEAVES = ["version"];
 

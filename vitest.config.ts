@@ -6,8 +6,9 @@ const processTests = ["test/crash/**", "test/e2e/**", "test/contract/**", "test/
 
 export default defineConfig({
   test: {
-    testTimeout: 30_000,
-    hookTimeout: 60_000,
+    // For a machine that does much else; a test that hangs fails all the same.
+    testTimeout: 120_000,
+    hookTimeout: 120_000,
     projects: [
       {
         extends: true,
@@ -28,7 +29,6 @@ export default defineConfig({
           pool: "forks",
           // Concurrent cases wait for each other's turns, in the order in which they stand.
           maxConcurrency: 1_000,
-          testTimeout: 120_000,
           maxWorkers: 2,
           sequence: { groupOrder: 1 },
         },

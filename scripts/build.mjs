@@ -43,6 +43,7 @@ const { metafile: bundled } = await build({
 const BEYOND_MCP = [
   "cli/every-command.ts",
   "demo/story.ts",
+  "demo/workspace.ts",
   "proofs.ts",
   "serve/gateway.ts",
   "upstream/examine.ts",
@@ -64,6 +65,21 @@ const leavesOut = {
     }));
   },
 };
+// Builtins that a start has no use for, and what of them is called.
+const LATER = { "node:child_process": ["spawn", "execFile"], "node:zlib": ["crc32", "inflateRawSync"] };
+const loadsLater = {
+  name: "loaded when called",
+  setup({ onResolve, onLoad }) {
+    onResolve({ filter: /^node:/ }, ({ path, namespace }) =>
+      namespace === "later" || !Object.hasOwn(LATER, path) ? undefined : { path, namespace: "later" },
+    );
+    onLoad({ filter: /./, namespace: "later" }, ({ path }) => ({
+      contents: LATER[path]
+        .map((name) => `exports.${name} = (...given) => require("${path}").${name}(...given);`)
+        .join(""),
+    }));
+  },
+};
 const { outputFiles } = await build({
   ...program,
   entryPoints: ["src/countersign.ts"],
@@ -73,7 +89,7 @@ const { outputFiles } = await build({
   define: { ...program.define, "import.meta.url": "__url" },
   // An import() of a script that V8 took from its cache finds no loader on Node 20; a package that stays outside is required.
   supported: { "dynamic-import": false },
-  plugins: [leavesOut],
+  plugins: [leavesOut, loadsLater],
   write: false,
 });
 if (left.size > 0) throw new Error(`not loaded by an import() any more: ${[...left].join(", ")}`);

@@ -11,18 +11,13 @@ import {
   type DeployServiceOptions,
   type ServiceRegistration,
 } from "../tools/deploy_service/tool.ts";
-import {
-  createApplyInfrastructure,
-  sweepTerraform,
-  WORKSPACE_NAME,
-  workspaceRegistration,
-  type TerraformOptions,
-} from "../tools/apply_infrastructure/tool.ts";
-import { createPlanInfrastructure } from "../tools/plan_infrastructure/tool.ts";
+import type { TerraformOptions } from "../tools/apply_infrastructure/tool.ts";
+import { WORKSPACE_NAME, workspaceRegistration } from "../tools/terraform/registration.ts";
 import { canonicalCopy, type JsonObject } from "./base/canonical-json.ts";
 import { systemClock } from "./base/clock.ts";
 import { ok, type Result } from "./base/result.ts";
 import { formatSourceError } from "./base/yaml.ts";
+import { isMcp } from "./cli/is-mcp.ts";
 import type { CliParts, Serving } from "./cli/parts.ts";
 import { runCli } from "./cli/run-cli.ts";
 import { createTerminal } from "./cli/terminal.ts";
@@ -85,22 +80,27 @@ const terraformOptions = (registrations: JsonObject, dataDir: string): Terraform
   env: around.env,
 });
 
-const terraformTools = (options: TerraformOptions): readonly Tool[] => [
-  createPlanInfrastructure(options),
-  createApplyInfrastructure(options),
-];
+/** Loaded where a workspace is registered, and by whoever asks what there could be. */
+const terraformTools = async (options: TerraformOptions): Promise<readonly Tool[]> => {
+  const { createPlanInfrastructure } = await import("../tools/plan_infrastructure/tool.ts");
+  const { createApplyInfrastructure } = await import("../tools/apply_infrastructure/tool.ts");
+  return [createPlanInfrastructure(options), createApplyInfrastructure(options)];
+};
 
 /** The built-in tools over adopted registrations. Those of terraform are there once a workspace is. */
-const makeOwnTools = (registrations: JsonObject, dataDir: string): readonly Tool[] => {
+const makeOwnTools = async (registrations: JsonObject, dataDir: string): Promise<readonly Tool[]> => {
   const terraform = terraformOptions(registrations, dataDir);
   return [
     createDeployService(deployOptions(registrations, dataDir)),
-    ...(Object.keys(terraform.workspaces).length > 0 ? terraformTools(terraform) : []),
+    ...(Object.keys(terraform.workspaces).length > 0 ? await terraformTools(terraform) : []),
   ];
 };
 // A policy may speak of every tool that there could be.
-const builtinFacts = (): ReturnType<typeof toolFacts> =>
-  toolFacts([...makeOwnTools({}, around.cwd), ...terraformTools(terraformOptions({}, around.cwd))]);
+const readBuiltinFacts = async (): Promise<ReturnType<typeof toolFacts>> =>
+  toolFacts([
+    ...(await makeOwnTools({}, around.cwd)),
+    ...(await terraformTools(terraformOptions({}, around.cwd))),
+  ]);
 
 /** The registrations as the operator's file has them now. */
 const readRegistrations: CliParts["readRegistrations"] = async ({ configFile }) => {
@@ -123,12 +123,11 @@ const readRegistrations: CliParts["readRegistrations"] = async ({ configFile }) 
 const readFronted = async (
   configFile: string,
   upstreams: JsonObject,
-): Promise<Result<JsonObject, readonly string[]>> =>
-  (await import("./upstream/read-registrations.ts")).readUpstreamRegistrations(
-    configFile,
-    upstreams,
-    () => new Set(builtinFacts().map(({ name }) => name)),
-  );
+): Promise<Result<JsonObject, readonly string[]>> => {
+  const { readUpstreamRegistrations } = await import("./upstream/read-registrations.ts");
+  const names = new Set((await readBuiltinFacts()).map(({ name }) => name));
+  return readUpstreamRegistrations(configFile, upstreams, () => names);
+};
 
 /** Each fronted server is reached, and what it lists is what was accepted. */
 const checkUpstreams: Check = {
@@ -158,7 +157,7 @@ const open = (settings: Settings, create = false): Promise<OpenedHome> => {
     version: VERSION,
     create,
     async makeTools(registrations, dataDir) {
-      const own = makeOwnTools(registrations, dataDir);
+      const own = await makeOwnTools(registrations, dataDir);
       if (registrations["upstreams"] === undefined) return own;
       const names = new Set(own.map(({ name }) => name));
       return [...own, ...(await front()).tools(registrations, names)];
@@ -168,7 +167,10 @@ const open = (settings: Settings, create = false): Promise<OpenedHome> => {
     async tidyTools(registrations, dataDir) {
       const sweep = { olderThan: systemClock.now() - 2 * 86_400_000, signal: AbortSignal.timeout(600_000) };
       await sweepDeployMirrors({ ...deployOptions(registrations, dataDir), ...sweep });
-      await sweepTerraform({ ...terraformOptions(registrations, dataDir), ...sweep });
+      const terraform = terraformOptions(registrations, dataDir);
+      if (Object.keys(terraform.workspaces).length === 0) return;
+      const { sweepTerraform } = await import("../tools/apply_infrastructure/tool.ts");
+      await sweepTerraform({ ...terraform, ...sweep });
     },
     readRegistrations,
     onFault: () => process.exit(70),
@@ -252,63 +254,71 @@ async function serve(what: Serving): Promise<number> {
 
 // Node's own code for a program that ended before it was done; a script has no `await` of its own to tell it by.
 process.exitCode = 13;
-void runCli(process.argv.slice(2), {
-  version: VERSION,
-  self,
-  around,
-  streams,
-  clock: systemClock,
-  interrupted: interrupted.signal,
-  ...schemas,
-  readConfig,
-  openHome: (settings) => open(settings),
-  gatewayOf: async ({ dataDir }) =>
-    (await import("./serve/running.ts")).findRunning(dataDir, systemClock.now()),
-  initHome,
-  serve,
-  verifyConsistency: extendsHead,
-  policyTools: {
-    load(text, file, tools = builtinFacts()) {
-      const loaded = loadPolicy(text, { file, tools });
-      return loaded.ok ? { ok: true, value: { policy: loaded.value, notes: loaded.value.warnings } } : loaded;
-    },
-    test: (policy, tools = builtinFacts()) => runPolicyTests(policy, tools),
-    readCall: (call, policy, tools = builtinFacts()) => readTestCall(call, policy, tools),
-  },
-  logTools,
-  async toolFacts(settings) {
-    const registrations = await readRegistrations(settings);
-    if (!registrations.ok || registrations.value["upstreams"] === undefined) return builtinFacts();
-    const { makeUpstreamTools } = await import("./upstream/make-tools.ts");
-    const { tools } = makeUpstreamTools(registrations.value, () => Promise.reject(new Error("not called")));
-    return [...builtinFacts(), ...toolFacts(tools)];
-  },
-  upstreamTools: {
-    async use(settings, work) {
-      const { withLiveUpstreams } = await import("./upstream/live.ts");
-      const registrations = await readRegistrations(settings);
-      if (!registrations.ok) {
-        const [first = "countersign.yaml does not load"] = registrations.error;
-        throw new CountersignError("CONFIG_INVALID", first, { details: { errors: registrations.error } });
-      }
-      return withLiveUpstreams(
-        {
-          ...{
-            version: VERSION,
-            env: around.env,
-            log: operationsLog({ logLevel: "error" }),
-          },
-          configFile: settings.configFile,
-          registrations: (registrations.value["upstreams"] ?? {}) as unknown as UpstreamRegistrations,
-          createFile: (parts) => createDurableFile({ ...parts, whenChanged: "refuse" }),
-        },
-        work,
-      );
-    },
-  },
-  readRegistrations,
-  // One line a tool that can have something wrong with it.
-  toolChecks: async () => [...(await verifying()).toolChecks, checkUpstreams],
-}).then((code) => {
+void run(process.argv.slice(2)).then((code) => {
   process.exitCode = code;
 });
+
+async function run(argv: readonly string[]): Promise<number> {
+  // `mcp` asks of no tools but those that it runs: to a question about others it would say that there are none.
+  const builtinFacts = isMcp(argv) ? [] : await readBuiltinFacts();
+  return runCli(argv, {
+    version: VERSION,
+    self,
+    around,
+    streams,
+    clock: systemClock,
+    interrupted: interrupted.signal,
+    ...schemas,
+    readConfig,
+    openHome: (settings) => open(settings),
+    gatewayOf: async ({ dataDir }) =>
+      (await import("./serve/running.ts")).findRunning(dataDir, systemClock.now()),
+    initHome,
+    serve,
+    verifyConsistency: extendsHead,
+    policyTools: {
+      load(text, file, tools = builtinFacts) {
+        const loaded = loadPolicy(text, { file, tools });
+        return loaded.ok
+          ? { ok: true, value: { policy: loaded.value, notes: loaded.value.warnings } }
+          : loaded;
+      },
+      test: (policy, tools = builtinFacts) => runPolicyTests(policy, tools),
+      readCall: (call, policy, tools = builtinFacts) => readTestCall(call, policy, tools),
+    },
+    logTools,
+    async toolFacts(settings) {
+      const registrations = await readRegistrations(settings);
+      if (!registrations.ok || registrations.value["upstreams"] === undefined) return builtinFacts;
+      const { makeUpstreamTools } = await import("./upstream/make-tools.ts");
+      const { tools } = makeUpstreamTools(registrations.value, () => Promise.reject(new Error("not called")));
+      return [...builtinFacts, ...toolFacts(tools)];
+    },
+    upstreamTools: {
+      async use(settings, work) {
+        const { withLiveUpstreams } = await import("./upstream/live.ts");
+        const registrations = await readRegistrations(settings);
+        if (!registrations.ok) {
+          const [first = "countersign.yaml does not load"] = registrations.error;
+          throw new CountersignError("CONFIG_INVALID", first, { details: { errors: registrations.error } });
+        }
+        return withLiveUpstreams(
+          {
+            ...{
+              version: VERSION,
+              env: around.env,
+              log: operationsLog({ logLevel: "error" }),
+            },
+            configFile: settings.configFile,
+            registrations: (registrations.value["upstreams"] ?? {}) as unknown as UpstreamRegistrations,
+            createFile: (parts) => createDurableFile({ ...parts, whenChanged: "refuse" }),
+          },
+          work,
+        );
+      },
+    },
+    readRegistrations,
+    // One line a tool that can have something wrong with it.
+    toolChecks: async () => [...(await verifying()).toolChecks, checkUpstreams],
+  });
+}

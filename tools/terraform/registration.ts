@@ -8,7 +8,7 @@ import {
   environmentName,
   repositoryMembers,
 } from "../git/repository.ts";
-import { EXTERNALS } from "./scan.ts";
+import { EXTERNALS } from "./externals.ts";
 
 // A workspace as the operator registers it, under `workspaces:` in countersign.yaml. The agent names the workspace, a
 // ref, and variables that are declared here; everything else (path, backend, credentials, program) is the operator's.

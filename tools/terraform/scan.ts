@@ -2,15 +2,12 @@ import { readdir, readFile, realpath, stat } from "node:fs/promises";
 import { join, relative } from "node:path";
 import { readBlocks, readJsonBlocks, type Block, type Body } from "./hcl-blocks.ts";
 import { afterNewlines, literalText, UnreadableText, type Token } from "./hcl-tokens.ts";
+import type { External } from "./externals.ts";
 import { fileFindings, type FileRoots } from "./scan-files.ts";
 
 // What a configuration would run or read while it is only being planned (P5). The boundary is which providers can be
 // installed at all; this reading comes second, and finds what terraform itself and allowed providers bring along. It
 // reads the configuration before terraform does. Of two readings of a doubtful text the stricter one counts.
-
-/** What a configuration may hold only where the operator says so, under `allow_external`. */
-export const EXTERNALS = ["data", "provisioners", "programs", "state", "files", "modules"] as const;
-export type External = (typeof EXTERNALS)[number];
 
 export interface Finding {
   readonly what: External | "cloud" | "backend" | "unreadable" | "state_in_repository";

@@ -20,7 +20,8 @@ import { MODERN_REVISION } from "./names.ts";
 //
 //   W1. Only what nothing is wrong with goes this way: the SDK's own classifier says what it is, and its headers are
 //       literally those of its body. Everything else is the SDK's to refuse, in its words.
-//   W2. An answer that is there at once is one JSON document; else a stream opens that has progress, comments, answer.
+//   W2. An answer that is there at once is one JSON document; else a stream opens that has progress, comments, answer. A
+//       call that waits for people opens it when it begins to wait.
 //   W3. The other side's end of the exchange aborts the call's signal, as long as the answer has not been written.
 
 const METHOD = "tools/call";
@@ -79,21 +80,21 @@ function modernCall(
 }
 
 /**
- * Milliseconds after which the stream opens though nothing is there to be said: some clients count silence from the
- * start.
+ * Milliseconds after which the stream opens though nobody said that the call takes time: some clients count silence
+ * from the start.
  */
-const OPENS_AFTER_MS = 100;
+const OPENS_AFTER_MS = 1_000;
 const KEEP_ALIVE_MS = 15_000;
 
 /** Serves the call, and comes back when its answer is written or the other side has gone. */
 export async function answerDirectly(
-  server: Server,
   call: DirectCall,
   response: ServerResponse,
+  serverFor: (takesTime: () => void) => Server,
   keepAliveMs: number = KEEP_ALIVE_MS,
 ): Promise<void> {
   const exchange = new Exchange(call, response, keepAliveMs);
-  await server.connect(exchange);
+  await serverFor(() => exchange.open()).connect(exchange);
   if (response.destroyed) await exchange.close();
   else exchange.serve();
   await exchange.over;
@@ -127,7 +128,7 @@ class Exchange extends PerRequestHTTPServerTransport {
     this.#response.once("close", () => void this.close());
     const canBeat = this.#keepAliveMs >= 1;
     const opensAfterMs = canBeat ? Math.min(OPENS_AFTER_MS, this.#keepAliveMs) : OPENS_AFTER_MS;
-    this.#opens = setTimeout(() => this.#open(), opensAfterMs);
+    this.#opens = setTimeout(() => this.open(), opensAfterMs);
     this.onmessage?.(message, classification === undefined ? {} : { classification });
   }
 
@@ -172,12 +173,12 @@ class Exchange extends PerRequestHTTPServerTransport {
   }
 
   #write(message: JSONRPCMessage): void {
-    this.#open();
+    this.open();
     this.#response.write(`event: message\ndata: ${JSON.stringify(message)}\n\n`);
   }
 
-  #open(): void {
-    if (this.#isStream) return;
+  open(): void {
+    if (this.#isStream || this.#isOver) return;
     this.#isStream = true;
     clearTimeout(this.#opens);
     this.#response.writeHead(200, {

@@ -187,8 +187,10 @@ export async function startMcpHttp(parts: McpHttpParts): Promise<McpHttp> {
       }
       const direct = directCallOf(request, message);
       if (direct !== null) {
-        const server = createMcpServer(serverParts, { ...extra, era: direct.era });
-        await answerDirectly(server, direct, response, parts.keepAliveMs);
+        const { era } = direct;
+        const serverFor = (takesTime: () => void) =>
+          createMcpServer(serverParts, { ...extra, era, takesTime });
+        await answerDirectly(direct, response, serverFor, parts.keepAliveMs);
         if (response.statusCode >= 400) turnedAway.count(response.statusCode);
         return;
       }

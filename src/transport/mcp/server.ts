@@ -80,6 +80,8 @@ export interface McpConnection {
   readonly hears?: boolean;
   /** Aborted when the client left in a way that the SDK does not see. */
   readonly gone?: AbortSignal;
+  /** Hears when a call is not over at once: it waits, or says how it goes on. */
+  readonly takesTime?: () => void;
   /** The one method that this server is made for, where a transport makes a server per request. */
   readonly method?: string;
 }
@@ -253,7 +255,10 @@ async function answerCall(
   const attachment: Attachment = {
     signal,
     holdMs: parts.holdFor?.(caller.client) ?? parts.holdMs,
-    progress: (message) => progress.say(message),
+    progress: (message) => {
+      connection.takesTime?.();
+      progress.say(message);
+    },
     asks,
     ...(view === "held" ? {} : { handleAfterMs: HANDLE_AFTER_MS, lingerMs: LINGER_MS }),
     ...(view === "legacy_task" ? { peeks: true } : {}),

@@ -36,7 +36,7 @@ export function paramHeaders(inputSchema: unknown, args: unknown): Readonly<Reco
   const headers: Record<string, string> = {};
   for (const { path, header } of repeatedIn(inputSchema)) {
     const value = valueAt(path, args);
-    if (isPrimitive(value)) headers[`Mcp-Param-${header}`] = encode(String(value));
+    if (isPrimitive(value)) headers[`Mcp-Param-${header}`] = encodeHeader(String(value));
   }
   return headers;
 }
@@ -168,7 +168,7 @@ function decode(value: string): string | null {
 }
 
 /** What a header can't carry as it is, and what would read as wrapped, is wrapped. */
-const encode = (value: string): string =>
+export const encodeHeader = (value: string): string =>
   /^[\x21-\x7e](?:[\x20-\x7e]*[\x21-\x7e])?$|^$/.test(value) && !WRAPPED.test(value)
     ? value
     : `=?base64?${Buffer.from(value, "utf8").toString("base64")}?=`;

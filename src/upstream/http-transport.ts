@@ -1,13 +1,17 @@
 import {
   StreamableHTTPClientTransport,
   type JSONRPCMessage,
+  type JSONRPCRequest,
   type Transport,
   type TransportSendOptions,
 } from "@modelcontextprotocol/client";
+import { encodeHeader } from "../request/param-headers.ts";
+import { TooLarge } from "./event-stream.ts";
 import { LOCAL, NotSent } from "./failure.ts";
+import { createHttpExchanges, revisionOf } from "./http-exchange.ts";
 
 // A server behind a URL: the SDK's transport, with bounded messages, and with an end for a call whose response stream
-// breaks off, which the SDK would wait for until its time is up.
+// breaks off, which the SDK would wait for until its time is up. What is sent with every call goes past it.
 
 export interface HttpTransportParts {
   readonly url: string;
@@ -26,6 +30,19 @@ export function createHttpTransport(parts: HttpTransportParts): Transport {
     options?: TransportSendOptions,
   ) => Promise<void>;
   const open = new Set<string | number>();
+  const exchanges = createHttpExchanges({ ...parts, url: new URL(parts.url) });
+  const headersOf = (message: JSONRPCRequest, given: TransportSendOptions["headers"]) => {
+    const revision = revisionOf(message);
+    const version = revision ?? inner.protocolVersion;
+    const name = message.params?.["name"];
+    return {
+      ...Object.fromEntries(Object.entries(given ?? {}).filter(([header]) => PARAM_HEADER.test(header))),
+      ...(inner.sessionId === undefined ? {} : { "mcp-session-id": inner.sessionId }),
+      ...(version === undefined ? {} : { "mcp-protocol-version": version }),
+      ...(revision === null ? {} : { "mcp-method": message.method }),
+      ...(revision === null || typeof name !== "string" ? {} : { "mcp-name": encodeHeader(name) }),
+    };
+  };
   const outer: Transport = {
     hasPerRequestStream: true,
     get sessionId() {
@@ -43,7 +60,22 @@ export function createHttpTransport(parts: HttpTransportParts): Transport {
     },
     async send(message, options) {
       const id = "method" in message && "id" in message ? message.id : null;
-      if (id === null) return send(message, options);
+      if (id === null) {
+        await send(message, options);
+        // The server was told; what it answers all the same is of no use.
+        if ("method" in message && message.method === CANCELLED)
+          exchanges.drop(message.params?.["requestId"]);
+        return;
+      }
+      if ("method" in message && "id" in message && OFTEN.has(message.method)) {
+        return exchanges.run({
+          message,
+          headers: headersOf(message, options?.headers),
+          signal: options?.requestSignal,
+          deliver: (reply) => outer.onmessage?.(reply),
+          onerror: (error) => outer.onerror?.(error),
+        });
+      }
       open.add(id);
       const ended = (): void => {
         options?.onRequestStreamEnd?.();
@@ -58,10 +90,19 @@ export function createHttpTransport(parts: HttpTransportParts): Transport {
         throw error;
       }
     },
-    close: () => inner.close(),
+    async close() {
+      exchanges.close();
+      await inner.close();
+    },
   };
   return outer;
 }
+
+/** What a call needs: itself, and the list that it rests on. */
+const OFTEN: ReadonlySet<string> = new Set(["tools/call", "tools/list"]);
+const CANCELLED = "notifications/cancelled";
+/** The only headers that a call brings along. */
+const PARAM_HEADER = /^mcp-param-/i;
 
 /** A redirect would take calls, and the headers that go with them, to an address that nobody registered. */
 function notElsewhere(response: Response): Response {
@@ -73,10 +114,6 @@ function notElsewhere(response: Response): Response {
   );
 }
 const REDIRECTS = new Set([301, 302, 307, 308]);
-
-export class TooLarge extends Error {
-  override readonly name = "TooLarge";
-}
 
 /** A body that ends in an error above the limit. Of an event stream each event counts for itself. */
 function bounded(response: Response, limit: number): Response {
@@ -95,7 +132,7 @@ function bounded(response: Response, limit: number): Response {
         }
       }
       if (size > limit) {
-        controller.error(new TooLarge(`the server sent more than ${limit} bytes in one message`));
+        controller.error(new TooLarge(limit));
       } else controller.enqueue(chunk);
     },
   });

@@ -1,3 +1,4 @@
+import { readFile } from "node:fs/promises";
 import { once } from "node:events";
 import { createServer, type IncomingHttpHeaders, type Server } from "node:http";
 import type { AddressInfo } from "node:net";
@@ -104,11 +105,16 @@ const held = async (gate: ScriptedGate): Promise<string> => {
 };
 
 describe("a client behind the shim", () => {
-  test("of 2025-11-25 reads exactly what a client of the gateway's own stdio reads", async () => {
+  test("of 2025-11-25 reads what a client of the gateway's own stdio reads, but of changed lists it is not told", async () => {
     const { gate, http } = await gateway();
     const { pipe } = shim(http.url);
     const text = await transcribe(LEGACY_SCRIPT, gate, pipe);
-    await expect(text).toMatchFileSnapshot("../golden/mcp/transcript-2025-11-25.txt");
+    const golden = await readFile(
+      new URL("../golden/mcp/transcript-2025-11-25.txt", import.meta.url),
+      "utf8",
+    );
+    // Between shim and gateway there is no stream of its own for a client of that revision.
+    expect(text).toBe(golden.replace('"tools":{"listChanged":true}', '"tools":{}'));
   });
 
   test("of 2026-07-28 reads exactly what a client of the gateway's own stdio reads", async () => {

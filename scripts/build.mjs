@@ -6,6 +6,7 @@ import { spawnSync } from "node:child_process";
 import { chmod, mkdir, readdir, readFile, rename, rm, writeFile } from "node:fs/promises";
 import { basename, join, relative } from "node:path";
 import { fileURLToPath } from "node:url";
+import { leanSdk } from "./lean-sdk.mjs";
 
 // What stays outside; scripts/mcpb.mjs packs these beside the bundle.
 const EXTERNAL = ["fs-native-extensions", "pino"];
@@ -22,6 +23,7 @@ const program = {
   // Names stay as they are, for whoever reads a stack; what is left out is a fifth of what a start has to read.
   minifyWhitespace: true,
   minifySyntax: true,
+  plugins: [leanSdk],
   logLevel: "warning",
 };
 const { metafile: bundled } = await build({
@@ -89,7 +91,7 @@ const { outputFiles } = await build({
   define: { ...program.define, "import.meta.url": "__url" },
   // An import() of a script that V8 took from its cache finds no loader on Node 20; a package that stays outside is required.
   supported: { "dynamic-import": false },
-  plugins: [leavesOut, loadsLater],
+  plugins: [leanSdk, leavesOut, loadsLater],
   write: false,
 });
 if (left.size > 0) throw new Error(`not loaded by an import() any more: ${[...left].join(", ")}`);

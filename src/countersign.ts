@@ -15,6 +15,7 @@ import type { TerraformOptions } from "../tools/apply_infrastructure/tool.ts";
 import { WORKSPACE_NAME, workspaceRegistration } from "../tools/terraform/registration.ts";
 import { canonicalCopy, type JsonObject } from "./base/canonical-json.ts";
 import { systemClock } from "./base/clock.ts";
+import { later } from "./base/later.ts";
 import { ok, type Result } from "./base/result.ts";
 import { formatSourceError } from "./base/yaml.ts";
 import { isMcp } from "./cli/is-mcp.ts";
@@ -55,14 +56,18 @@ process.stdout.on("error", (error: NodeJS.ErrnoException) => {
   interrupted.abort();
 });
 
-const servicesSchema = z.record(
-  z.string().regex(SERVICE_NAME, "a service name in lower case is expected, such as web"),
-  serviceRegistration,
+const servicesSchema = later(() =>
+  z.record(
+    z.string().regex(SERVICE_NAME, "a service name in lower case is expected, such as web"),
+    serviceRegistration,
+  ),
 );
 
-const workspacesSchema = z.record(
-  z.string().regex(WORKSPACE_NAME, "a workspace name in lower case is expected, such as network-prod"),
-  workspaceRegistration,
+const workspacesSchema = later(() =>
+  z.record(
+    z.string().regex(WORKSPACE_NAME, "a workspace name in lower case is expected, such as network-prod"),
+    workspaceRegistration,
+  ),
 );
 
 const schemas = { servicesSchema, workspacesSchema, upstreamsSchema };

@@ -1,4 +1,5 @@
 import * as z from "zod";
+import { later } from "../base/later.ts";
 import type { SourceError, YamlSource } from "../base/yaml.ts";
 import type { Effect } from "../request/action-request.ts";
 import type { OauthSettings } from "./settings.ts";
@@ -25,40 +26,45 @@ const DEFAULT_SKEW_MS = 30_000;
 const MOST_SKEW_MS = 300_000;
 const DEFAULT_TOKEN_AGE_MS = 86_400_000;
 
-const plainUrl = safeUrl.refine(
-  (text) => !/[?#@]/.test(text),
-  "expected a URL without a query, a fragment or a user",
+const plainUrl = later(() =>
+  safeUrl.refine((text) => !/[?#@]/.test(text), "expected a URL without a query, a fragment or a user"),
 );
-const claim = z.string().min(1).max(200);
+const claim = later(() => z.string().min(1).max(200));
 /** RFC 6749 §3.3. */
-const scope = z.string().regex(/^[\x21\x23-\x5b\x5d-\x7e]{1,200}$/, "expected a scope: no blanks, no quotes");
+const scope = later(() =>
+  z.string().regex(/^[\x21\x23-\x5b\x5d-\x7e]{1,200}$/, "expected a scope: no blanks, no quotes"),
+);
 
-const issuer = z.strictObject({
-  issuer: plainUrl,
-  jwks_uri: safeUrl.optional(),
-  audience: z.union([claim.transform((one) => [one]), z.array(claim).min(1).max(20)]).optional(),
-  algorithms: z.array(z.enum(TOKEN_ALGORITHMS)).min(1).optional(),
-  plain_jwt: z.boolean().optional(),
-  subject_claim: claim.optional(),
-  client_claim: claim.optional(),
-  scope_claim: claim.optional(),
-});
+const issuer = later(() =>
+  z.strictObject({
+    issuer: plainUrl,
+    jwks_uri: safeUrl.optional(),
+    audience: z.union([claim.transform((one) => [one]), z.array(claim).min(1).max(20)]).optional(),
+    algorithms: z.array(z.enum(TOKEN_ALGORITHMS)).min(1).optional(),
+    plain_jwt: z.boolean().optional(),
+    subject_claim: claim.optional(),
+    client_claim: claim.optional(),
+    scope_claim: claim.optional(),
+  }),
+);
 
-export const oauthSchema = z.strictObject({
-  resource: plainUrl,
-  issuers: z.array(issuer).min(1).max(20),
-  scopes: z
-    .strictObject({
-      read: scope.optional(),
-      write: scope.optional(),
-      destructive: scope.optional(),
-      privilege: scope.optional(),
-    })
-    .optional(),
-  ask_for: z.array(z.enum(EFFECT_NAMES)).min(1).optional(),
-  clock_skew: duration.refine((ms) => ms <= MOST_SKEW_MS, "expected at most 5m").optional(),
-  max_token_age: duration.refine((ms) => ms >= 60_000, "expected at least 1m").optional(),
-});
+export const oauthSchema = later(() =>
+  z.strictObject({
+    resource: plainUrl,
+    issuers: z.array(issuer).min(1).max(20),
+    scopes: z
+      .strictObject({
+        read: scope.optional(),
+        write: scope.optional(),
+        destructive: scope.optional(),
+        privilege: scope.optional(),
+      })
+      .optional(),
+    ask_for: z.array(z.enum(EFFECT_NAMES)).min(1).optional(),
+    clock_skew: duration.refine((ms) => ms <= MOST_SKEW_MS, "expected at most 5m").optional(),
+    max_token_age: duration.refine((ms) => ms >= 60_000, "expected at least 1m").optional(),
+  }),
+);
 type OauthFile = z.output<typeof oauthSchema>;
 
 /** What the schema alone does not see. */

@@ -1,4 +1,5 @@
 import * as z from "zod";
+import { later } from "../base/later.ts";
 import { parseTimestamp } from "../base/clock.ts";
 import { isId, type GrantId, type RequestId } from "../base/id.ts";
 import { CountersignError } from "../errors.ts";
@@ -7,28 +8,30 @@ import type { SettlementStatement } from "./settlement.ts";
 /** The longest words about an outcome; they stand in an entry. */
 export const MAX_SETTLEMENT_CHARS = 2_000;
 
-const schema = z
-  .strictObject({
-    typ: z.literal("countersign.settlement"),
-    v: z.literal(1),
-    log: z.string().min(1).max(64),
-    request: z.custom<RequestId>(
-      (id) => typeof id === "string" && isId("req", id),
-      "expected req_ and a ULID",
-    ),
-    grant: z.custom<GrantId>((id) => typeof id === "string" && isId("grt", id), "expected grt_ and a ULID"),
-    outcome: z.enum(["done", "failed"]),
-    again: z.boolean(),
-    message: z.string().min(1).max(MAX_SETTLEMENT_CHARS),
-    approver: z.string().min(1).max(128),
-    issued_at: z
-      .string()
-      .refine((text) => !Number.isNaN(parseTimestamp(text)), "expected a UTC timestamp with milliseconds"),
-  })
-  .refine(({ again, outcome }) => !again || outcome === "failed", {
-    path: ["again"],
-    message: "what ran is not asked for again",
-  });
+const schema = later(() =>
+  z
+    .strictObject({
+      typ: z.literal("countersign.settlement"),
+      v: z.literal(1),
+      log: z.string().min(1).max(64),
+      request: z.custom<RequestId>(
+        (id) => typeof id === "string" && isId("req", id),
+        "expected req_ and a ULID",
+      ),
+      grant: z.custom<GrantId>((id) => typeof id === "string" && isId("grt", id), "expected grt_ and a ULID"),
+      outcome: z.enum(["done", "failed"]),
+      again: z.boolean(),
+      message: z.string().min(1).max(MAX_SETTLEMENT_CHARS),
+      approver: z.string().min(1).max(128),
+      issued_at: z
+        .string()
+        .refine((text) => !Number.isNaN(parseTimestamp(text)), "expected a UTC timestamp with milliseconds"),
+    })
+    .refine(({ again, outcome }) => !again || outcome === "failed", {
+      path: ["again"],
+      message: "what ran is not asked for again",
+    }),
+);
 
 /**
  * A settlement as it came from outside.

@@ -1,4 +1,5 @@
 import * as z from "zod";
+import { later } from "../base/later.ts";
 import { EFFECTS } from "../request/action-request.ts";
 import { FIDELITIES } from "../preview/fidelity.ts";
 import { ASSURANCES } from "./verdict.ts";
@@ -74,18 +75,20 @@ const person = z.strictObject({
   disabled: z.boolean().optional().describe("True: neither asks nor decides."),
 });
 
-const onCall = z.strictObject({
-  on_call: z.strictObject({
-    people: ids.min(1).describe("In the order of their turns."),
-    every: duration.describe("Length of a turn: 1d, 7d."),
-    starts: z
-      .string()
-      .regex(/^\d{4}-\d\d-\d\dT\d\d:\d\d(:\d\d)?Z$/, {
-        error: "expected a UTC time such as 2026-01-05T09:00:00Z",
-      })
-      .describe("When the first turn begins."),
+const onCall = later(() =>
+  z.strictObject({
+    on_call: z.strictObject({
+      people: ids.min(1).describe("In the order of their turns."),
+      every: duration.describe("Length of a turn: 1d, 7d."),
+      starts: z
+        .string()
+        .regex(/^\d{4}-\d\d-\d\dT\d\d:\d\d(:\d\d)?Z$/, {
+          error: "expected a UTC time such as 2026-01-05T09:00:00Z",
+        })
+        .describe("When the first turn begins."),
+    }),
   }),
-});
+);
 
 const match = z.strictObject({
   tool: names.optional(),
@@ -120,15 +123,17 @@ const rule = z.strictObject({
 });
 
 const scalar = z.union([z.string(), z.number(), z.boolean()]);
-const testTarget = z.strictObject({
-  kind: z.string().default("resource"),
-  id: z.string().default("unnamed"),
-  environment: z.string().default(""),
-});
+const testTarget = later(() =>
+  z.strictObject({
+    kind: z.string().default("resource"),
+    id: z.string().default("unnamed"),
+    environment: z.string().default(""),
+  }),
+);
 
 /** A call as `tests:` and `countersign policy explain` write it. */
-export const testCall = z
-  .strictObject({
+export const testCall = later(() =>
+  z.strictObject({
     tool: z.string().min(1),
     effect: z.enum(EFFECTS).optional().describe("Default: the tool's own, else write."),
     environment: z.string().optional().describe("Short for one target in that environment."),
@@ -153,24 +158,26 @@ export const testCall = z
       })
       .optional(),
     isolation: z.enum(["service", "none"]).default("service"),
-  })
-  .describe("The call, and the preview it would get.");
-
-const policyTest = z.strictObject({
-  it: words.describe("What the policy must do, as a sentence: it needs two people for a prod delete."),
-  call: testCall,
-  expect: z.strictObject({
-    verdict: z.enum(["allow", "deny", "hold"]),
-    rule: id.optional().describe("The one rule that decides."),
-    rules: ids.optional().describe("All rules that decide; [] where the default does."),
-    quorum: z.number().int().optional().describe("People asked: the largest count of any clause."),
-    assurance: z.enum(ASSURANCES).optional().describe("The strongest assurance of any clause."),
-    escalate: ids.optional().describe("Groups that may answer later, of all clauses; [] for none."),
-    error: z.string().optional().describe("Code of the error that made a rule match."),
-    shadow: ids.optional().describe("Shadow rules that match."),
-    masks: ids.optional(),
   }),
-});
+);
+
+const policyTest = later(() =>
+  z.strictObject({
+    it: words.describe("What the policy must do, as a sentence: it needs two people for a prod delete."),
+    call: testCall.describe("The call, and the preview it would get."),
+    expect: z.strictObject({
+      verdict: z.enum(["allow", "deny", "hold"]),
+      rule: id.optional().describe("The one rule that decides."),
+      rules: ids.optional().describe("All rules that decide; [] where the default does."),
+      quorum: z.number().int().optional().describe("People asked: the largest count of any clause."),
+      assurance: z.enum(ASSURANCES).optional().describe("The strongest assurance of any clause."),
+      escalate: ids.optional().describe("Groups that may answer later, of all clauses; [] for none."),
+      error: z.string().optional().describe("Code of the error that made a rule match."),
+      shadow: ids.optional().describe("Shadow rules that match."),
+      masks: ids.optional(),
+    }),
+  }),
+);
 
 /** policy.yaml. */
 export const policySchema = z.strictObject({

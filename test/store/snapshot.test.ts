@@ -1,4 +1,4 @@
-import { copyFileSync, existsSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { copyFileSync, existsSync, readdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterEach, beforeEach, expect, test } from "vitest";
 import type { Entry } from "../../src/log/entry.ts";
@@ -50,6 +50,40 @@ afterEach(() => bed.remove());
 
 test("with a snapshot nothing is replayed", () => {
   expect(truth).toMatchObject({ fed: 0, head: { size: SIZE } });
+});
+
+test("closing writes it only where it would say something new", async () => {
+  const inode = (): number => statSync(file()).ino;
+  const before = inode();
+  await open();
+  expect(inode()).toBe(before);
+
+  const store = await bed.open();
+  await store.append(batchOf([staleDraft("policy")]));
+  await store.writeSnapshot();
+  const between = inode();
+  await store.close();
+  expect(inode()).toBe(between);
+
+  const other = await bed.open();
+  await other.append(batchOf([staleDraft("policy")]));
+  await other.close();
+  expect(inode()).not.toBe(between);
+  expect(await open()).toMatchObject({ fed: 0, head: { size: SIZE + 2 } });
+
+  writeFileSync(file(), "torn");
+  expect((await open()).fed).toBe(SIZE + 2);
+  expect((await open()).fed).toBe(0);
+});
+
+test("what another process wrote meanwhile is in it", async () => {
+  const store = await bed.open();
+  const other = await bed.open();
+  await other.append(batchOf([staleDraft("policy")]));
+  await store.catchUp();
+  await store.close();
+  expect(await open()).toMatchObject({ fed: 0, head: { size: SIZE + 1 } });
+  await other.close();
 });
 
 test("what was written after the snapshot is replayed", async () => {

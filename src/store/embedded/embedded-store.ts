@@ -114,12 +114,14 @@ export async function openEmbeddedStore(parts: EmbeddedStoreParts): Promise<Embe
       () => ring.key().derive("snapshot"),
       release,
     );
-    const journal = await restoreLog({
+    const restored = await restoreLog({
       ...{ files, logDir, checkpoint, ring, snapshot, fold, dataDir: dir, onTile: tiles.write },
       segmentBytes: parts.segmentBytes ?? SEGMENT_BYTES,
       rootAt: (opened, size) => createProofs(opened, tiles, reader).rootAt(size),
     });
     lock.release();
+    const { journal } = restored;
+    let saved = restored.saved;
     const proofs = createProofs(journal, tiles, reader);
     const guard = createClockGuard(clock);
     const committer = createCommitter({
@@ -141,13 +143,15 @@ export async function openEmbeddedStore(parts: EmbeddedStoreParts): Promise<Embe
         };
       });
       await snapshot.write(now);
+      saved = now.cursor.size;
     };
 
     const close = async (): Promise<void> => {
       watch.close();
       await committer.close();
       // Losing the snapshot, on a full disk for one, costs the next start some time and nothing else.
-      if (committer.fault() === null) await writeSnapshot().catch(() => undefined);
+      const isSaved = saved === committer.head().size;
+      if (committer.fault() === null && !isSaved) await writeSnapshot().catch(() => undefined);
       await blobs.close();
       for (const part of [journal, checkpoint, tiles, lock]) part.close();
     };

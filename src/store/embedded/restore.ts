@@ -55,12 +55,21 @@ export function readOpened(files: Files, logDir: string, key: LogKey): Entry<"lo
   return opened.data;
 }
 
-/** The journal, read to its end and durable; the fold has seen all of it. */
-export async function restoreLog(parts: RestoreParts): Promise<Journal> {
+export interface Restored {
+  /** Read to its end and durable; the fold has seen all of it. */
+  readonly journal: Journal;
+  /** Of how many entries the snapshot on disk is; null where there is none that fits. */
+  readonly saved: number | null;
+}
+
+/** The log as it stands. */
+export async function restoreLog(parts: RestoreParts): Promise<Restored> {
   const { files, logDir, fold, checkpoint, ring } = parts;
   countSegments(files, logDir);
   const snapshot = await parts.snapshot.read();
-  const journal = (await fromSnapshot(parts, snapshot)) ?? openJournal(parts);
+  const fitting = await fromSnapshot(parts, snapshot);
+  const saved = fitting?.cursor.size ?? null;
+  const journal = fitting ?? openJournal(parts);
   try {
     const before = journal.cursor.size;
     const rotations: Entry[] = [];
@@ -96,7 +105,7 @@ export async function restoreLog(parts: RestoreParts): Promise<Journal> {
     const root = journal.rootDigest();
     if (!checkpoint.covers(journal.cursor.size, root))
       checkpoint.write(ring.signCheckpoint(journal.cursor.size, root));
-    return journal;
+    return { journal, saved };
   } catch (error) {
     journal.close();
     throw error;

@@ -68,7 +68,11 @@ const leavesOut = {
   },
 };
 // Builtins that a start has no use for, and what of them is called.
-const LATER = { "node:child_process": ["spawn", "execFile"], "node:zlib": ["crc32", "inflateRawSync"] };
+const LATER = {
+  "node:child_process": ["spawn", "execFile"],
+  "node:readline": ["createInterface"],
+  "node:zlib": ["crc32", "inflateRawSync"],
+};
 const loadsLater = {
   name: "loaded when called",
   setup({ onResolve, onLoad }) {

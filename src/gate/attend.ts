@@ -1,3 +1,4 @@
+import { setImmediate } from "node:timers/promises";
 import type { Json } from "../base/canonical-json.ts";
 import type { RequestId } from "../base/id.ts";
 import { isFault } from "../errors.ts";
@@ -92,6 +93,8 @@ export function createAttend(parts: GateParts): Attend {
         const who = known === undefined ? "" : keyOfRequester(known.received.requester);
         answered.set(request, { who, reply: replyOfRun(request, ran) });
         parts.wakeups.wake(request);
+        // Whoever waits is answered first: what is written down of it rides with the next batch in any case.
+        await setImmediate();
         await record(ran);
       })
       .catch((error: unknown) =>

@@ -32,17 +32,22 @@ export function readEvidence(
 ): ReadEvidence {
   const sealed: SealedPlan = { plan: preview.plan, lease: null };
   const hasReasoning = reasoning.justification !== null || reasoning.chain !== null;
-  const kept: readonly NewBlob[] = [
-    document("arguments", mask.json(input, maskKeys)),
-    document("view", view),
-    document("inputs", mask.json(policyInput, maskKeys)),
-    ...(hasReasoning ? [document("reasoning", mask.view(reasoning))] : []),
-  ];
   const named = [
     document("arguments", input),
     document("plan", sealed),
     document("inputs", policyInput),
   ] as const;
+  /** What holds no secret has the same bytes both times. */
+  const masked = (named: NewBlob, value: object): NewBlob => {
+    const shown = mask.json(value, maskKeys);
+    return shown === value ? named : document(named.tag, shown);
+  };
+  const kept: readonly NewBlob[] = [
+    masked(named[0], input),
+    document("view", view),
+    masked(named[2], policyInput),
+    ...(hasReasoning ? [document("reasoning", mask.view(reasoning))] : []),
+  ];
   return {
     bytes: [...kept, ...named].reduce((sum, { bytes }) => sum + bytes.length, 0),
     async store(blobs) {

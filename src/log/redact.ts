@@ -1,5 +1,5 @@
 import { createHmac } from "node:crypto";
-import type { Json } from "../base/canonical-json.ts";
+import type { Json, JsonObject } from "../base/canonical-json.ts";
 import { SECRET_PATTERNS, type SecretPattern } from "./secret-patterns.ts";
 import { isSensitiveKey, normaliseKey } from "./sensitive-keys.ts";
 
@@ -40,7 +40,8 @@ export function maskText(text: string, options: MaskOptions): Masked<string> {
 
 /**
  * Masks the secrets in a JSON value: by member name whatever the value looks like, then by form in every string,
- * member names included. The value is copied, never changed.
+ * member names included. The value is never changed: what holds a secret is copied, and what holds none comes back
+ * itself.
  */
 export function maskJson<T extends Json>(value: T, options: MaskOptions): Masked<Json> {
   const run = newRun(options);
@@ -80,18 +81,37 @@ function walk(value: Json, run: Run, sensitive: boolean, depth: number): Json {
   if (typeof value === "string") return sensitive ? maskWhole(value, run) : maskString(value, run);
   if (typeof value === "number") return sensitive ? run.token("field", String(value)) : value;
   if (value === null || typeof value === "boolean") return value;
-  if (Array.isArray(value)) return value.map((item: Json) => walk(item, run, sensitive, depth + 1));
-  const members = new Map<string, Json>();
-  for (const [key, member] of Object.entries(value)) {
-    let name = maskString(key, run);
-    // Two different secrets may share four hex digits; neither member may swallow the other.
-    while (members.has(name)) name += "+";
-    members.set(
-      name,
-      walk(member, run, sensitive || (run.byName && isSensitiveKey(key, run.extra)), depth + 1),
-    );
+  return Array.isArray(value)
+    ? walkArray(value as readonly Json[], run, sensitive, depth)
+    : walkObject(value as JsonObject, run, sensitive, depth);
+}
+
+function walkArray(value: readonly Json[], run: Run, sensitive: boolean, depth: number): Json {
+  let masked: Json[] | null = null;
+  for (const [i, item] of value.entries()) {
+    const shown = walk(item, run, sensitive, depth + 1);
+    if (masked === null && shown !== item) masked = value.slice(0, i);
+    masked?.push(shown);
   }
-  return Object.fromEntries(members);
+  return masked ?? value;
+}
+
+function walkObject(value: JsonObject, run: Run, sensitive: boolean, depth: number): Json {
+  let masked: Map<string, Json> | null = null;
+  const members = Object.entries(value);
+  for (const [i, [key, member]] of members.entries()) {
+    let name = maskString(key, run);
+    const isSensitive = sensitive || (run.byName && isSensitiveKey(key, run.extra));
+    const shown = walk(member, run, isSensitive, depth + 1);
+    if (masked === null) {
+      if (name === key && shown === member) continue;
+      masked = new Map(members.slice(0, i));
+    }
+    // Two different secrets may share four hex digits; neither member may swallow the other.
+    while (masked.has(name)) name += "+";
+    masked.set(name, shown);
+  }
+  return masked === null ? value : Object.fromEntries(masked);
 }
 
 function maskWhole(value: string, run: Run): string {
@@ -123,20 +143,20 @@ function byPrefix(): ReadonlyMap<string, readonly SecretPattern[]> {
 
 function maskString(text: string, run: Run): string {
   if (text.length < 8) return text;
-  const anchor = new RegExp(ANCHOR);
   let out = "";
   let done = 0;
-  for (let hit = anchor.exec(text); hit !== null; hit = anchor.exec(text)) {
+  ANCHOR.lastIndex = 0;
+  for (let hit = ANCHOR.exec(text); hit !== null; hit = ANCHOR.exec(text)) {
     // What follows directly on a masked secret starts a token too, or a second pass would see what the first did not.
     const starts = hit.index === done || startsToken(text, hit.index);
     const found = matchAt(text, hit.index, starts, PREFIXES.get(hit[0]) ?? []);
     if (found === undefined) {
-      anchor.lastIndex = hit.index + 1;
+      ANCHOR.lastIndex = hit.index + 1;
       continue;
     }
     out += text.slice(done, found.from) + run.token(found.type, text.slice(found.from, found.to));
     done = found.to;
-    anchor.lastIndex = found.to;
+    ANCHOR.lastIndex = found.to;
   }
   const rest = done === 0 ? text : out + text.slice(done);
   return run.assignments ? maskAssignments(rest, run) : rest;

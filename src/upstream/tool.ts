@@ -65,6 +65,7 @@ export function makeUpstreamTool(name: string, parts: UpstreamToolParts): Result
   const environment = own?.environment ?? entry.environment;
   const timeoutMs = own?.timeout ?? DEFAULT_TIMEOUT_MS;
   let check: ArgumentCheck | null = null;
+  const registration = canonicalCopy({ upstream: alias, entry: entry as unknown as Json, pin: pin.digest });
 
   const upstream = async (): Promise<Upstream> => (await parts.pool()).upstream(alias, entry);
   const pinOf = (tool: string): Pin | undefined =>
@@ -151,7 +152,7 @@ export function makeUpstreamTool(name: string, parts: UpstreamToolParts): Result
     },
     effect: () => effect,
     targets: () => [{ kind: "tool", id: name, environment }],
-    registration: () => canonicalCopy({ upstream: alias, entry: entry as unknown as Json, pin: pin.digest }),
+    registration: () => registration,
     async preview(input, ctx) {
       const evidence = await look(input, ctx);
       const plan: Plan = { upstream: alias, tool: pin.tool, definition: pin.digest, arguments: input };

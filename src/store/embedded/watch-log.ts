@@ -1,4 +1,5 @@
 import { watch, type FSWatcher } from "node:fs";
+import { CHECKPOINT_FILE } from "./checkpoint-file.ts";
 
 /** How often the log is looked at where the system's notices do not come. */
 const POLL_MS = 1_000;
@@ -35,7 +36,10 @@ export function watchLog(logDir: string, catchUp: () => Promise<void>, tick: () 
       wanted += 1;
       if (watcher === null) {
         try {
-          watcher = watch(logDir, { persistent: false }, look);
+          watcher = watch(logDir, { persistent: false }, (_, name) => {
+            // A checkpoint is written after the entries that it signs.
+            if (name !== CHECKPOINT_FILE) look();
+          });
           // Out of inotify watches, or the directory went away: the poll goes on.
           watcher.on("error", stop);
         } catch {

@@ -171,7 +171,11 @@ export function createCommitter(parts: CommitterParts): Committer {
       if (lines.length > 0) {
         const { flushed } = journal.write(lines, now);
         isWritten = true;
-        for (const { waiting } of planned) waiting.onWritten?.();
+        if (tellWritten(planned)) {
+          // Awaited below; until then it is no unhandled rejection.
+          flushed.catch(() => undefined);
+          await setImmediate();
+        }
         // While the disk is busy.
         const note = ring.signCheckpoint(journal.cursor.size, journal.rootDigest());
         for (const { waiting, places } of planned) {
@@ -331,6 +335,16 @@ export function createCommitter(parts: CommitterParts): Committer {
     },
     fault: () => fault,
   };
+}
+
+/** True where somebody began something then: that waits for others, and goes on before what waits for the disk only. */
+function tellWritten(planned: readonly Planned[]): boolean {
+  let isTold = false;
+  for (const { waiting } of planned) {
+    waiting.onWritten?.();
+    isTold ||= waiting.onWritten !== undefined;
+  }
+  return isTold;
 }
 
 const isRotation = (draft: EntryDraft): draft is EntryDraft<"log.key_rotated"> =>

@@ -70,11 +70,20 @@ const STABLE_MS = 60_000;
 export function createPool(parts: PoolParts): Pool {
   const live = new Map<string, { readonly key: string; readonly line: Line }>();
   const watchdog = createWatchdog();
+  /** Of entries as they were loaded, which nobody changes: one with hundreds of tools is not put into words per call. */
+  const keys = new WeakMap<UpstreamRegistration, string>();
+  const keyOf = (entry: UpstreamRegistration): string => {
+    const known = keys.get(entry);
+    if (known !== undefined) return known;
+    const key = canonicalJson(entry);
+    keys.set(entry, key);
+    return key;
+  };
   let isClosed = false;
   return {
     upstream(alias, entry) {
       if (isClosed) throw new NotSent("upstream_unavailable", "the gateway is stopping");
-      const key = canonicalJson(entry);
+      const key = keyOf(entry);
       const known = live.get(alias);
       if (known?.key === key) return known.line;
       known?.line.retire();

@@ -65,7 +65,15 @@ export function makeUpstreamTool(name: string, parts: UpstreamToolParts): Result
   const environment = own?.environment ?? entry.environment;
   const timeoutMs = own?.timeout ?? DEFAULT_TIMEOUT_MS;
   let check: ArgumentCheck | null = null;
-  const registration = canonicalCopy({ upstream: alias, entry: entry as unknown as Json, pin: pin.digest });
+  /** What calls of this tool rest on: another tool's entry may change and this one's requests stand. */
+  const registration = canonicalCopy({
+    upstream: alias,
+    entry: {
+      ...entry,
+      tools: entriesOf(entry, [pin.tool, ...(own?.before === undefined ? [] : [own.before.tool])]),
+    },
+    pin: pin.digest,
+  } as unknown as Json);
 
   const upstream = async (): Promise<Upstream> => (await parts.pool()).upstream(alias, entry);
   const pinOf = (tool: string): Pin | undefined =>
@@ -279,6 +287,12 @@ function passedOn(answer: { readonly result: JsonObject } | { readonly error: Js
     };
   }
 }
+
+const entriesOf = (
+  { tools }: UpstreamRegistration,
+  names: readonly string[],
+): UpstreamRegistration["tools"] =>
+  Object.fromEntries(Object.entries(tools).filter(([name]) => names.includes(name)));
 
 /** What is wrong with the operator's entry, seen against the accepted definitions. */
 function entryProblem(

@@ -78,13 +78,15 @@ async function listening(
   }
 }
 
+/** A front and what stands behind it, and the peers that do the same. */
+interface Ways {
+  readonly over: "stdio" | "http";
+  readonly behind: "stdio" | "http";
+  readonly peers: Readonly<Record<string, () => Promise<Side>>>;
+}
+
 /** Which peers stand in for what, and how each is started. */
-function starts(
-  modules: string,
-  dir: string,
-  program: string,
-  url: string,
-): Readonly<Record<"stdio" | "http", Readonly<Record<string, () => Promise<Side>>>>> {
+function starts(modules: string, dir: string, program: string, url: string): readonly Ways[] {
   const main = {
     proxy: join(modules, "mcp-proxy/dist/bin/mcp-proxy.mjs"),
     supergateway: join(modules, "supergateway/dist/index.js"),
@@ -92,35 +94,55 @@ function starts(
     civic: join(modules, "@civic/passthrough-mcp-server/dist/cli.js"),
   };
   const server = [process.execPath, program, "direct", "stdio", "none"];
-  return {
-    http: {
-      "mcp-proxy 6": () =>
-        listening(dir, (port) => [
-          ...[main.proxy, "--host", "127.0.0.1", "--port", String(port), "--server", "stream", "--"],
-          ...server,
-        ]),
-      "supergateway 4, stateful": () =>
-        listening(dir, (port) => [
-          ...[main.supergateway, "--stdio", server.join(" "), "--outputTransport", "streamableHttp"],
-          ...["--stateful", "--port", String(port), "--logLevel", "none"],
-        ]),
-      "civic passthrough 0.12": () =>
-        listening(
-          dir,
-          () => [main.civic],
-          (port) => ({ PORT: String(port), TARGET_SERVER_URL: url, TARGET_SERVER_TRANSPORT: "httpStream" }),
-        ),
+  return [
+    {
+      over: "http",
+      behind: "stdio",
+      peers: {
+        "mcp-proxy 6": () =>
+          listening(dir, (port) => [
+            ...[main.proxy, "--host", "127.0.0.1", "--port", String(port), "--server", "stream", "--"],
+            ...server,
+          ]),
+        "supergateway 4, stateful": () =>
+          listening(dir, (port) => [
+            ...[main.supergateway, "--stdio", server.join(" "), "--outputTransport", "streamableHttp"],
+            ...["--stateful", "--port", String(port), "--logLevel", "none"],
+          ]),
+      },
     },
-    stdio: {
-      "mcp-remote 0.15": () =>
-        overStdio(dir, process.execPath, [main.remote, url, "--transport", "http-only", "--allow-http"]),
-      "supergateway 4": () =>
-        overStdio(dir, process.execPath, [main.supergateway, "--streamableHttp", url, "--logLevel", "none"]),
+    {
+      over: "http",
+      behind: "http",
+      peers: {
+        "civic passthrough 0.12": () =>
+          listening(
+            dir,
+            () => [main.civic],
+            (port) => ({ PORT: String(port), TARGET_SERVER_URL: url, TARGET_SERVER_TRANSPORT: "httpStream" }),
+          ),
+      },
     },
-  };
+    {
+      over: "stdio",
+      behind: "http",
+      peers: {
+        "mcp-remote 0.15": () =>
+          overStdio(dir, process.execPath, [main.remote, url, "--transport", "http-only", "--allow-http"]),
+        "supergateway 4": () =>
+          overStdio(dir, process.execPath, [
+            main.supergateway,
+            "--streamableHttp",
+            url,
+            "--logLevel",
+            "none",
+          ]),
+      },
+    },
+  ];
 }
 
-/** The gateway in front of a server, against others in front of the same one: below every one of them. */
+/** The gateway in front of a server, against others in front of the same one, reached the same way: below each of them. */
 export const callPeers: Bench = async ({ quick }) => {
   const { dir, remove } = benchDir();
   const sides: Side[] = [];
@@ -133,10 +155,11 @@ export const callPeers: Bench = async ({ quick }) => {
     sides.push(direct);
     const url = direct.url as string;
     const rows: BenchRow[] = [];
-    for (const over of ["http", "stdio"] as const) {
-      const ways: Record<string, Side> = { ours: await connect(program, "front", over, dir, url) };
-      sides.push(ways["ours"] as Side);
-      for (const [name, start] of Object.entries(starts(modules, dir, program, url)[over])) {
+    for (const { over, behind, peers: known } of starts(modules, dir, program, url)) {
+      const ours = await connect(program, "front", over, dir, behind === "http" ? url : "stdio");
+      sides.push(ours);
+      const ways: Record<string, Side> = { ours };
+      for (const [name, start] of Object.entries(known)) {
         try {
           sides.push((ways[name] = await start()));
           await ways[name].call("read_note", { book: "warm" });
@@ -147,11 +170,11 @@ export const callPeers: Bench = async ({ quick }) => {
           );
         }
       }
-      const { ours, ...others } = await measure(ways, quick ? 4 : 25);
-      const own = ours as Measured;
+      const { ours: measured, ...others } = await measure(ways, quick ? 4 : 25);
+      const own = measured as Measured;
       for (const [name, peer] of Object.entries(others)) {
         rows.push({
-          name: `fronting, allowed read over ${over}, p50`,
+          name: `fronting ${behind} over ${over}, allowed read, p50`,
           ours: `${own.read.toFixed(2)} ms, ${own.rate.toFixed(0)}/s`,
           reference: `${peer.read.toFixed(2)} ms, ${peer.rate.toFixed(0)}/s ${name}`,
           ratio: own.read / peer.read,

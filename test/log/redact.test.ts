@@ -191,6 +191,18 @@ describe("JSON", () => {
     expect(JSON.stringify(masked)).not.toContain("ghp_");
   });
 
+  test("what holds no secret comes back itself, and what holds one is copied and left as it was", () => {
+    const plain = { name: "web", list: [1, { deep: "nothing to see" }], none: null };
+    expect(maskJson(plain, { maskKey }).value).toBe(plain);
+    const given = { first: plain, list: ["a", { password: "x" }, "b"], last: 1 };
+    const text = JSON.stringify(given);
+    const { value } = maskJson(given, { maskKey });
+    expect(JSON.stringify(value)).toMatch(
+      /^\{"first":\{.*\},"list":\["a",\{"password":"\[masked:field:[0-9a-f]{4}\]"\},"b"\],"last":1\}$/,
+    );
+    expect(JSON.stringify(given)).toBe(text);
+  });
+
   test("__proto__ stays a member and changes no prototype", () => {
     const masked = maskJson(JSON.parse('{"__proto__":{"password":"x"}}'), { maskKey }).value;
     expect(JSON.stringify(masked)).toMatch(/^\{"__proto__":\{"password":"\[masked:field:[0-9a-f]{4}\]"\}\}$/);

@@ -155,7 +155,11 @@ export interface Tool {
    * Set where it is another server's: its definition as it was accepted, and its result is passed on as it is. With
    * `documents` it is no tool of that server but one of its other methods.
    */
-  readonly upstream?: { readonly definition: JsonObject; readonly documents?: Documents };
+  readonly upstream?: {
+    readonly alias: string;
+    readonly definition: JsonObject;
+    readonly documents?: Documents;
+  };
   /** Issues have JSON-pointer paths; the value has the schema's defaults. */
   parseInput(
     value: unknown,

@@ -6,6 +6,7 @@ import type { PersonId, Requester } from "../request/principal.ts";
 import type { Reasoning } from "../request/reasoning.ts";
 import type { RequestEntries } from "../request/entries.ts";
 import { actionKeyIn } from "../request/recognition.ts";
+import { splitRound } from "../request/round.ts";
 import type { RequestRecord } from "../request/requests.ts";
 import { justificationOf } from "./publish.ts";
 import type { GateParts } from "./parts.ts";
@@ -83,7 +84,8 @@ export function createAgain(
     const { data } = received;
     const { justification, chain } = await reasoningOf(data);
     const tool = parts.regime.current().tools.get(data.tool);
-    const own = await json<JsonObject>("arguments", data.arguments, request);
+    const sealed = await json<JsonObject>("arguments", data.arguments, request);
+    const { args: own, round } = splitRound(sealed);
     const justified =
       justification === null || tool === undefined ? {} : { [justificationOf(tool)]: justification };
     const { principal, agent } = data.requester;
@@ -91,6 +93,7 @@ export function createAgain(
       {
         tool: data.tool,
         arguments: { ...own, ...justified },
+        ...(round === null ? {} : { round }),
         caller: {
           principal: { kind: "named", id: principal.id },
           agent,

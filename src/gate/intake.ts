@@ -1,3 +1,4 @@
+import type { JsonObject } from "../base/canonical-json.ts";
 import { newId, type RequestId } from "../base/id.ts";
 import { err, ok, type Result } from "../base/result.ts";
 import { actsThrough, resolveRequester, type Unresolved } from "../consent/requester.ts";
@@ -7,6 +8,7 @@ import { readCall } from "../request/arguments.ts";
 import { recognitionKeys, type RecognitionKeys } from "../request/recognition.ts";
 import type { Effect } from "../request/action-request.ts";
 import type { Caller } from "../request/principal.ts";
+import { isHandWritten, ROUND_ARGUMENT, withRound } from "../request/round.ts";
 import type { RefusalCode } from "../request/refusal.ts";
 import { registrationDigest, type Received } from "./evidence.ts";
 import { withChain, type Repeat } from "./again.ts";
@@ -49,7 +51,8 @@ export function takeIn(
   if (tool === undefined) {
     return err({ code: "unknown_tool", message: `no tool named "${call.tool.slice(0, 128)}"` });
   }
-  const read = readCall(call.arguments, call.reasoning, justificationOf(tool));
+  if (isHandWritten(call.arguments)) return err(HAND_WRITTEN);
+  const read = readCall(argumentsOf(call), call.reasoning, justificationOf(tool));
   if (!read.ok) return err(read.error);
 
   const resolved = resolveRequester(regime.policy, call.caller);
@@ -102,6 +105,19 @@ export function takeIn(
     unresolved: resolved.ok ? null : resolved.error,
   });
 }
+
+/** What is asked for: the arguments, and beside them what was answered to a fronted server's questions (D3). */
+const argumentsOf = ({ arguments: given, round }: Call): unknown =>
+  round === undefined || typeof given !== "object" || given === null || Array.isArray(given)
+    ? given
+    : withRound(given as JsonObject, round);
+
+const HAND_WRITTEN: IntakeRefusal = {
+  code: "invalid_arguments",
+  message:
+    `at /${ROUND_ARGUMENT.replace("/", "~1")}: no caller gives this; ` +
+    "answers to a server's questions go into params.inputResponses, with the requestState that came with them",
+};
 
 /** What a token may be used for narrows what its holder may ask; it never makes the policy allow anything. */
 export const beyondToken = (effect: Effect, { permits = [] }: Caller): IntakeRefusal => ({

@@ -2,6 +2,7 @@ import type { Json, JsonObject } from "../base/canonical-json.ts";
 import type { Timestamp } from "../base/clock.ts";
 import type { RequestId } from "../base/id.ts";
 import type { Caller } from "../request/principal.ts";
+import type { Round } from "../request/round.ts";
 import type { Effect } from "../request/action-request.ts";
 import type { RefusalClass, RefusalCode } from "../request/refusal.ts";
 import type { Tool } from "../tool.ts";
@@ -11,6 +12,8 @@ export interface Call {
   readonly tool: string;
   readonly arguments: unknown;
   readonly caller: Caller;
+  /** Answers to what a fronted server asked; from a transport that has opened the state's seal, and nobody else (N1). */
+  readonly round?: Round;
   /** The value of `_meta["dev.countersign/reasoning"]`; undefined where there was none. */
   readonly reasoning?: unknown;
   /** The host's own id of this call (`_meta["claudecode/toolUseId"]`, `_meta["dev.countersign/callId"]`). */

@@ -4,6 +4,8 @@ import type { Json, JsonObject } from "../base/canonical-json.ts";
 //
 //   D3. They are part of what is asked for: they stand among the arguments, under a name of ours, so that policy judges
 //       them, people see them, and the log has them. Another answer is another action.
+//   N1. Only the gate puts them there, from a round that a transport took out of its seal. Arguments that have the name
+//       already, whatever they came over, are no call.
 
 /** The argument that holds them. No server gets it as an argument. */
 export const ROUND_ARGUMENT = "dev.countersign/round";
@@ -13,6 +15,10 @@ export interface Round {
   /** What the server gave along with its questions. */
   readonly state: string | null;
 }
+
+/** True for arguments in which somebody wrote a round by hand (N1). */
+export const isHandWritten = (args: unknown): boolean =>
+  typeof args === "object" && args !== null && Object.hasOwn(args, ROUND_ARGUMENT);
 
 export const withRound = (args: JsonObject, { answers, state }: Round): JsonObject => ({
   ...args,

@@ -94,7 +94,7 @@ function documentTool(
     refusals: REFUSALS,
     canReconcile: false,
     canRevoke: false,
-    upstream: { definition: { name, inputSchema }, documents },
+    upstream: { alias, definition: { name, inputSchema }, documents },
     parseInput(value) {
       const issues = check(splitRound(value as JsonObject).args);
       return issues.length === 0 ? { ok: true, input: value as JsonObject } : { ok: false, issues };

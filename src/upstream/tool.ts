@@ -150,7 +150,7 @@ export function makeUpstreamTool(name: string, parts: UpstreamToolParts): Result
     refusals: REFUSALS,
     canReconcile: false,
     canRevoke: false,
-    upstream: { definition: pin.definition },
+    upstream: { alias, definition: pin.definition },
     isCheapToPreview: own?.before === undefined && own?.dry_run === undefined,
     parseInput(value) {
       check ??= createArgumentCheck(inputSchema);

@@ -167,8 +167,12 @@ async function call({ name, arguments: args = {}, _meta: meta }, ctx) {
         });
       }
       return say("three steps");
-    case "ask":
+    case "ask": {
+      // As a read it may ask, and says what it was answered with.
+      const round = { answers: ctx.mcpReq.inputResponses, state: ctx.mcpReq.requestState() };
+      if (round.answers !== undefined || round.state !== undefined) return say(JSON.stringify(round));
       return { resultType: "input_required", requestState: "s", inputRequests: {} };
+    }
     case "justified":
       effect({ name, args });
       return say(String(args.justification));

@@ -8,8 +8,10 @@ import {
   type ServerContext,
 } from "@modelcontextprotocol/server";
 import type { JsonObject } from "../../base/canonical-json.ts";
+import type { RequestId } from "../../base/id.ts";
 import type { PublishedTool, Reply } from "../../gate/reply.ts";
-import { ROUND_ARGUMENT, withRound } from "../../request/round.ts";
+import type { Round } from "../../request/round.ts";
+import { answersBack, CAPABILITY, relayedQuestions } from "./relayed-questions.ts";
 import { isFrontedState, type RoundCall, type Rounds } from "./rounds.ts";
 
 // What a fronted server asks of the agent's side when it is read (`input_required`, MCP 2026-07-28).
@@ -18,13 +20,6 @@ import { isFrontedState, type RoundCall, type Rounds } from "./rounds.ts";
 //       whoever called, if it declares that it takes them; the answers come back as a call of their own.
 //   N1. The server's state goes out sealed, for this caller and this call (rounds.ts).
 
-/** The kinds of questions that are passed on. */
-const CAPABILITY: Readonly<Record<string, string>> = {
-  "elicitation/create": "elicitation",
-  "sampling/createMessage": "sampling",
-  "roots/list": "roots",
-};
-
 /** All that this request's client declares. */
 export function declaredOf(ctx: ServerContext): Readonly<Record<string, unknown>> {
   const envelope = ctx.mcpReq.envelope as Readonly<Record<string, unknown>> | undefined;
@@ -32,37 +27,37 @@ export function declaredOf(ctx: ServerContext): Readonly<Record<string, unknown>
   return isObject(declared) ? declared : {};
 }
 
-/** What this request's client declares of them: a claim, which tells a server what it may ask. */
+/**
+ * What this request's client declares of the questions that are passed on: a claim, which tells a server what it may ask.
+ * Of elicitation that is forms; an empty object has meant forms since before there were other modes.
+ */
 export function asksOf(ctx: ServerContext): JsonObject {
-  const declared = declaredOf(ctx);
+  const { elicitation, ...declared } = declaredOf(ctx);
+  const { url, ...modes } = isObject(elicitation) ? elicitation : { url: {} };
+  const asks = url === undefined || isObject(modes["form"]) ? { ...declared, elicitation: modes } : declared;
   return Object.fromEntries(
-    Object.values(CAPABILITY).flatMap((name) => (isObject(declared[name]) ? [[name, declared[name]]] : [])),
+    Object.values(CAPABILITY).flatMap((name) => {
+      const given = (asks as Fields)[name];
+      return isObject(given) ? [[name, given]] : [];
+    }),
   ) as JsonObject;
 }
 
-/** @throws ProtocolError where a client writes by hand what only a sealed state may bring (N1) */
-export function demandNoRound(args: unknown): void {
-  if (!isObject(args) || !Object.hasOwn(args, ROUND_ARGUMENT)) return;
-  throw new ProtocolError(
-    ProtocolErrorCode.InvalidParams,
-    `"${ROUND_ARGUMENT}" is no argument; answers go into params.inputResponses`,
-  );
-}
-
 /**
- * The arguments with what the client answers beside them, where the call goes on with a fronted server's questions.
+ * What the client answers, where the call goes on with a fronted server's questions; null where it doesn't.
  * @throws ProtocolError for a state that was not made for exactly this call (N1)
  */
-export function answeredArguments(
+export function answersIn(
   rounds: Rounds | undefined,
   call: RoundCall,
   tool: PublishedTool | undefined,
   ctx: ServerContext,
-): unknown {
+): Round | null {
   const given = ctx.mcpReq.requestState();
   const answers = ctx.mcpReq.inputResponses;
-  const mayAsk = tool?.upstream !== undefined && tool.annotations.readOnlyHint;
-  const state = isFrontedState(given) && mayAsk ? (rounds?.openOf(call, given) ?? null) : null;
+  const upstream = tool?.annotations.readOnlyHint === true ? tool.upstream : undefined;
+  const state =
+    isFrontedState(given) && upstream !== undefined ? (rounds?.openOf(call, given) ?? null) : null;
   if (isFrontedState(given) && state === null) {
     throw new ProtocolError(
       ProtocolErrorCode.InvalidParams,
@@ -71,59 +66,86 @@ export function answeredArguments(
     );
   }
   const isAnswered = state !== null || (given === undefined && answers !== undefined);
-  if (!mayAsk || !isAnswered || !isObject(call.arguments)) return call.arguments;
-  return withRound(call.arguments as JsonObject, { answers: (answers ?? {}) as JsonObject, state });
+  if (upstream === undefined || !isAnswered) return null;
+  return { answers: answersBack(upstream.alias, (answers ?? {}) as JsonObject), state };
 }
 
 /**
  * The host's id of a call that brings answers. Hosts keep theirs over the rounds of one call, and with other arguments it
  * would be refused as used before; the same answers sent again are still the same call.
  */
-export function roundCallId(callId: string | undefined, args: unknown): string | undefined {
-  if (callId === undefined || !isObject(args) || !Object.hasOwn(args, ROUND_ARGUMENT)) return callId;
-  const round = createHash("sha256").update(JSON.stringify(args[ROUND_ARGUMENT])).digest("base64url");
-  return `${callId} round ${round}`;
+export function roundCallId(callId: string | undefined, round: Round | null): string | undefined {
+  if (callId === undefined || round === null) return callId;
+  const words = createHash("sha256").update(JSON.stringify(round)).digest("base64url");
+  return `${callId} round ${words}`;
+}
+
+/** What becomes of a server's questions: they are asked, or nobody is asked and it is told why. */
+export type Questions =
+  | { readonly kind: "asked"; readonly result: Result }
+  | { readonly kind: "not_passed_on"; readonly words: string; readonly request: RequestId };
+
+/** What there is to know of the call and of who made it. */
+export interface Asker {
+  readonly rounds: Rounds | undefined;
+  readonly call: RoundCall;
+  readonly tool: PublishedTool | undefined;
+  readonly ctx: ServerContext;
 }
 
 /**
  * The server's questions as an answer to this call; null where the reply is something else.
  * @throws MissingRequiredClientCapabilityError where the client does not declare what would be asked of it
  */
-export function questionsIn(
-  reply: Reply,
-  rounds: Rounds | undefined,
-  call: RoundCall,
-  declared: Fields,
-): Result | null {
-  if (reply.status !== "done" || !isObject(reply.output)) return null;
+export function questionsIn(reply: Reply, { rounds, call, tool, ctx }: Asker): Questions | null {
+  if (tool?.upstream === undefined || reply.status !== "done" || !isObject(reply.output)) return null;
   const { typ, result, error } = reply.output;
   if (typ !== "countersign.upstream") return null;
-  if (isObject(error)) demandWhatItNeeds(error, declared);
+  if (isObject(error)) demandWhatItNeeds(error, declaredOf(ctx));
   if (!isObject(result) || result["resultType"] !== "input_required") return null;
   const { inputRequests, requestState } = result;
-  const questions = isObject(inputRequests) ? inputRequests : {};
-  for (const question of Object.values(questions)) {
-    const method = isObject(question) ? String(question["method"]) : "";
-    const capability = Object.hasOwn(CAPABILITY, method) ? CAPABILITY[method] : undefined;
-    if (capability === undefined) {
-      throw new ProtocolError(ProtocolErrorCode.InternalError, "the server asks what can't be passed on");
-    }
-    if (declared[capability] === undefined) {
-      throw new MissingRequiredClientCapabilityError({ requiredCapabilities: { [capability]: {} } });
-    }
+  const { alias } = tool.upstream;
+  const relayed = relayedQuestions(alias, isObject(inputRequests) ? (inputRequests as JsonObject) : {});
+  if (!relayed.ok) {
+    return { kind: "not_passed_on", words: notPassedOn(alias, relayed.error), request: reply.request };
+  }
+  const questions = relayed.value;
+  const asks = asksOf(ctx);
+  for (const { method } of Object.values(questions)) {
+    const capability = CAPABILITY[method as string] as string;
+    if (asks[capability] !== undefined) continue;
+    throw new MissingRequiredClientCapabilityError({
+      requiredCapabilities: { [capability]: capability === "elicitation" ? { form: {} } : {} },
+    });
   }
   if (typeof requestState === "string" && rounds === undefined) return null;
   return {
-    resultType: "input_required",
-    ...(Object.keys(questions).length === 0 ? {} : { inputRequests: questions }),
-    ...(typeof requestState === "string" ? { requestState: rounds?.sealOf(call, requestState) } : {}),
+    kind: "asked",
+    result: {
+      resultType: "input_required",
+      ...(Object.keys(questions).length === 0 ? {} : { inputRequests: questions }),
+      ...(typeof requestState === "string" ? { requestState: rounds?.sealOf(call, requestState) } : {}),
+    },
   };
 }
+
+const notPassedOn = (alias: string, why: string): string =>
+  `The server "${alias}" asks for more before it answers, and nobody is asked: ${why}. The call is over, and calling again ` +
+  "asks the same; tell the person you work for, or the operator of this gateway.";
+
+/** As the result of a tool. */
+export const notAsked = ({ words, request }: Extract<Questions, { kind: "not_passed_on" }>): Result => ({
+  content: [{ type: "text", text: words }],
+  isError: true,
+  _meta: { "dev.countersign/request": request, "dev.countersign/status": "done" },
+});
 
 /** A server that can't do without a capability says which; it is the client's own lack only where it lacks it. */
 function demandWhatItNeeds({ code, data }: Fields, declared: Fields): void {
   const required = code === MISSING_CAPABILITY && isObject(data) ? data["requiredCapabilities"] : undefined;
   if (!isObject(required) || hasAll(declared, required)) return;
+  // A client that declares it, because it is told to here, would not be asked all the same.
+  if (isObject(required["elicitation"]) && required["elicitation"]["url"] !== undefined) return;
   throw new MissingRequiredClientCapabilityError({ requiredCapabilities: required as never });
 }
 

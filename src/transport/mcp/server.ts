@@ -16,18 +16,12 @@ import { anySignal } from "../../base/any-signal.ts";
 import type { Attachment, Gate, PublishedTool, Reply } from "../../gate/reply.ts";
 import type { Caller } from "../../request/principal.ts";
 import { REFUSALS } from "../../request/refusal.ts";
+import type { Round } from "../../request/round.ts";
 import { createProgress, noProgress, type Progress } from "./progress.ts";
 import { ANSWER_TOOL, MODERN_REVISION, WAIT_TOOL, WITHDRAW_TOOL } from "./names.ts";
 import { declaredBy, TASKS_EXTENSION } from "./declared.ts";
 import { answerDocuments, DOCUMENT_METHODS, documentTools } from "./documents.ts";
-import {
-  answeredArguments,
-  asksOf,
-  declaredOf,
-  demandNoRound,
-  questionsIn,
-  roundCallId,
-} from "./fronted-rounds.ts";
+import { answersIn, asksOf, notAsked, questionsIn, roundCallId } from "./fronted-rounds.ts";
 import {
   answerLegacyTask,
   asksForTask,
@@ -204,12 +198,19 @@ function documentsFor(
   const trace = traceIn(params["_meta"] ?? {});
   const ask = async (tool: PublishedTool, args: object): Promise<Reply | Result> => {
     const call = { caller, tool: tool.name, arguments: args };
-    const answered = isModern ? answeredArguments(sealed, call, tool, ctx) : args;
+    const round = isModern ? answersIn(sealed, call, tool, ctx) : null;
     const reply = await parts.gate.call(
-      { tool: tool.name, arguments: answered, caller, ...(trace === undefined ? {} : { trace }) },
+      {
+        ...{ tool: tool.name, arguments: args, caller },
+        ...(round === null ? {} : { round }),
+        ...(trace === undefined ? {} : { trace }),
+      },
       attachment,
     );
-    return (isModern ? questionsIn(reply, sealed, call, declaredOf(ctx)) : null) ?? reply;
+    const questions = isModern ? questionsIn(reply, { rounds: sealed, call, tool, ctx }) : null;
+    if (questions === null) return reply;
+    if (questions.kind === "asked") return questions.result;
+    throw new ProtocolError(ProtocolErrorCode.InternalError, questions.words);
   };
   const look = (): Promise<Reply | null> => parts.gate.look(caller);
   return answerDocuments({ tools, ask, look, signal, log: parts.log }, method, params);
@@ -242,13 +243,12 @@ async function answerCall(
   const { call } = parsed;
   const { caller } = connection;
   const view = viewOf(connection, call, request.params, ctx);
-  demandNoRound(call.arguments);
   const sealed = parts.rounds?.sealed;
   const state = ctx.mcpReq.requestState();
   const isModern = connection.era === "modern";
   const asks = isModern ? asksOf(ctx) : {};
   const tool = parts.gate.tools().find(({ name }) => name === call.tool);
-  const args = isModern ? answeredArguments(sealed, { ...call, caller }, tool, ctx) : call.arguments;
+  const answers = isModern ? answersIn(sealed, { ...call, caller }, tool, ctx) : null;
   const round =
     isModern && !isFrontedState(state) ? resumeRound(parts.rounds, { ...call, caller }, state) : null;
   const progress = progressOf(parts, call, ctx);
@@ -269,7 +269,8 @@ async function answerCall(
       round === null
         ? await ask(
             parts.gate,
-            { ...call, arguments: args, callId: roundCallId(call.callId, args) },
+            { ...call, callId: roundCallId(call.callId, answers) },
+            answers,
             caller,
             attachment,
           )
@@ -283,10 +284,12 @@ async function answerCall(
         : null;
       if (another !== null) return another;
     }
-    const isFronted = tool?.upstream !== undefined;
-    const questions =
-      isModern && isFronted ? questionsIn(reply, sealed, { ...call, caller }, declaredOf(ctx)) : null;
-    if (questions !== null) return questions;
+    const questions = isModern
+      ? questionsIn(reply, { rounds: sealed, call: { ...call, caller }, tool, ctx })
+      : null;
+    if (questions !== null) {
+      return questions.kind === "asked" ? questions.result : notAsked(questions);
+    }
     return call.tool === WITHDRAW_TOOL ? renderWithdrawal(reply) : renderReply(reply);
   } catch (error) {
     if (error instanceof ProtocolError) throw error;
@@ -311,7 +314,13 @@ function viewOf(
   return "legacy_task";
 }
 
-async function ask(gate: Gate, call: ToolCall, caller: Caller, attachment: Attachment): Promise<Reply> {
+async function ask(
+  gate: Gate,
+  call: ToolCall,
+  answers: Round | null,
+  caller: Caller,
+  attachment: Attachment,
+): Promise<Reply> {
   if (call.tool === ANSWER_TOOL) {
     const parsed = parseAnswer(call.arguments);
     if (!parsed.ok) return invalidArguments(parsed.why);
@@ -329,6 +338,7 @@ async function ask(gate: Gate, call: ToolCall, caller: Caller, attachment: Attac
       tool: call.tool,
       arguments: call.arguments,
       caller,
+      ...(answers === null ? {} : { round: answers }),
       ...(call.reasoning === undefined ? {} : { reasoning: call.reasoning }),
       ...(call.callId === undefined ? {} : { callId: call.callId }),
       ...(call.trace === undefined ? {} : { trace: call.trace }),

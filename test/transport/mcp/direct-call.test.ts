@@ -20,13 +20,14 @@ let aborted: (() => void) | null = null;
 const gate: Gate = {
   ...scripted,
   tools: () =>
-    scripted
-      .tools()
-      .map((tool) =>
-        tool.name === "read_service"
-          ? { ...tool, upstream: { definition: { name: tool.name, inputSchema: tool.inputSchema } } }
-          : tool,
-      ),
+    scripted.tools().map((tool) =>
+      tool.name === "read_service"
+        ? {
+            ...tool,
+            upstream: { alias: "x", definition: { name: tool.name, inputSchema: tool.inputSchema } },
+          }
+        : tool,
+    ),
   call: (call, attachment) => {
     attachment.signal.addEventListener("abort", () => aborted?.());
     if (JSON.stringify(call.arguments).includes("slow")) attachment.progress?.("looked at");

@@ -41,7 +41,7 @@ function serverTools(alias: string, prefix: string, pages: Pages): readonly Publ
       idempotentHint: true,
       openWorldHint: true,
     },
-    upstream: { definition: {}, documents: { ...shared, method } },
+    upstream: { alias, definition: {}, documents: { ...shared, method } },
   }));
 }
 
@@ -190,6 +190,7 @@ describe("an address that more than one server may have (M4)", () => {
     const bare = thief.map((tool) => ({
       ...tool,
       upstream: {
+        alias: "thief",
         definition: {},
         documents: { ...(tool.upstream?.documents as Documents), prefix: "" },
       },

@@ -312,6 +312,7 @@ export async function openHome(settings: Settings, options: OpenOptions): Promis
     replay,
     records,
     explain: createStoryteller({ store, state, records, replay }),
+    hasSteward,
     async startSteward() {
       if (steward !== null) return true;
       const lock = await tryStewardLock(dataDir);

@@ -5,6 +5,7 @@ import type { OpenQuestion } from "../consent/desk.ts";
 import { questionDigest } from "../consent/question.ts";
 import { CountersignError, isFault } from "../errors.ts";
 import type { Home } from "../gate/home.ts";
+import { formatMoment, localZone } from "./moment.ts";
 import type { Terminal } from "./terminal.ts";
 
 /**
@@ -45,17 +46,44 @@ async function findPending(home: Home, reference: string): Promise<RequestId> {
   }
 }
 
-/** Waits a moment for the outcome, so that whoever approved sees what came of it. Prints one line either way. */
+/** What was granted, and how long it may be begun. */
+export interface Granted {
+  readonly request: RequestId;
+  readonly execute: "on_approval" | "when_attached";
+  readonly executeBy: string;
+}
+
+/** Nobody runs it, unless a gateway is only being started; a caller that has it open runs it itself. */
+const UNSERVED_WAIT_MS = 2_000;
+
+/** Waits a moment for the outcome, so that whoever approved sees what came of it, or why nothing does. */
 export async function showOutcome(
   home: Home,
-  request: RequestId,
+  { request, execute, executeBy }: Granted,
   terminal: Terminal,
   waitMs: number,
 ): Promise<void> {
-  const settled = await outcomeWithin(home, request, waitMs);
+  const isServed = await home.hasSteward();
+  const settled = await outcomeWithin(home, request, isServed ? waitMs : Math.min(waitMs, UNSERVED_WAIT_MS));
   const { paint } = terminal;
+  if (settled === null && !(await home.hasSteward())) {
+    const by = formatMoment(Date.parse(executeBy), localZone());
+    const runs =
+      execute === "on_approval"
+        ? `a gateway that is started by ${by} runs it; after that the agent has to ask again`
+        : `it runs when the agent is back at a gateway by ${by}; after that it has to ask again`;
+    terminal.out(
+      `  ${paint.yellow("not run yet")}: no gateway serves this home now. The approval stands: ${runs}`,
+    );
+    terminal.out(`  start one: countersign start --home ${shellWord(home.settings.home)}`);
+    return;
+  }
   if (settled === null) {
-    terminal.out(`  no outcome after ${formatDuration(waitMs)}; see it later: countersign show ${request}`);
+    const waiting =
+      execute === "on_approval" ? "" : "; it runs when the agent that asked is there to get its result";
+    terminal.out(
+      `  no outcome after ${formatDuration(waitMs)}${waiting}; see it later: countersign show ${request}`,
+    );
     return;
   }
   const colour = settled.phase === "done" ? paint.green : paint.red;
@@ -91,3 +119,7 @@ async function outcomeWithin(
     await new Promise((resolve) => setTimeout(resolve, Math.min(POLL_MS, left)));
   }
 }
+
+/** A path as one word of a shell. */
+const shellWord = (path: string): string =>
+  /^[\w@%+=:,./-]+$/.test(path) ? path : `'${path.replaceAll("'", String.raw`'\''`)}'`;

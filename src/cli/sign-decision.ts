@@ -234,8 +234,14 @@ async function submit(
   }
   const exitCode = printAnswer(cli, open, decided.value);
   const waits = options.wait ?? cli.terminal.interactive;
-  if (decided.value.state === "granted" && waits)
-    await showOutcome(home, open.request, cli.terminal, OUTCOME_WAIT_MS);
+  if (decided.value.state === "granted" && waits) {
+    const granted = {
+      request: open.request,
+      execute: open.question.execute,
+      executeBy: decided.value.executeBy,
+    };
+    await showOutcome(home, granted, cli.terminal, OUTCOME_WAIT_MS);
+  }
   return exitCode;
 }
 

@@ -39,6 +39,8 @@ export interface Home {
    * requests, recovers, writes snapshots. False where another process is it.
    */
   startSteward(): Promise<boolean>;
+  /** True where this process is the steward or one lives: somebody runs what is granted. */
+  hasSteward(): Promise<boolean>;
   /**
    * The statement that `person` would sign about an unknown outcome. The words come back masked.
    * @throws CountersignError `REQUEST_NOT_FOUND`, `DECISION_REFUSED`

@@ -406,6 +406,7 @@ export function createScriptedHome(parts: {
     },
     explain: () => misuse("explain a request"),
     startSteward: () => misuse("become the steward"),
+    hasSteward: () => Promise.resolve(true),
     rotateLogKey: () => misuse("rotate the log's key"),
     draftSettlement: async (request, { outcome, again = false, person: approver, message }) => ({
       typ: "countersign.settlement",

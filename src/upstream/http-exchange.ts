@@ -17,8 +17,9 @@ import { NotSent } from "./failure.ts";
 // stay open, without web requests, responses and streams.
 //
 //   E1. Everything goes to the one address that is registered: no redirect is followed, no certificate goes unchecked.
-//   E2. Nothing is sent twice. What broke before its connection was made was not sent (X2); what broke later may have
-//       been taken, a connection that the server closed a moment before included.
+//   E2. No call is sent twice. What broke before its connection was made was not sent (X2); what broke later may have
+//       been taken, a connection that the server closed a moment before included. A list changes nothing: where a kept
+//       connection ended under it, it is asked for once more (RFC 9110 §9.2.2).
 
 export interface HttpExchangesParts {
   readonly url: URL;
@@ -223,7 +224,13 @@ export function createHttpExchanges(parts: HttpExchangesParts): HttpExchanges {
             "content-length": String(Buffer.byteLength(body)),
           },
         };
-        await take(exchange, run, await open(run, "POST", headers, body));
+        const post = (): Promise<IncomingMessage> => open(run, "POST", headers, body);
+        const response = await post().catch((error: unknown) => {
+          const isLost = run.request?.reusedSocket === true && !run.isDropped;
+          if (isLost && exchange.message.method === "tools/list") return post();
+          throw error;
+        });
+        await take(exchange, run, response);
       } catch (error) {
         if (!run.isDropped) exchange.onerror(error as Error);
         throw error;

@@ -238,6 +238,40 @@ describe("an outcome that is not known", () => {
   });
 });
 
+describe("a list on a kept connection that the server closes as it comes in", () => {
+  const listed = (body: JsonObject) => resultOf(body, { tools: [] });
+
+  test("is asked for once more, on another", async () => {
+    const bad = await serve((body, _, response) => json(response, listed(body)));
+    const over = await connected(bad);
+    await over.list();
+    bad.answer = (_, request) => {
+      bad.answer = (body, __, response) => json(response, listed(body));
+      request.socket.destroy();
+    };
+    expect((await over.list()).definitions.size).toBe(0);
+    expect([bad.calls.length, bad.sockets.size]).toEqual([3, 2]);
+  });
+
+  test("and no third time", async () => {
+    const bad = await serve((body, _, response) => json(response, listed(body)));
+    const over = await connected(bad);
+    await over.list();
+    bad.answer = (_, request) => void request.socket.destroy();
+    await expect(over.list()).rejects.toBeInstanceOf(LostReply);
+    expect(bad.calls).toHaveLength(3);
+  });
+
+  test("where nobody listens any more, it was not sent", async () => {
+    const bad = await serve((body, _, response) => json(response, listed(body)));
+    const over = await connected(bad);
+    await over.list();
+    const closed = bad.close();
+    await expect(over.list()).rejects.toMatchObject({ name: "NotSent", code: "upstream_unavailable" });
+    await closed;
+  });
+});
+
 describe("a call that was not made", () => {
   test("nobody listens any more", async () => {
     const bad = await serve((body, _, response) => json(response, resultOf(body)));

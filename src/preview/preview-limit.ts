@@ -17,7 +17,8 @@ const MAX_WAITING = 20;
 
 interface OnePrincipal {
   running: number;
-  started: number[];
+  /** When, the oldest first. */
+  readonly started: number[];
   readonly waiting: (() => void)[];
 }
 
@@ -56,13 +57,15 @@ export function createPreviewLimit(parts: {
         if (next === undefined) one.running -= 1;
         else next();
       };
-      one.started = one.started.filter((at) => at > parts.clock.monotonic() - HOUR_MS);
+      const entered = parts.clock.monotonic();
+      // In their order, so only those whose hour is over are looked at.
+      while ((one.started[0] ?? entered) <= entered - HOUR_MS) one.started.shift();
       const oldest = one.started[0];
       if (one.started.length >= parts.perHour && oldest !== undefined) {
         give();
-        return { retryAfterMs: Math.ceil(oldest + HOUR_MS - parts.clock.monotonic()) };
+        return { retryAfterMs: Math.ceil(oldest + HOUR_MS - entered) };
       }
-      one.started.push(parts.clock.monotonic());
+      one.started.push(entered);
       principals.delete(principal);
       principals.set(principal, one);
       let left = false;

@@ -97,8 +97,11 @@ export const SCRIPTED_TOOLS: readonly PublishedTool[] = [
 ];
 
 export interface ScriptedGateParts {
-  /** The effect of a deployment. What it throws is a failure; a throw named `Unknown` is an unknown outcome. */
-  readonly deploy?: (input: JsonObject) => void | Promise<void>;
+  /**
+   * The effect of a deployment, which may be its output too. What it throws is a failure; a throw named `Unknown` is an
+   * unknown outcome.
+   */
+  readonly deploy?: (input: JsonObject) => Json | void | Promise<Json | void>;
 }
 
 export function createScriptedGate(parts: ScriptedGateParts = {}): ScriptedGate {
@@ -264,9 +267,9 @@ export function createScriptedGate(parts: ScriptedGateParts = {}): ScriptedGate 
       if (request.reply !== null || request.running) return;
       request.running = true;
       try {
-        await parts.deploy?.(request.input);
+        const output = (await parts.deploy?.(request.input)) ?? request.input;
         const summary = `deployed ${String(request.input["service"])} at ${String(request.input["ref"])}`;
-        settle(request, { status: "done", request: request.id, summary, output: request.input });
+        settle(request, { status: "done", request: request.id, summary, output });
       } catch (error) {
         const message = error instanceof Error ? error.message : String(error);
         settle(

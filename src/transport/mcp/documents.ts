@@ -3,7 +3,7 @@ import type { Logger } from "pino";
 import type { Json } from "../../base/canonical-json.ts";
 import type { PublishedTool, Reply } from "../../gate/reply.ts";
 import type { Documents } from "../../tool.ts";
-import { passedResult } from "./fronted.ts";
+import { NOT_NOW, passedResult, upstreamError } from "./fronted.ts";
 import { renderReply } from "./render.ts";
 
 // Resources, prompts and completions of fronted servers (`resources: true`).
@@ -24,9 +24,6 @@ export const DOCUMENT_METHODS: ReadonlySet<string> = new Set([
   "prompts/get",
   "completion/complete",
 ]);
-
-/** JSON-RPC codes of ours: outside the range that the specifications keep (JSON-RPC 2.0 §5.1). */
-const NOT_NOW = { pending: -31_001, refused: -31_002 } as const;
 
 export interface DocumentParts {
   /** The tools behind the documents, in the order of their servers. */
@@ -235,17 +232,13 @@ const badCursor = (): ProtocolError =>
 async function read(parts: DocumentParts, tool: PublishedTool, args: Params): Promise<Result> {
   const reply = await parts.ask(tool, args);
   if (!isReply(reply)) return reply;
-  if (reply.status === "done" && isObject(reply.output)) {
-    const { error } = reply.output as { readonly error?: unknown };
-    // The server's own words on a request of the protocol, in the protocol's own form.
-    if (isObject(error)) {
-      throw errorOf(error);
-    }
-    const passed = passedResult(reply);
-    if (passed !== null) {
-      const { content: _, ...result } = passed;
-      return result as Result;
-    }
+  // The server's own words on a request of the protocol, in the protocol's own form.
+  const error = upstreamError(reply);
+  if (error !== null) throw new ProtocolError(error.code, error.message, error.data);
+  const passed = passedResult(reply);
+  if (passed !== null) {
+    const { content: _, ...result } = passed;
+    return result as Result;
   }
   throw notNow(reply);
 }
@@ -257,28 +250,6 @@ function notNow(reply: Reply): ProtocolError {
   const code = reply.status === "pending" ? NOT_NOW.pending : NOT_NOW.refused;
   return new ProtocolError(code, words, structuredContent);
 }
-
-/**
- * A server's error under its own code, where that is about the request. Other codes of the protocol's range, and ours,
- * make a client do something: open a page, greet again, take a ticket. Those are told and not said.
- */
-function errorOf(error: Readonly<Record<string, Json>>): ProtocolError {
-  const code = Number(error["code"]);
-  const message = String(error["message"]);
-  const isKept = code >= -32_768 && code <= -32_000;
-  const isOurs = code === NOT_NOW.pending || code === NOT_NOW.refused;
-  if (Number.isSafeInteger(code) && (PASSED_ON.has(code) || !(isKept || isOurs))) {
-    return new ProtocolError(code, message, error["data"]);
-  }
-  return new ProtocolError(
-    ProtocolErrorCode.InternalError,
-    `The server answered with the error ${code}: ${message}`,
-    { "dev.countersign/error": error },
-  );
-}
-
-/** Resource not found in either form, and what JSON-RPC says of parameters, methods and faults. */
-const PASSED_ON = new Set([-32_002, -32_602, -32_601, -32_603, -32_000]);
 
 function textIn(params: Params, name: string): string {
   const text = params[name];

@@ -1,4 +1,4 @@
-import type { CallToolResult, Tool } from "@modelcontextprotocol/server";
+import { ProtocolErrorCode, type CallToolResult, type Tool } from "@modelcontextprotocol/server";
 import type { Json } from "../../base/canonical-json.ts";
 import type { PublishedTool, Reply } from "../../gate/reply.ts";
 import { CALL_ID_META } from "./names.ts";
@@ -88,6 +88,45 @@ export function passedResult(reply: Reply): CallToolResult | null {
     _meta: { ...plainMeta(meta), ...own },
   } as unknown as CallToolResult;
 }
+
+/** JSON-RPC codes of ours: outside the range that the specifications keep (JSON-RPC 2.0 §5.1). */
+export const NOT_NOW = { pending: -31_001, refused: -31_002 } as const;
+
+/** An error in the protocol's own form. */
+export interface PassedError {
+  readonly code: number;
+  readonly message: string;
+  readonly data?: Json;
+  /** Under the server's own code; else that code is about the exchange with us, or would make a client act. */
+  readonly isItsOwn: boolean;
+}
+
+/**
+ * The error that another server answered with, under its own code where that is about the request; null where the reply
+ * is something else. Other codes of the protocol's range, and ours, make a client do something: open a page, greet again,
+ * take a ticket. Those are told and not said.
+ */
+export function upstreamError(reply: Reply): PassedError | null {
+  if (reply.status !== "done" || !isObject(reply.output)) return null;
+  const { typ, error } = reply.output;
+  if (typ !== "countersign.upstream" || !isObject(error)) return null;
+  const code = Number(error["code"]);
+  const message = String(error["message"]);
+  const isKept = code >= -32_768 && code <= -32_000;
+  const isOurs = code === NOT_NOW.pending || code === NOT_NOW.refused;
+  if (Number.isSafeInteger(code) && (PASSED_ON.has(code) || !(isKept || isOurs))) {
+    return { isItsOwn: true, code, message, ...(error["data"] === undefined ? {} : { data: error["data"] }) };
+  }
+  return {
+    isItsOwn: false,
+    code: ProtocolErrorCode.InternalError,
+    message: `The server answered with the error ${code}: ${message}`,
+    data: { "dev.countersign/error": error },
+  };
+}
+
+/** Resource not found in either form, and what JSON-RPC says of parameters, methods and faults. */
+const PASSED_ON = new Set([-32_002, -32_602, -32_601, -32_603, -32_000]);
 
 /**
  * Keys that the protocol keeps for itself belong to the exchange with the other server, not to this one. Keys of ours are

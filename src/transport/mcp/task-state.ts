@@ -10,7 +10,8 @@ import type { Caller } from "../../request/principal.ts";
 //   T1. A task is a view of a request, and its id is the ticket: 80 random bits, and on every call the gate answers only
 //       the request's own principal and agent (R1). To others it does not exist.
 //   T2. What was denied, expired or failed has *completed*, with a result that says so. *failed* is a protocol's word
-//       for an answer that is none, and the gate always has one.
+//       for an answer that is an error of the protocol: the gate never gives one, a fronted server may (SEP-2663). For
+//       clients of 2025-11-25 such a task has completed too, because their library drops the words of one that failed.
 //   T3. Who looks at a task counts as attached for a minute (`execute: when_attached`).
 
 /** How long one look at a task counts (T3). */

@@ -11,6 +11,7 @@ import * as z from "zod";
 import type { Gate, Reply } from "../../gate/reply.ts";
 import type { Caller } from "../../request/principal.ts";
 import { declaredBy, TASKS_EXTENSION, type Declared } from "./declared.ts";
+import { upstreamError } from "./fronted.ts";
 import { ANSWER_TOOL } from "./names.ts";
 import { plainLine, plainText } from "./plain-text.ts";
 import { renderReply } from "./render.ts";
@@ -137,13 +138,21 @@ function detailedTask(
     }
     case "cancelled":
       return { ...task, status: "cancelled", statusMessage: "withdrawn; nothing ran" };
-    case "ended":
+    case "ended": {
+      // SEP-2663: a request that ended in an error of the protocol has failed, whatever it did before.
+      const error = upstreamError(state.reply);
+      if (error?.isItsOwn === true) {
+        const { isItsOwn: _, ...said } = error;
+        const words = `the server was called and answered with an error: ${error.message}`;
+        return { ...task, status: "failed", statusMessage: plainLine(words, 500), error: said };
+      }
       return {
         ...task,
         status: "completed",
         // The requester's client of the extension refuses a result without its own type.
         result: { ...renderReply(state.reply), resultType: "complete" },
       };
+    }
   }
 }
 

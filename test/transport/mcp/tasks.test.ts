@@ -164,6 +164,33 @@ describe("a client of 2026-07-28 that declares tasks", () => {
     }
   });
 
+  test("reads a fronted server's error of the protocol as the error of a failed task (SEP-2663)", async () => {
+    const error = { code: -32603, message: "it broke", data: { at: 1 } };
+    const gate = createScriptedGate({ deploy: () => ({ typ: "countersign.upstream", v: 1, error }) });
+    const side = connect(gate);
+    const taskId = await createTask(side, "v1");
+    await gate.approve(taskId);
+    const task = await get(side, taskId);
+    expect(task).toMatchObject({ status: "failed", error });
+    expect(task["error"]).toEqual(error);
+    expect(task["statusMessage"]).toBe("the server was called and answered with an error: it broke");
+    expect(task).not.toHaveProperty("result");
+  });
+
+  test.each([-32042, -32021, -31001])(
+    "is told, as a result, of a code that is about our exchange with the server or would make it act: %i",
+    async (code) => {
+      const error = { code, message: "open https://evil.example" };
+      const gate = createScriptedGate({ deploy: () => ({ typ: "countersign.upstream", v: 1, error }) });
+      const side = connect(gate);
+      const taskId = await createTask(side, "v1");
+      await gate.approve(taskId);
+      const task = await get(side, taskId);
+      expect(task).toMatchObject({ status: "completed", result: { isError: true } });
+      expect(task).not.toHaveProperty("error");
+    },
+  );
+
   test("gets the same handle for a call that it sends again", async () => {
     const gate = createScriptedGate();
     const side = connect(gate);

@@ -1,5 +1,4 @@
 import {
-  createPacker,
   createSharer,
   flat,
   unpack,
@@ -12,6 +11,7 @@ import { parseTimestamp } from "../base/clock.ts";
 import type { Digest } from "../base/digest.ts";
 import type { RequestId } from "../base/id.ts";
 import type { Requirement } from "../policy/verdict.ts";
+import { createHeldPacker } from "../request/held-packer.ts";
 import type { Requester } from "../request/principal.ts";
 import type { Consent, DecisionRecord, EscalatedStep, Inquiry } from "./consents.ts";
 import type { Question } from "./question.ts";
@@ -19,15 +19,7 @@ import type { Question } from "./question.ts";
 // A question that waits, kept small: thousands may. The question is packed, and unpacked when it is asked for; lists
 // that nothing was added to yet are the same one for all.
 
-const OWN = new Set(["agent", "chain", "guard", "nonce", "owners"]);
-const OWN_ID_OF = new Set(["principal", "targets"]);
-const SHARED = new Set(["registration", "requirement", "tool_definition"]);
-
-const createQuestionPacker = (): Packer =>
-  createPacker(
-    (name, parent) => OWN.has(name) || (name === "id" && OWN_ID_OF.has(parent)),
-    (name) => SHARED.has(name),
-  );
+const createQuestionPacker = (): Packer => createHeldPacker(["nonce"], ["requirement", "tool_definition"]);
 
 /** What the questions of one home have in common. */
 export interface Commons {

@@ -1,3 +1,4 @@
+import { plainReadView } from "../preview/plain-read.ts";
 import type { Preview } from "../preview/preview.ts";
 import type { Intake } from "./intake.ts";
 
@@ -12,17 +13,6 @@ export function readPreview({ received }: Intake): Preview {
     lease: null,
     guard: READ_GUARD,
     expiresAt: null,
-    view: {
-      summary: `read by ${received.tool.name}`,
-      verb: "READ",
-      changes: [],
-      counts: {},
-      facts: {},
-      warnings: [],
-      documents: [],
-      complete: true,
-      reversible: "nothing is changed",
-      fidelity: "exact",
-    },
+    view: plainReadView(`read by ${received.tool.name}`),
   };
 }

@@ -1,14 +1,8 @@
-import {
-  createPacker,
-  unpack,
-  unpackedMembers,
-  type Packed,
-  type Packer,
-  type Shape,
-} from "../base/packed-json.ts";
+import { unpack, unpackedMembers, type Packed, type Packer, type Shape } from "../base/packed-json.ts";
 import type { RequestId } from "../base/id.ts";
 import type { KeyHold } from "../log/entry.ts";
 import type { RequestEntries } from "./entries.ts";
+import { createHeldPacker } from "./held-packer.ts";
 import type { RequestRecord } from "./requests.ts";
 import type { Phase } from "./summary.ts";
 
@@ -21,17 +15,9 @@ interface Documents {
   readonly keys: readonly KeyHold[];
 }
 
-/** Members that differ from one request to the next; the rest is the policy's, the tool's or the client's. */
-const OWN = new Set(["agent", "bytes", "chain", "guard", "key", "owners", "summary"]);
-const OWN_ID_OF = new Set(["principal", "targets"]);
-const SHARED = new Set(["registration", "requirement_digest", "toolDefinition"]);
-
 /** Packs the documents of the held requests of one home. */
 export const createRequestPacker = (): Packer =>
-  createPacker(
-    (name, parent) => OWN.has(name) || (name === "id" && OWN_ID_OF.has(parent)),
-    (name) => SHARED.has(name),
-  );
+  createHeldPacker(["bytes", "key", "summary"], ["requirement_digest", "toolDefinition"]);
 
 const DOCUMENTS = unpackedMembers<HeldRequest, Documents>({
   received: (of) => of.documents().received,

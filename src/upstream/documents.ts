@@ -1,5 +1,6 @@
 import { canonicalCopy, type Json, type JsonObject } from "../base/canonical-json.ts";
 import { digestJson } from "../base/digest.ts";
+import { plainReadView } from "../preview/plain-read.ts";
 import { splitRound, roundParams } from "../request/round.ts";
 import { NoEffect, type Documents, type Tool } from "../tool.ts";
 import { createArgumentCheck } from "./arguments.ts";
@@ -107,18 +108,7 @@ function documentTool(
         plan: input,
         guard: guardOf(definition, input, {}),
         expiresAt: null,
-        view: {
-          summary: `${method} of ${alias}`,
-          verb: "READ",
-          changes: [],
-          counts: {},
-          facts: {},
-          warnings: [],
-          documents: [],
-          complete: true,
-          reversible: "nothing is changed",
-          fidelity: "exact",
-        },
+        view: plainReadView(`${method} of ${alias}`),
       }),
     guard: (plan) => Promise.resolve(guardOf(definition, plan as JsonObject, {})),
     async execute(plan, ctx) {

@@ -1,4 +1,5 @@
-import { hashNodeInPlace, type TreeHash } from "./merkle.ts";
+import { hash } from "node:crypto";
+import type { TreeHash } from "./merkle.ts";
 
 // Hashes one after another in memory, 32 bytes each: what a log of millions needs instead of strings. They are moved as
 // eight words each, in this machine's order of bytes, and never looked into.
@@ -7,6 +8,7 @@ export interface HashList {
   readonly bytes: Buffer;
   /** The same memory. */
   readonly words: Int32Array;
+  readonly view: DataView;
 }
 
 export const HASH_BYTES = 32;
@@ -15,12 +17,22 @@ const HASH_WORDS = 8;
 export const createHashList = (memory: ArrayBuffer | SharedArrayBuffer): HashList => ({
   bytes: Buffer.from(memory),
   words: new Int32Array(memory),
+  view: new DataView(memory),
 });
 
-export function putHash({ bytes }: HashList, index: number, hash: TreeHash): void {
+/** What Node's types don't know as the form of a digest: a string with two bytes, low one first, to each character. */
+const UTF16 = "utf16le" as "binary";
+
+/**
+ * Puts the SHA-256 of the bytes there. Node makes a string of a digest four times faster than a `Buffer`; taken out
+ * character by character, sixteen of two bytes cost half of what 32 of one do.
+ */
+export function putDigest({ view }: HashList, index: number, input: Uint8Array): void {
+  const digest = hash("sha256", input, UTF16);
   const at = index * HASH_BYTES;
-  // Character by character: `write` takes three times as long.
-  for (let i = 0; i < HASH_BYTES; i += 1) bytes[at + i] = hash.charCodeAt(i);
+  for (let i = 0; i < HASH_WORDS; i += 1) {
+    view.setInt32(at + 4 * i, digest.charCodeAt(2 * i) | (digest.charCodeAt(2 * i + 1) << 16), true);
+  }
 }
 
 export const hashAt = ({ bytes }: HashList, index: number): TreeHash =>
@@ -49,7 +61,7 @@ export function createSubtreeFold(most: number): (list: HashList, first: number,
       for (let i = 0; i < nodes; i += 1, at += 2 * HASH_WORDS) {
         for (let word = 0; word < 2 * HASH_WORDS; word += 1) pair[word] = from[at + word] as number;
         // In place: the pair that stood there was read.
-        putHash(above, i, hashNodeInPlace(node));
+        putDigest(above, i, node);
       }
       from = above.words;
       at = 0;

@@ -1,6 +1,5 @@
 import { Worker } from "node:worker_threads";
-import { createHashList, HASH_BYTES, putHash, type HashList } from "./hash-list.ts";
-import { leafHashInPlace } from "./merkle.ts";
+import { createHashList, HASH_BYTES, putDigest, type HashList } from "./hash-list.ts";
 
 // Hashes the lines of a chunk, here or in a second thread. Two thirds of verifying a log is SHA-256 over its lines, and
 // nothing else depends on when that happens: while one chunk is hashed, the other is read and judged.
@@ -18,7 +17,7 @@ export interface Chunk {
 
 export interface LeafHasher {
   /** The chunks to read into, in turn. One is not touched between `start` and the end of its `finish`. */
-  readonly chunks: readonly [Chunk, Chunk];
+  readonly chunks: readonly [Chunk, Chunk, Chunk];
   start(chunk: Chunk): void;
   /** When it resolves, the leaf of each line is there. */
   finish(chunk: Chunk): Promise<void>;
@@ -31,7 +30,7 @@ function hashLines({ buffer, bounds, leaves }: Chunk, from: number, to: number):
   for (let line = from; line < to; line += 1) {
     const start = (bounds[line * 2] as number) - 1;
     const end = bounds[line * 2 + 1] as number;
-    putHash(leaves, line, leafHashInPlace(new Uint8Array(memory, start, end - start)));
+    putDigest(leaves, line, new Uint8Array(memory, start, end - start));
   }
 }
 
@@ -44,7 +43,7 @@ export function createLeafHasher(chunkBytes: number): LeafHasher {
     lines: 0,
   });
   return {
-    chunks: [chunk(), chunk()],
+    chunks: [chunk(), chunk(), chunk()],
     start: () => undefined,
     finish(of) {
       hashLines(of, 0, of.lines);
@@ -69,7 +68,7 @@ const HASHER = `
   const { workerData } = require("node:worker_threads");
   const called = new Int32Array(workerData.called);
   const chunks = workerData.chunks.map(({ bytes, bounds, leaves, control }) => ({
-    bytes, bounds: new Int32Array(bounds), leaves: Buffer.from(leaves), control: new Int32Array(control),
+    bytes, bounds: new Int32Array(bounds), leaves: new DataView(leaves), control: new Int32Array(control),
   }));
   const hashLines = ({ bytes, bounds, leaves, control }) => {
     const lines = control[${LINES}];
@@ -78,8 +77,11 @@ const HASHER = `
       if (first >= lines) return;
       for (let i = first; i < Math.min(first + ${AT_ONCE}, lines); i += 1) {
         const from = bounds[2 * i] - 1;
-        const leaf = hash("sha256", new Uint8Array(bytes, from, bounds[2 * i + 1] - from), "latin1");
-        for (let at = 0; at < ${HASH_BYTES}; at += 1) leaves[${HASH_BYTES} * i + at] = leaf.charCodeAt(at);
+        const leaf = hash("sha256", new Uint8Array(bytes, from, bounds[2 * i + 1] - from), "utf16le");
+        for (let at = 0; at < ${HASH_BYTES / 2}; at += 2) {
+          const word = leaf.charCodeAt(at) | (leaf.charCodeAt(at + 1) << 16);
+          leaves.setInt32(${HASH_BYTES} * i + 2 * at, word, true);
+        }
       }
     }
   };
@@ -114,7 +116,7 @@ const PATIENCE_MS = 200;
  * the other. In the caller's alone where that thread can't be had or ends.
  */
 export function createThreadedLeafHasher(chunkBytes: number): LeafHasher {
-  const shared = [share(chunkBytes), share(chunkBytes)] as const;
+  const shared = [share(chunkBytes), share(chunkBytes), share(chunkBytes)] as const;
   const called = new Int32Array(new SharedArrayBuffer(Int32Array.BYTES_PER_ELEMENT));
   let worker: Worker | null = null;
   const end = (): void => {
@@ -129,9 +131,9 @@ export function createThreadedLeafHasher(chunkBytes: number): LeafHasher {
     // No thread is allowed here: everything is hashed in the caller's.
     worker = null;
   }
-  const of = (chunk: Chunk): Shared => (chunk === shared[0].chunk ? shared[0] : shared[1]);
+  const of = (chunk: Chunk): Shared => shared.find((each) => each.chunk === chunk) as Shared;
   return {
-    chunks: [shared[0].chunk, shared[1].chunk],
+    chunks: [shared[0].chunk, shared[1].chunk, shared[2].chunk],
     start(chunk) {
       const { control } = of(chunk);
       control[LINES] = chunk.lines;

@@ -40,9 +40,6 @@ export function nodeHash(left: TreeHash, right: TreeHash): TreeHash {
   return hash("sha256", nodeInput, LATIN1);
 }
 
-/** {@link nodeHash} for a caller that has 0x01 ‖ left ‖ right in memory already. */
-export const hashNodeInPlace = (oneAndPair: Uint8Array): TreeHash => hash("sha256", oneAndPair, LATIN1);
-
 /** Root of the empty tree: SHA-256 of nothing. */
 export const EMPTY_ROOT: TreeHash = hash("sha256", "", LATIN1);
 

@@ -1,14 +1,13 @@
-import { closeSync, openSync, readSync, statSync } from "node:fs";
+import { closeSync, openSync, read, statSync } from "node:fs";
 import { readdir, readFile } from "node:fs/promises";
 import { availableParallelism } from "node:os";
 import { join } from "node:path";
 import type { Place } from "./finding.ts";
 import { createLeafHasher, createThreadedLeafHasher, type Chunk, type LeafHasher } from "./leaf-hasher.ts";
-import { createHashList, HASH_BYTES, putHash } from "./hash-list.ts";
-import { leafHashInPlace } from "./merkle.ts";
+import { createHashList, HASH_BYTES, putDigest } from "./hash-list.ts";
 
-// Reads a log line by line, fast: no copy of a line, and the bytes of one chunk are hashed while the next is read.
-// Reads block: the page cache answers in microseconds, and a thread's round trip would cost more.
+// Reads a log line by line, fast: no copy of a line. Three chunks go round: one is read, by a thread of Node's that does
+// nothing else, while the lines of the one before it are found and hashed, and those before them are judged.
 
 /** Lines as they lie in the reader's memory, with their leaves; valid during the call only. */
 export type Lines = Pick<Chunk, "buffer" | "bounds" | "leaves" | "lines">;
@@ -39,14 +38,12 @@ export interface LinesRead {
   readonly bytes: number;
 }
 
-/** Small enough to stay in the processor's cache between reading and hashing. */
-const CHUNK = 128 * 1024;
-/** Big enough that offering a chunk to the other thread costs nothing. */
-const THREAD_CHUNK = 512 * 1024;
+/** Big enough that handing a chunk to another thread costs nothing, small enough for the processor's cache. */
+const CHUNK = 512 * 1024;
 /** What is kept in front of a chunk for a line that began in the one before; an entry has at most 64 KiB. */
 const CARRY = 128 * 1024;
-/** How much is read before other work of the process gets its turn. */
-const TURN = 8 * 1024 * 1024;
+/** How much is read before the caller is told. */
+const STEP = 8 * 1024 * 1024;
 /** Logs below this are verified before a second thread has started. */
 const WORTH_A_THREAD = 64 * 1024 * 1024;
 const SEGMENT = /^\d{1,15}\.jsonl$/;
@@ -82,11 +79,11 @@ export async function readSegments(
   const sizes = names.map((name) => statSync(join(directory, name)).size);
   const isBig = sizes.reduce((sum, size) => sum + size, 0) >= WORTH_A_THREAD && availableParallelism() > 1;
   const inThread = threads === "auto" ? isBig : threads === 2;
-  const room = Math.min(inThread ? THREAD_CHUNK : CHUNK, Math.max(1, ...sizes));
+  const room = Math.min(CHUNK, Math.max(1, ...sizes));
   const hasher = (inThread ? createThreadedLeafHasher : createLeafHasher)(CARRY + room);
-  let [chunk, other] = hasher.chunks;
+  let [chunk, next, before] = hasher.chunks;
   let total = 0;
-  let turn = 0;
+  let untold = 0;
   let torn: LinesRead["torn"] = null;
   try {
     for (const name of names) {
@@ -95,27 +92,31 @@ export async function readSegments(
       let carried = 0;
       let hashing: Chunk | null = null;
       const file = openSync(join(directory, name), "r");
+      let reading = readAhead(file, chunk, room);
       try {
         for (;;) {
-          const bytes = readSync(file, chunk.buffer, CARRY, room, null);
+          // Other work of the process has its turn here, because a read ends in a turn of the event loop.
+          const bytes = await reading;
           if (bytes === 0) break;
+          reading = readAhead(file, next, room);
           const end = CARRY + bytes;
           carried = findLines(chunk, CARRY - carried, end);
           hasher.start(chunk);
+          // In front of what is being read.
+          chunk.buffer.copy(next.buffer, CARRY - carried, end - carried, end);
           if (hashing !== null) await handOn(hasher, hashing, onLines, at);
-          // Only now is the other chunk free.
-          chunk.buffer.copy(other.buffer, CARRY - carried, end - carried, end);
           hashing = chunk;
-          [chunk, other] = [other, chunk];
+          [chunk, next, before] = [next, before, chunk];
           total += bytes;
-          turn += bytes;
-          if (turn < TURN) continue;
-          turn = 0;
+          untold += bytes;
+          if (untold < STEP) continue;
+          untold = 0;
           onChunk(total);
-          await new Promise((resume) => setImmediate(resume));
         }
         if (hashing !== null) await handOn(hasher, hashing, onLines, at);
       } finally {
+        // Not while it is being read: its number could be another file's before the read has begun.
+        await reading.catch(() => undefined);
         closeSync(file);
       }
       if (carried > 0) torn = { bytes: carried, place: placeOf(at) };
@@ -125,6 +126,18 @@ export async function readSegments(
   }
   onChunk(total);
   return { torn, bytes: total };
+}
+
+/** Reads what comes next into the chunk, behind the place for what is carried; the number of bytes. */
+function readAhead(file: number, { buffer }: Chunk, room: number): Promise<number> {
+  const reading = new Promise<number>((resolve, reject) => {
+    read(file, buffer, CARRY, room, null, (error, bytes) =>
+      error === null ? resolve(bytes) : reject(error),
+    );
+  });
+  // Looked at one chunk later; until then a failure is nobody's, and nothing that the process should end for.
+  reading.catch(() => undefined);
+  return reading;
 }
 
 /** Notes where the lines from `start` to `end` stand; the number of bytes that are left of one. */
@@ -171,7 +184,7 @@ export async function readLines(
     buffer.set(bytes, 1);
     buffer[0] = 0;
     bounds[1] = 1 + bytes.length;
-    putHash(leaves, 0, leafHashInPlace(buffer.subarray(0, 1 + bytes.length)));
+    putDigest(leaves, 0, buffer.subarray(0, 1 + bytes.length));
     onLines({ buffer, bounds, leaves, lines: 1 }, at);
     if (at.line % 4096 === 0) onChunk(at.offset);
   }

@@ -1,10 +1,29 @@
+import { createHash } from "node:crypto";
 import fc from "fast-check";
 import { expect, test } from "vitest";
-import { copyHash, createHashList, createSubtreeFold, hashAt, putHash } from "../../src/log/hash-list.ts";
-import { leafHash, rootOf } from "../../src/log/merkle.ts";
+import { copyHash, createHashList, createSubtreeFold, hashAt, putDigest } from "../../src/log/hash-list.ts";
+import type { HashList } from "../../src/log/hash-list.ts";
+import { leafHash, rootOf, toBytes, type TreeHash } from "../../src/log/merkle.ts";
 import { createGrowingTree } from "../../src/log/verify-tree.ts";
 
 const leaf = (i: number): string => leafHash(Buffer.from(`entry ${i}`));
+
+function putHash({ bytes }: HashList, index: number, hash: TreeHash): void {
+  bytes.set(toBytes(hash), index * 32);
+}
+
+test("the digest of any bytes stands where it was put, and nowhere else", () => {
+  const digest = (input: Uint8Array): string => createHash("sha256").update(input).digest("hex");
+  fc.assert(
+    fc.property(fc.uint8Array({ maxLength: 300 }), fc.nat(2), fc.boolean(), (input, index, isShared) => {
+      const list = createHashList(isShared ? new SharedArrayBuffer(96) : new ArrayBuffer(96));
+      putDigest(list, index, input);
+      const expected = Array.from({ length: 3 }, (_, i) => (i === index ? digest(input) : "00".repeat(32)));
+      expect(list.bytes.toString("hex")).toBe(expected.join(""));
+    }),
+    { numRuns: 1_000 },
+  );
+});
 
 test("every byte of a hash is kept, in memory of one thread and of several", () => {
   const hash = Buffer.from(Array.from({ length: 32 }, (_, i) => (i * 37) % 256)).toString("latin1");

@@ -33,7 +33,7 @@ async function leavesOf(hasher: LeafHasher, chunk: Chunk): Promise<string[]> {
 test.each([
   ["here", createLeafHasher],
   ["in a second thread", createThreadedLeafHasher],
-] as const)("both chunks give the leaves of their lines, hashed %s", async (_where, create) => {
+] as const)("every chunk gives the leaves of its lines, hashed %s", async (_where, create) => {
   const hasher = create(64 * 1024);
   for (const chunk of hasher.chunks) fill(chunk);
   for (const chunk of hasher.chunks) hasher.start(chunk);
@@ -81,9 +81,9 @@ test("however many lines fall to which thread, each has its own leaf", async () 
 
 test("a chunk that the second thread never began is not waited for, and none is given to it twice", async () => {
   const hasher = createThreadedLeafHasher(64 * 1024);
-  // From the first moment on, when the thread is still starting: two chunks in turn, far more often than it can follow.
+  // From the first moment on, when the thread is still starting: the chunks in turn, far more often than it can follow.
   for (let round = 0; round < 3_000; round += 1) {
-    const chunk = hasher.chunks[round % 2] as Chunk;
+    const chunk = hasher.chunks[round % 3] as Chunk;
     chunk.leaves.bytes.fill(0, 0, lines.length * 32);
     fill(chunk);
     chunk.lines = 1 + (round % lines.length);

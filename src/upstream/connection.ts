@@ -192,9 +192,12 @@ function meaningOf(error: unknown): Error {
   if (error instanceof SdkHttpError) {
     const status = error.status;
     if (status !== undefined && TURNED_AWAY.has(status)) {
-      return new NotSent("upstream_refused", `the server answered HTTP ${status}`, { cause: error });
+      return new NotSent("upstream_refused", `the server answered HTTP ${status}`, { cause: error, status });
     }
-    return new LostReply(`the server answered HTTP ${String(status)}`, { cause: error });
+    return new LostReply(`the server answered HTTP ${String(status)}`, {
+      cause: error,
+      ...(status === undefined ? {} : { status }),
+    });
   }
   if (error instanceof SdkError) {
     if (error.code === SdkErrorCode.NotConnected) {

@@ -92,11 +92,18 @@ export function createHttpTransport(parts: HttpTransportParts): Transport {
     },
     async close() {
       exchanges.close();
+      // A session that is left behind is the server's to keep until it forgets it (MCP 2025-11-25, Session Management).
+      if (inner.sessionId !== undefined) {
+        await Promise.race([inner.terminateSession().catch(() => undefined), pause(GOODBYE_MS)]);
+      }
       await inner.close();
     },
   };
   return outer;
 }
+
+const GOODBYE_MS = 1_000;
+const pause = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms).unref());
 
 /** What a call needs: itself, and the list that it rests on. */
 const OFTEN: ReadonlySet<string> = new Set(["tools/call", "tools/list"]);

@@ -6,7 +6,7 @@ import { canonicalJson, type JsonObject } from "../base/canonical-json.ts";
 import { neutralise } from "../base/text.ts";
 import { connect, type CallOptions, type Connection } from "./connection.ts";
 import type { Listed } from "./definition.ts";
-import { LostReply, NotSent } from "./failure.ts";
+import { isShutOut, LostReply, NotSent } from "./failure.ts";
 import { createHttpTransport } from "./http-transport.ts";
 import type { UpstreamRegistration, ValueSource } from "./registration.ts";
 import { plainEnvironment, resolveValues } from "./secrets.ts";
@@ -18,7 +18,8 @@ import { createWatchdog, type Watchdog } from "./watchdog.ts";
 //   U1. One upstream never waits for another: each has its own connection, its own back-off and its own time.
 //   U2. A connection belongs to one registration. Where that changed, the old connection ends and a new one is made.
 //   U3. A call that rests on a list goes over the connection that gave the list.
-//   U4. Nothing of the gateway goes along: an upstream's process has the environment of its registration.
+//   U4. What ends a connection that is of no use any more lets the calls under way over it have their answers.
+//   U5. Nothing of the gateway goes along: an upstream's process has the environment of its registration.
 
 export interface PoolParts {
   readonly version: string;
@@ -124,6 +125,10 @@ function createLine(
   let isClosed = false;
   let isRetired = false;
   let inFlight = 0;
+  /** Calls under way, of connections that have some. */
+  const busy = new Map<Connection, number>();
+  /** Connections that end with their last call (U4). */
+  const ending = new Set<Connection>();
   /** How many connections there have been. */
   let connections = 0;
   let listed: { readonly at: number; readonly list: LiveList } | null = null;
@@ -215,6 +220,30 @@ function createLine(
     return connecting;
   };
 
+  /** Takes a new connection for what comes next (U4). */
+  const leave = async (over: Connection): Promise<void> => {
+    if (connection === over) {
+      connection = null;
+      listed = null;
+    }
+    if (busy.has(over)) ending.add(over);
+    else await over.close().catch(() => undefined);
+  };
+  const ask = async (over: Connection, ...asked: Parameters<Connection["request"]>): Promise<JsonObject> => {
+    inFlight += 1;
+    busy.set(over, (busy.get(over) ?? 0) + 1);
+    try {
+      return await over.request(...asked);
+    } finally {
+      inFlight -= 1;
+      const left = (busy.get(over) ?? 1) - 1;
+      if (left > 0) busy.set(over, left);
+      else busy.delete(over);
+      if (left === 0 && ending.delete(over)) over.close().catch(() => undefined);
+      if (isRetired && inFlight === 0) close().catch(() => undefined);
+    }
+  };
+
   const list = async (maxAgeMs: number): Promise<LiveList> => {
     const wanted = now();
     if (listed !== null && maxAgeMs > 0 && wanted - listed.at <= maxAgeMs && connection !== null) {
@@ -223,23 +252,19 @@ function createLine(
     // One that began before this call may be of before a change; a reader that takes an older one may share it.
     if (listing !== null && wanted - listing.begun <= maxAgeMs) return listing.list;
     const begun = now();
-    const drop = async (over: Connection): Promise<void> => {
-      if (connection === over) connection = null;
-      await over.close();
-    };
     const work = (async () => {
       let over = await connected();
       const given = await over.list().catch(async (error: unknown) => {
         // It turned us away: a session that it forgot, a token that was replaced. A new connection may be let in.
-        if (error instanceof NotSent && connection === over) {
-          await drop(over);
+        if ((error instanceof NotSent || isShutOut(error)) && connection === over) {
+          await leave(over);
           over = await connected();
           return over.list();
         }
         // Silent, and nobody's call under way that it could be busy with: a new process may do better.
         if (error instanceof LostReply && inFlight === 0 && connection === over) {
           failed(error.message);
-          await drop(over);
+          await leave(over);
         }
         throw error;
       });
@@ -262,7 +287,9 @@ function createLine(
     isClosed = true;
     const open = connection ?? (await connecting?.catch(() => null)) ?? null;
     connection = null;
-    await open?.close();
+    const all = open === null ? [...ending] : [open, ...ending];
+    await Promise.all(all.map((one) => one.close()));
+    ending.clear();
   };
 
   return {
@@ -272,12 +299,14 @@ function createLine(
         throw new NotSent("upstream_unavailable", "the server was started again after its list was read");
       }
       const over = await connected();
-      inFlight += 1;
       try {
-        return await over.request(method, params, options);
-      } finally {
-        inFlight -= 1;
-        if (isRetired && inFlight === 0) close().catch(() => undefined);
+        return await ask(over, method, params, options);
+      } catch (error) {
+        if (!isShutOut(error)) throw error;
+        await leave(over);
+        // What rests on no list is a read; what does has to look at the list again, over the next connection (U3).
+        if (wanted !== undefined) throw error;
+        return ask(await connected(), method, params, options);
       }
     },
     facts: connected,

@@ -3,6 +3,7 @@
 //   effects.jsonl  one line a call that had one, with the arguments as they arrived
 //   note           appended to every description: how a definition changes while the server runs
 //   starts         one line a process
+//   hold-before, hold-after  while one is there, append works on, before or after its effect
 import { appendFileSync, existsSync, readFileSync } from "node:fs";
 import { createServer } from "node:http";
 import { join } from "node:path";
@@ -119,6 +120,11 @@ function build() {
 
 const say = (words, more = {}) => ({ content: [{ type: "text", text: words }], ...more });
 
+/** Works for as long as a file of this name is there. */
+const held = async (file) => {
+  while (existsSync(join(dir, file))) await new Promise((resolve) => setTimeout(resolve, 20));
+};
+
 async function call({ name, arguments: args = {}, _meta: meta }, ctx) {
   switch (name) {
     case "read_state":
@@ -126,7 +132,9 @@ async function call({ name, arguments: args = {}, _meta: meta }, ctx) {
     case "append":
       if (args.dryRun === true)
         return say(`would append ${JSON.stringify(args.line)} after ${state().length}`);
+      await held("hold-before");
       effect({ name, args, meta });
+      await held("hold-after");
       return say("appended");
     case "leak_env":
       return say(JSON.stringify(process.env));

@@ -17,7 +17,7 @@ import { canonicalCopy, type JsonObject } from "../../src/base/canonical-json.ts
 import { ok } from "../../src/base/result.ts";
 import { createSshKeyPair, type SshKeyPair } from "../../src/base/ssh-signing-key.ts";
 import { openHome, type OpenedHome } from "../../src/compose.ts";
-import type { Limits } from "../../src/config/settings.ts";
+import type { Limits, Settings } from "../../src/config/settings.ts";
 import { acceptInto, compareUpstreams } from "../../src/upstream/compare.ts";
 import { createFronting } from "../../src/upstream/fronting.ts";
 import { EMPTY_LOCK, pinsOf, type Lock } from "../../src/upstream/lock.ts";
@@ -46,6 +46,9 @@ export interface UpstreamWorld {
   readonly dir: string;
   readonly keys: Readonly<Record<string, SshKeyPair>>;
   readonly home: OpenedHome;
+  readonly settings: Settings;
+  /** What is registered and accepted, as a gateway reads it. */
+  registrations(): JsonObject;
   readonly said: readonly string[];
   /** One more handle on the same home, with connections of its own. */
   open(): Promise<OpenedHome>;
@@ -172,6 +175,8 @@ export async function makeUpstreamWorld(
     dir,
     keys,
     home,
+    settings,
+    registrations,
     said,
     open: () => open(),
     async accept(tools) {

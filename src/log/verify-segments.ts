@@ -1,4 +1,4 @@
-import { closeSync, openSync, read, statSync } from "node:fs";
+import { closeSync, openSync, read, readSync, statSync } from "node:fs";
 import { readdir, readFile } from "node:fs/promises";
 import { availableParallelism } from "node:os";
 import { join } from "node:path";
@@ -6,8 +6,9 @@ import type { Place } from "./finding.ts";
 import { createLeafHasher, createThreadedLeafHasher, type Chunk, type LeafHasher } from "./leaf-hasher.ts";
 import { createHashList, HASH_BYTES, putDigest } from "./hash-list.ts";
 
-// Reads a log line by line, fast: no copy of a line. Three chunks go round: one is read, by a thread of Node's that does
-// nothing else, while the lines of the one before it are found and hashed, and those before them are judged.
+// Reads a log line by line, fast: no copy of a line. Three chunks go round: one is read, the lines of the one before it are
+// found and hashed, and those before them are judged. Where this thread does all of that, a thread of Node's that does
+// nothing else reads ahead; where two threads hash, both processors are busy, and waiting for a third costs more than reading.
 
 /** Lines as they lie in the reader's memory, with their leaves; valid during the call only. */
 export type Lines = Pick<Chunk, "buffer" | "bounds" | "leaves" | "lines">;
@@ -42,8 +43,8 @@ export interface LinesRead {
 const CHUNK = 512 * 1024;
 /** What is kept in front of a chunk for a line that began in the one before; an entry has at most 64 KiB. */
 const CARRY = 128 * 1024;
-/** How much is read before the caller is told. */
-const STEP = 8 * 1024 * 1024;
+/** How much is read before other work of the process gets its turn. */
+const TURN = 8 * 1024 * 1024;
 /** Logs below this are verified before a second thread has started. */
 const WORTH_A_THREAD = 64 * 1024 * 1024;
 const SEGMENT = /^\d{1,15}\.jsonl$/;
@@ -83,7 +84,7 @@ export async function readSegments(
   const hasher = (inThread ? createThreadedLeafHasher : createLeafHasher)(CARRY + room);
   let [chunk, next, before] = hasher.chunks;
   let total = 0;
-  let untold = 0;
+  let turn = 0;
   let torn: LinesRead["torn"] = null;
   try {
     for (const name of names) {
@@ -92,13 +93,12 @@ export async function readSegments(
       let carried = 0;
       let hashing: Chunk | null = null;
       const file = openSync(join(directory, name), "r");
-      let reading = readAhead(file, chunk, room);
+      let ahead = inThread ? null : readAhead(file, chunk, room);
       try {
         for (;;) {
-          // Other work of the process has its turn here, because a read ends in a turn of the event loop.
-          const bytes = await reading;
+          const bytes = await (ahead ?? readSync(file, chunk.buffer, CARRY, room, null));
           if (bytes === 0) break;
-          reading = readAhead(file, next, room);
+          if (ahead !== null) ahead = readAhead(file, next, room);
           const end = CARRY + bytes;
           carried = findLines(chunk, CARRY - carried, end);
           hasher.start(chunk);
@@ -108,15 +108,16 @@ export async function readSegments(
           hashing = chunk;
           [chunk, next, before] = [next, before, chunk];
           total += bytes;
-          untold += bytes;
-          if (untold < STEP) continue;
-          untold = 0;
+          turn += bytes;
+          if (turn < TURN) continue;
+          turn = 0;
           onChunk(total);
+          await new Promise((resume) => setImmediate(resume));
         }
         if (hashing !== null) await handOn(hasher, hashing, onLines, at);
       } finally {
         // Not while it is being read: its number could be another file's before the read has begun.
-        await reading.catch(() => undefined);
+        await ahead?.catch(() => undefined);
         closeSync(file);
       }
       if (carried > 0) torn = { bytes: carried, place: placeOf(at) };

@@ -19,7 +19,10 @@ const lineOf = ({ first, policy, subject, rest }: Shape, i: number, ms = i): str
   `{"v":1,"seq":${first + i},"time":"${new Date(START + ms).toISOString()}","kind":"request.received",` +
   `"subject":"${subject}${String(i).padStart(8, "0")}","policy":${JSON.stringify(policy)},${rest}}`;
 
-/** Lines one after another, from a place that is no word's on. */
+/** As much as is compared at once. */
+const AFTER = 16;
+
+/** Lines one after another, from a place that is no word's on; as in a chunk, the memory goes on after the last. */
 function lay(lines: readonly (string | Buffer)[], before: number): { buffer: Buffer; bounds: Int32Array } {
   const bounds = new Int32Array(2 * lines.length);
   const pieces: Buffer[] = [Buffer.alloc(before)];
@@ -31,6 +34,7 @@ function lay(lines: readonly (string | Buffer)[], before: number): { buffer: Buf
     pieces.push(bytes, Buffer.from("\n"));
     at += 1;
   }
+  pieces.push(Buffer.alloc(AFTER, "x"));
   return { buffer: Buffer.from(Uint8Array.from(Buffer.concat(pieces)).buffer), bounds };
 }
 

@@ -118,6 +118,7 @@ function attributed(alias: string, message: Json | undefined): string {
   );
 }
 
+const REFERENCES: ReadonlySet<string> = new Set(["$ref", "$dynamicRef", "$recursiveRef"]);
 const LABELS: ReadonlySet<string> = new Set(["title", "description"]);
 
 /** What a form asks for. Labels are neutralised; what comes back to the server stays as it is, and must hide nothing. */
@@ -136,6 +137,8 @@ function schemaOf(value: Json, depth: number): Json {
           `its form has a field with a name longer than ${MAX_NAME_LENGTH} characters, or with hidden ones`,
         );
       }
+      // A client that looks a reference up would fetch what a server names, in its user's network.
+      if (REFERENCES.has(name)) throw new Unpassable(`its form refers to a schema elsewhere (${name})`);
       if (LABELS.has(name) && typeof member === "string") return [name, plainLine(member, MAX_LABEL_LENGTH)];
       if (name === "enumNames" && Array.isArray(member)) {
         return [

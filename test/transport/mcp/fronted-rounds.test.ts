@@ -153,6 +153,7 @@ describe("a fronted server's questions", () => {
     [{ properties: { [`a${hidden}`]: { type: "string" } } }, "a name"],
     [{ properties: { a: { enum: [`yes${hidden}`] } } }, "hidden characters"],
     [{ properties: { a: { default: "\u0007" } } }, "hidden characters"],
+    [{ properties: { a: { $ref: "http://127.0.0.1/x" } } }, "a schema elsewhere"],
   ])("are not passed on where what comes back hides something: %j", (requestedSchema, why) => {
     expect(wordsOf({ q: question({ message: "m", requestedSchema }) })).toContain(why);
   });

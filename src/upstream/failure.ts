@@ -53,3 +53,14 @@ export class ErrorReply extends Error {
 
 /** JSON-RPC codes of ours for what a transport found out; a server that sends one itself gains nothing by it. */
 export const LOCAL = { tooLarge: -39_001, lost: -39_002 } as const;
+
+const REDIRECTS: ReadonlySet<number> = new Set([301, 302, 307, 308]);
+
+/** What an answer that leads elsewhere is; null for any other. Nobody registered the address that it names. */
+export const redirectIn = (status: number): NotSent | null =>
+  REDIRECTS.has(status)
+    ? new NotSent(
+        "upstream_refused",
+        `the server answered HTTP ${status}, a redirect; register the address that it leads to`,
+      )
+    : null;

@@ -11,7 +11,7 @@ import { Agent, request as httpRequest, type ClientRequest, type IncomingMessage
 import { Agent as TlsAgent, request as httpsRequest } from "node:https";
 import { urlToHttpOptions } from "node:url";
 import { readEvents, readText, TooLarge } from "./event-stream.ts";
-import { NotSent } from "./failure.ts";
+import { NotSent, redirectIn } from "./failure.ts";
 
 // One request to a server behind a URL, and what comes back: the SDK's own way over Node's HTTP and connections that
 // stay open, without web requests, responses and streams.
@@ -268,8 +268,6 @@ function endsSoon(response: IncomingMessage): void {
   response.once("close", () => clearTimeout(timer));
 }
 
-const REDIRECTS = new Set([301, 302, 307, 308]);
-
 /** @throws NotSent for a redirect (E1), else SdkHttpError; an error of the protocol is a reply */
 async function refuse(
   { message, deliver }: Exchange,
@@ -277,12 +275,10 @@ async function refuse(
   limit: number,
 ): Promise<void> {
   const status = response.statusCode ?? 0;
-  if (REDIRECTS.has(status)) {
+  const redirect = redirectIn(status);
+  if (redirect !== null) {
     response.destroy();
-    throw new NotSent(
-      "upstream_refused",
-      `the server answered HTTP ${status}, a redirect; register the address that it leads to`,
-    );
+    throw redirect;
   }
   if (status === 400 && isModern(message)) {
     const text = await readText(response, limit);

@@ -7,7 +7,7 @@ import {
 } from "@modelcontextprotocol/client";
 import { encodeHeader } from "../request/param-headers.ts";
 import { TooLarge } from "./event-stream.ts";
-import { LOCAL, NotSent } from "./failure.ts";
+import { LOCAL, redirectIn } from "./failure.ts";
 import { createHttpExchanges, revisionOf } from "./http-exchange.ts";
 
 // A server behind a URL: the SDK's transport, with bounded messages, and with an end for a call whose response stream
@@ -113,14 +113,11 @@ const PARAM_HEADER = /^mcp-param-/i;
 
 /** A redirect would take calls, and the headers that go with them, to an address that nobody registered. */
 function notElsewhere(response: Response): Response {
-  if (!REDIRECTS.has(response.status)) return response;
+  const redirect = redirectIn(response.status);
+  if (redirect === null) return response;
   void response.body?.cancel().catch(() => undefined);
-  throw new NotSent(
-    "upstream_refused",
-    `the server answered HTTP ${response.status}, a redirect; register the address that it leads to`,
-  );
+  throw redirect;
 }
-const REDIRECTS = new Set([301, 302, 307, 308]);
 
 /** A body that ends in an error above the limit. Of an event stream each event counts for itself. */
 function bounded(response: Response, limit: number): Response {

@@ -101,7 +101,15 @@ export const recordsOf = ({ maskedArguments, reasoning, planned }: StoredEvidenc
   ...(planned === null ? [] : [planned.view, planned.maskedInputs]),
 ];
 
-export const JSON_TYPE = "application/json";
+/** A value as the document that is kept of it. */
+export const jsonDocument = (tag: NewBlob["tag"], value: unknown): NewBlob => ({
+  tag,
+  bytes: canonicalBytes(value),
+  type: "application/json",
+});
+
+export const hasReasons = ({ justification, chain }: Reasoning): boolean =>
+  justification !== null || chain !== null;
 
 /** What {@link storeEvidence} writes for a request, for the limit on bytes a day. */
 export interface PlannedEvidence {
@@ -130,29 +138,24 @@ export async function storeEvidence(
 ): Promise<StoredEvidence> {
   const maskKeys = planned?.maskKeys ?? [];
   const { id, reasoning } = received;
-  const record = (tag: NewBlob["tag"], value: unknown): NewBlob => ({
-    tag,
-    bytes: canonicalBytes(value),
-    type: JSON_TYPE,
-  });
   const seal = (blob: NewBlob): NewBlob => ({ ...blob, sealFor: id });
-  const hasReasoning = reasoning.justification !== null || reasoning.chain !== null;
+  const hasReasoning = hasReasons(reasoning);
   const files = planned?.preview.files ?? [];
   const sealed: SealedPlan | null =
     planned === null ? null : { plan: planned.preview.plan, lease: planned.preview.lease };
 
   const wanted: NewBlob[] = [
-    seal(record("arguments", received.input)),
-    record("arguments", mask.json(received.input, maskKeys)),
-    ...(hasReasoning ? [record("reasoning", mask.view(reasoning))] : []),
+    seal(jsonDocument("arguments", received.input)),
+    jsonDocument("arguments", mask.json(received.input, maskKeys)),
+    ...(hasReasoning ? [jsonDocument("reasoning", mask.view(reasoning))] : []),
   ];
   const common = wanted.length;
   if (planned !== null && sealed !== null) {
     wanted.push(
       planBlob(sealed, id),
-      record("view", planned.view),
-      seal(record("inputs", planned.input)),
-      record("inputs", mask.json(planned.input, maskKeys)),
+      jsonDocument("view", planned.view),
+      seal(jsonDocument("inputs", planned.input)),
+      jsonDocument("inputs", mask.json(planned.input, maskKeys)),
       ...files.map((file: SealedFile) => seal({ tag: "file", bytes: file.bytes, type: file.type })),
     );
   }

@@ -1,10 +1,10 @@
-import { canonicalBytes } from "../base/canonical-json.ts";
 import { digestBytes, newSalt } from "../base/digest.ts";
 import type { SealedPlan } from "../execution/sealed-plan.ts";
 import type { BlobRef } from "../request/action-request.ts";
 import type { BlobStore, NewBlob } from "../store/store.ts";
 import {
-  JSON_TYPE,
+  hasReasons,
+  jsonDocument,
   type Masker,
   type PlannedEvidence,
   type Received,
@@ -31,22 +31,22 @@ export function readEvidence(
   { preview, view, input: policyInput, maskKeys }: PlannedEvidence,
 ): ReadEvidence {
   const sealed: SealedPlan = { plan: preview.plan, lease: null };
-  const hasReasoning = reasoning.justification !== null || reasoning.chain !== null;
+  const hasReasoning = hasReasons(reasoning);
   const named = [
-    document("arguments", input),
-    document("plan", sealed),
-    document("inputs", policyInput),
+    jsonDocument("arguments", input),
+    jsonDocument("plan", sealed),
+    jsonDocument("inputs", policyInput),
   ] as const;
   /** What holds no secret has the same bytes both times. */
   const masked = (named: NewBlob, value: object): NewBlob => {
     const shown = mask.json(value, maskKeys);
-    return shown === value ? named : document(named.tag, shown);
+    return shown === value ? named : jsonDocument(named.tag, shown);
   };
   const kept: readonly NewBlob[] = [
     masked(named[0], input),
-    document("view", view),
+    jsonDocument("view", view),
     masked(named[2], policyInput),
-    ...(hasReasoning ? [document("reasoning", mask.view(reasoning))] : []),
+    ...(hasReasoning ? [jsonDocument("reasoning", mask.view(reasoning))] : []),
   ];
   return {
     bytes: [...kept, ...named].reduce((sum, { bytes }) => sum + bytes.length, 0),
@@ -74,12 +74,6 @@ export function readEvidence(
     },
   };
 }
-
-const document = (tag: NewBlob["tag"], value: unknown): NewBlob => ({
-  tag,
-  bytes: canonicalBytes(value),
-  type: JSON_TYPE,
-});
 
 const nameOf = ({ tag, bytes, type }: NewBlob): BlobRef => ({
   digest: digestBytes(tag, bytes, newSalt()),

@@ -16,21 +16,14 @@ export const MAX_JSON_DEPTH = 64;
  * The RFC 8785 text of `value`.
  * @throws CountersignError `ARGUMENTS_UNREPRESENTABLE`, with the JSON pointer of the offending part.
  */
-export function canonicalJson(value: unknown): string {
-  try {
-    return write(value, null, 0);
-  } catch (error) {
-    // Walked once more to say where: building a pointer for every member costs more than everything else.
-    if (error === UNREPRESENTABLE) return write(value, "", 0);
-    throw error;
-  }
-}
+export const canonicalJson = (value: unknown): string => walked(write, value);
 
-/** Thrown by a walk that keeps no pointer. */
-const UNREPRESENTABLE = new Error("not representable");
-
-/** JSON pointer of the value that is being written; null: nobody keeps one. */
-type At = string | null;
+/**
+ * A deep copy that holds nothing but JSON, in canonical key order: what parsing {@link canonicalJson} gives, without
+ * making the text.
+ * @throws CountersignError `ARGUMENTS_UNREPRESENTABLE`, where {@link canonicalJson} does.
+ */
+export const canonicalCopy = <T>(value: T): T => walked(copy, value) as T;
 
 const encoder = new TextEncoder();
 
@@ -41,16 +34,31 @@ export const canonicalBytes = (value: unknown): Uint8Array => encoder.encode(can
 export const taggedBytes = (kind: string, value: unknown): Uint8Array =>
   encoder.encode(`${kind}\n${canonicalJson(value)}`);
 
-/** A deep copy that holds nothing but JSON, in canonical key order. */
-export const canonicalCopy = <T>(value: T): T => JSON.parse(canonicalJson(value)) as T;
+/** JSON pointer of the value that is being walked; null: nobody keeps one. */
+type At = string | null;
+
+type Walk<T> = (value: unknown, at: At, depth: number) => T;
+
+/** Thrown by a walk that keeps no pointer. */
+const UNREPRESENTABLE = new Error("not representable");
+
+function walked<T>(walk: Walk<T>, value: unknown): T {
+  try {
+    return walk(value, null, 0);
+  } catch (error) {
+    // Walked once more to say where: building a pointer for every member costs more than everything else.
+    if (error === UNREPRESENTABLE) return walk(value, "", 0);
+    throw error;
+  }
+}
 
 function write(value: unknown, at: At, depth: number): string {
-  if (depth > MAX_JSON_DEPTH) refuse(at, `nested deeper than ${MAX_JSON_DEPTH}`);
+  if (depth > MAX_JSON_DEPTH) refuse(at, TOO_DEEP);
   switch (typeof value) {
     case "string":
       return writeString(value, at);
     case "number":
-      return writeNumber(value, at);
+      return `${checkedNumber(value, at)}`;
     case "boolean":
       return value ? "true" : "false";
     case "object":
@@ -73,33 +81,103 @@ function writeArray(value: readonly unknown[], at: At, depth: number): string {
 }
 
 function writeObject(value: object, at: At, depth: number): string {
-  const prototype: unknown = Object.getPrototypeOf(value);
-  if (prototype !== Object.prototype && prototype !== null) refuse(at, "not a plain object");
-  const record = value as Record<string, unknown>;
-  let text = "{";
-  // RFC 8785 §3.2.3 sorts by UTF-16 code units, which is what Array#sort does on strings.
-  for (const key of Object.keys(record).sort()) {
-    if (key === "__proto__") refuse(at, "a key named __proto__");
+  const record = plainRecord(value, at);
+  let text = "";
+  for (const key of canonicalKeys(record)) {
+    if (key === "__proto__") refuse(at, PROTO);
     const member = record[key];
     if (member === undefined) continue;
-    const here = at === null ? null : `${at}/${key.replaceAll("~", "~0").replaceAll("/", "~1")}`;
-    if (text.length > 1) text += ",";
-    text += `${writeString(key, here)}:${write(member, here, depth + 1)}`;
+    const here = at === null ? null : memberAt(at, key);
+    text += `${text === "" ? "{" : ","}${writeString(key, here)}:${write(member, here, depth + 1)}`;
   }
-  return `${text}}`;
+  return text === "" ? "{}" : `${text}}`;
 }
 
-function writeString(value: string, at: At): string {
+/** Text that JSON has as it is. Most is, and asking takes half as long as `JSON.stringify`. */
+const PLAIN = /^[ !#-[\]-~]*$/;
+
+const writeString = (value: string, at: At): string =>
+  PLAIN.test(value) ? `"${value}"` : JSON.stringify(checkedString(value, at));
+
+function copy(value: unknown, at: At, depth: number): unknown {
+  if (depth > MAX_JSON_DEPTH) refuse(at, TOO_DEEP);
+  switch (typeof value) {
+    case "string":
+      return checkedString(value, at);
+    case "number":
+      return checkedNumber(value, at);
+    case "boolean":
+      return value;
+    case "object":
+      if (value === null) return null;
+      if (Array.isArray(value)) return copyArray(value, at, depth);
+      return copyObject(value, at, depth);
+    default:
+      return refuse(at, `${typeof value} is not JSON`);
+  }
+}
+
+function copyArray(value: readonly unknown[], at: At, depth: number): unknown[] {
+  const copied: unknown[] = [];
+  for (let i = 0; i < value.length; i += 1) {
+    copied.push(copy(value[i], at === null ? null : `${at}/${i}`, depth + 1));
+  }
+  return copied;
+}
+
+function copyObject(value: object, at: At, depth: number): Record<string, unknown> {
+  const record = plainRecord(value, at);
+  const copied: Record<string, unknown> = {};
+  for (const key of canonicalKeys(record)) {
+    if (key === "__proto__") refuse(at, PROTO);
+    const member = record[key];
+    if (member === undefined) continue;
+    const here = at === null ? null : memberAt(at, key);
+    copied[checkedString(key, here)] = copy(member, here, depth + 1);
+  }
+  return copied;
+}
+
+const TOO_DEEP = `nested deeper than ${MAX_JSON_DEPTH}`;
+const PROTO = "a key named __proto__";
+
+function plainRecord(value: object, at: At): Record<string, unknown> {
+  const prototype: unknown = Object.getPrototypeOf(value);
+  if (prototype !== Object.prototype && prototype !== null) refuse(at, "not a plain object");
+  return value as Record<string, unknown>;
+}
+
+const FEW = 24;
+
+/** RFC 8785 §3.2.3 sorts by UTF-16 code units, which is how JavaScript compares strings. */
+function canonicalKeys(record: Record<string, unknown>): string[] {
+  const keys = Object.keys(record);
+  if (keys.length > FEW) return keys.sort();
+  // Few, and mostly in order: insertion takes a half to a third of what `sort` does.
+  for (let i = 1; i < keys.length; i += 1) {
+    const key = keys[i] as string;
+    let to = i;
+    for (; to > 0 && (keys[to - 1] as string) > key; to -= 1) keys[to] = keys[to - 1] as string;
+    keys[to] = key;
+  }
+  return keys;
+}
+
+const memberAt = (at: string, key: string): string =>
+  `${at}/${key.replaceAll("~", "~0").replaceAll("/", "~1")}`;
+
+function checkedString(value: string, at: At): string {
   if (!value.isWellFormed()) refuse(at, "a lone surrogate");
-  return JSON.stringify(value);
+  return value;
 }
 
-function writeNumber(value: number, at: At): string {
+/** Minus zero becomes zero, as RFC 8785 §3.2.2.3 writes it. */
+function checkedNumber(value: number, at: At): number {
   if (!Number.isFinite(value)) refuse(at, `${value} is not a JSON number`);
   if (Number.isInteger(value) && !Number.isSafeInteger(value)) {
     refuse(at, "an integer beyond ±(2^53−1); send it as a string");
   }
-  return JSON.stringify(value === 0 ? 0 : value);
+  return value === 0 ? 0 : value;
 }
 
 function refuse(at: At, what: string): never {

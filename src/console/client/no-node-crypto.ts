@@ -6,5 +6,6 @@ const refuse = (): never => {
 };
 
 export const createHash = refuse;
+export const hash = refuse;
 export const randomBytes = refuse;
 export const randomFillSync = refuse;

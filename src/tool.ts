@@ -46,6 +46,11 @@ export interface ToolContext {
   readonly workdir: string;
   /** Of a read whose caller is there: what the caller's client says it can be asked. Nobody relies on it (P2). */
   readonly asks?: JsonObject;
+  /**
+   * Of an execution that policy allowed on the tool's own preview, made in this process a moment ago: what that saw of the
+   * world is as new as it gets. Never of one that people were waited for, or that was taken up later.
+   */
+  readonly follows?: "own_preview";
   /** W3C `traceparent` of whoever asked, to be passed on; it must change nothing (P2). */
   readonly trace?: string;
   /** Epoch milliseconds. */

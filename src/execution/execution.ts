@@ -52,7 +52,8 @@ export interface ExecutorParts {
 export interface ContextParts {
   readonly request: RequestId;
   readonly idempotencyKey: string;
-  readonly mode: "preview" | "execute";
+  /** `execute_at_once`: of a change that policy allowed, straight after its preview ({@link Executor.runAllowed}). */
+  readonly mode: "preview" | "execute" | "execute_at_once";
   readonly asks?: JsonObject;
   file(name: string): Promise<Uint8Array>;
   progress(message: string): void;
@@ -89,21 +90,18 @@ export interface Executor {
     },
   ): Promise<Ran | null>;
   /**
-   * Runs a request that this process has claimed and dispatched already, on the tool that it was decided for. The tool
-   * waits for `ready`; where that rejects, nothing is sent and the request has failed.
+   * Runs a request that policy allowed, straight after its preview and on the tool that made it: this process has claimed
+   * and dispatched it in the batch with which it came to be. The tool waits for `ready`; where that rejects, nothing is
+   * sent and the request has failed.
    */
-  runDispatched(
+  runAllowed(
     request: RequestId,
     tool: Tool,
     progress: (message: string) => void,
-    ready?: Promise<void>,
+    ready: Promise<void>,
   ): Promise<Ran | null>;
   /** A tool context for this request, for recovery. */
-  contextFor(
-    record: RequestRecord,
-    grant: string,
-    mode: ContextParts["mode"],
-  ): ReturnType<ExecutorParts["context"]>;
+  contextFor(record: RequestRecord, grant: string, mode: "preview"): ReturnType<ExecutorParts["context"]>;
 }
 
 export function createExecutor(parts: ExecutorParts): Executor {
@@ -215,7 +213,7 @@ export function createExecutor(parts: ExecutorParts): Executor {
     tool: Tool,
     grant: string,
     progress: (message: string) => void,
-    ready: Promise<void> | undefined,
+    { mode, ready }: Way,
   ): Promise<Performed> => {
     let sealed: SealedPlan;
     let context: Awaited<ReturnType<typeof contextFor>>;
@@ -223,7 +221,7 @@ export function createExecutor(parts: ExecutorParts): Executor {
       sealed = await readPlan(parts.blobs, record);
       // X1: an entry that is durable names documents that are.
       await ready;
-      context = await contextFor(record, grant, "execute", progress);
+      context = await contextFor(record, grant, mode, progress);
     } catch (error) {
       parts.log.error({ requestId: record.id, err: error }, "execution could not be started");
       const message = "the sealed plan could not be handed to the tool, so nothing was sent";
@@ -314,14 +312,25 @@ export function createExecutor(parts: ExecutorParts): Executor {
     });
   };
 
-  const runDispatched: Executor["runDispatched"] = async (request, tool, progress, ready) => {
+  /** How a dispatched request comes to its tool. */
+  type Way = {
+    readonly mode: Exclude<ContextParts["mode"], "preview">;
+    readonly ready?: Promise<void>;
+  };
+
+  const runDispatched = async (
+    request: RequestId,
+    tool: Tool,
+    progress: (message: string) => void,
+    way: Way,
+  ): Promise<Ran | null> => {
     const record = state.requests.open.get(request);
     const execution = state.executions.open.get(request);
     if (record === undefined || execution === undefined) return null;
     if (execution.status !== "dispatched" || execution.owner?.boot !== parts.owner.boot) return null;
     const dispatchedSeq = record.newestSeq;
     parts.log.info({ requestId: request, tool: tool.name }, "execution started");
-    const result = await execute(record, tool, execution.grant, progress, ready);
+    const result = await execute(record, tool, execution.grant, progress, way);
     await settle(record, execution, dispatchedSeq, result);
     parts.log.info({ requestId: request, outcome: result.outcome.kind }, "execution settled");
     result.late
@@ -350,12 +359,19 @@ export function createExecutor(parts: ExecutorParts): Executor {
         const tool = await dispatch(execution, claimed, progress);
         if (tool === null) return null;
         progress("running");
-        return await runDispatched(request, tool, progress);
+        // People, or time, may stand between its preview and now.
+        return await runDispatched(request, tool, progress, { mode: "execute" });
       } finally {
         working.delete(request);
       }
     },
-    runDispatched,
+    runAllowed(request, tool, progress, ready) {
+      // What people approved has another basis for ever, and a read's preview asked nobody.
+      const isAllowed = state.executions.open.get(request)?.basis === "verdict";
+      const isRead = state.requests.open.get(request)?.received.effect === "read";
+      const mode = isAllowed && !isRead ? "execute_at_once" : "execute";
+      return runDispatched(request, tool, progress, { mode, ready });
+    },
     contextFor: (record, grant, mode) => contextFor(record, grant, mode),
   };
 }

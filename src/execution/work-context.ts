@@ -34,6 +34,7 @@ export function createWorkContexts(parts: {
       creds: parts.creds,
       file,
       ...(asks === undefined ? {} : { asks }),
+      ...(mode === "execute_at_once" ? { follows: "own_preview" as const } : {}),
       ...traceIn(parts.traceOf?.(request)),
       progress(message) {
         try {

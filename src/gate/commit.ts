@@ -306,7 +306,7 @@ export function createCommit(parts: GateParts, attend: Attend): Commit {
     attend.adopt(
       id,
       // The documents go to the disk while the entries do; the tool waits for both (L1, X1).
-      parts.executor.runDispatched(id, tool, (message) => attachment.progress?.(message), stored.durable),
+      parts.executor.runAllowed(id, tool, (message) => attachment.progress?.(message), stored.durable),
     );
     return attended(intake, attachment);
   };

@@ -21,6 +21,7 @@ export interface ToolContextParts {
   readonly file: (name: string) => Promise<Uint8Array>;
   readonly progress?: (message: string) => void;
   readonly asks?: JsonObject;
+  readonly follows?: "own_preview";
   readonly trace?: string;
 }
 
@@ -40,6 +41,7 @@ export function createToolContext(parts: ToolContextParts): ToolContext {
       return typeof parts.workdir === "string" ? parts.workdir : parts.workdir();
     },
     ...(parts.asks === undefined ? {} : { asks: parts.asks }),
+    ...(parts.follows === undefined ? {} : { follows: parts.follows }),
     ...(parts.trace === undefined ? {} : { trace: parts.trace }),
     now: () => parts.clock.now(),
     async creds(name) {

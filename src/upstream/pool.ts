@@ -20,6 +20,8 @@ import { createWatchdog, type Watchdog } from "./watchdog.ts";
 //   U3. A call that rests on a list goes over the connection that gave the list.
 //   U4. What ends a connection that is of no use any more lets the calls under way over it have their answers.
 //   U5. Nothing of the gateway goes along: an upstream's process has the environment of its registration.
+//   U6. A list is kept until the server says that it changed, and never in place of a younger one: whoever takes one that
+//       is kept gets none from before what it was given itself.
 
 export interface PoolParts {
   readonly version: string;
@@ -132,6 +134,8 @@ function createLine(
   /** How many connections there have been. */
   let connections = 0;
   let listed: { readonly at: number; readonly list: LiveList } | null = null;
+  /** How often a server said that its list changed; one that was begun before is for nobody who comes after (U6). */
+  let changes = 0;
   let listing: { readonly begun: number; readonly list: Promise<LiveList> } | null = null;
 
   const failed = (why: string): void => {
@@ -172,6 +176,8 @@ function createLine(
             : createHttpTransport({ url: entry.url, headers: own.values, maxMessageBytes: limit }),
         onListChanged: () => {
           listed = null;
+          listing = null;
+          changes += 1;
         },
         onError: (message) => log.error(message),
         onClose: () => {
@@ -252,6 +258,7 @@ function createLine(
     // One that began before this call may be of before a change; a reader that takes an older one may share it.
     if (listing !== null && wanted - listing.begun <= maxAgeMs) return listing.list;
     const begun = now();
+    const unchanged = changes;
     const work = (async () => {
       let over = await connected();
       const given = await over.list().catch(async (error: unknown) => {
@@ -269,7 +276,8 @@ function createLine(
         throw error;
       });
       const fresh: LiveList = { ...given, over: connection === over ? connections : ENDED };
-      if (connection === over) listed = { at: begun, list: fresh };
+      const isNewest = changes === unchanged && (listed === null || listed.at <= begun);
+      if (connection === over && isNewest) listed = { at: begun, list: fresh };
       // Answers are what makes a connection a good one.
       failures = 0;
       return fresh;

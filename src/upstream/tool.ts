@@ -18,8 +18,9 @@ import { fullName, textOf } from "./definition.ts";
 //
 //   D2. The plan names server, tool, definition and arguments; what is sent are the plan's arguments and no others.
 //   R1. Nothing is sent to a tool whose live definition is not the accepted one, nor over another connection than that
-//       which listed it. A read may rest on a list a second old, everything else on one that was asked for after the
-//       moment it may run.
+//       which listed it. A read may rest on a list a second old. A change that policy allowed, and that runs straight from
+//       its own preview, may rest on the list which that asked for, within the same second (U6). Everything else, which
+//       is whatever people were waited for, rests on one that was asked for after the moment it may run.
 //   X2. An answer of the server is an outcome whatever it says. No answer is *unknown*; only what certainly never left
 //       here is *failed*. A read the operator vouches for changes nothing, so for it no answer is *failed* too.
 
@@ -33,7 +34,7 @@ export const REFUSALS = {
   preview_too_large: "what the server answered to the preview is too large to be shown",
 } as const;
 
-const READ_LIST_AGE_MS = 1_000;
+const LIST_AGE_MS = 1_000;
 const DEFAULT_TIMEOUT_MS = 15 * 60_000;
 const PREVIEW_TIMEOUT_MS = 100_000;
 
@@ -192,7 +193,8 @@ export function makeUpstreamTool(name: string, parts: UpstreamToolParts): Result
         : { args: argumentsOf(plan), round: null };
       const { line, over } = await notSent(async () => {
         const live = await upstream();
-        return { line: live, over: await demand(live, [pin.tool], isRead ? READ_LIST_AGE_MS : 0) };
+        const maxAgeMs = isRead || ctx.follows === "own_preview" ? LIST_AGE_MS : 0;
+        return { line: live, over: await demand(live, [pin.tool], maxAgeMs) };
       });
       const result = await answerOf(isRead, () =>
         line.request(

@@ -3,6 +3,7 @@
 //   effects.jsonl  one line a call that had one, with the arguments as they arrived
 //   note           appended to every description: how a definition changes while the server runs
 //   starts         one line a process
+//   lists          one line a list that was asked for
 //   hold-before, hold-after  while one is there, append works on, before or after its effect
 import { appendFileSync, existsSync, readFileSync } from "node:fs";
 import { createServer } from "node:http";
@@ -88,6 +89,7 @@ function build() {
   server.fallbackRequestHandler = async (request, ctx) => {
     const params = request.params ?? {};
     if (request.method === "tools/list") {
+      appendFileSync(join(dir, "lists"), "list\n");
       if (mode === "hang_list") return new Promise(() => undefined);
       const all = tools();
       if (page === 0) return { tools: all };

@@ -9,6 +9,7 @@ import { readBody } from "../http/body.ts";
 import { checkFrontDoor, createFrontDoor, type FrontDoor } from "../http/front-door.ts";
 import { listen } from "../http/listen.ts";
 import { createTurnedAwayLog } from "../http/turned-away.ts";
+import { createCallsUnderWay } from "./calls-under-way.ts";
 import { answerDirectly, directCallOf } from "./direct-call.ts";
 import { AGENT_HEADER, HEADER_MISMATCH, MCP_PATH } from "./http-names.ts";
 import { createMcpIdentify, type IdentifyParts, type McpCaller } from "./identify.ts";
@@ -26,6 +27,7 @@ import { clientClaim, createMcpServer, type McpConnection, type McpParts } from 
 import { stepUpFor } from "./step-up.ts";
 import { clientOfSession, createOpenCalls, newSessionId } from "./session.ts";
 import { createShare } from "./share.ts";
+import { toolIndexOf } from "./tool-index.ts";
 
 // MCP over streamable HTTP, for clients of both protocol eras.
 //
@@ -56,8 +58,8 @@ export interface McpHttp {
  * @throws CountersignError `LISTEN_FAILED`
  */
 export async function startMcpHttp(parts: McpHttpParts): Promise<McpHttp> {
-  const stopping = new AbortController();
-  const serverParts = { ...parts, stopping: stopping.signal, underWay: new Set<Promise<unknown>>() };
+  const underWay = createCallsUnderWay();
+  const serverParts = { ...parts, underWay };
   const calls = createOpenCalls();
   const share = createShare(MOST_OF_ONE);
   const turnedAway = createTurnedAwayLog(parts.log, "mcp");
@@ -141,7 +143,7 @@ export async function startMcpHttp(parts: McpHttpParts): Promise<McpHttp> {
   const mismatchOf = (request: IncomingMessage, message: Message): string | null => {
     if (message["method"] !== "tools/call" || !isModern(message)) return null;
     const { name, arguments: args } = paramsOf(message);
-    const tool = parts.gate.tools().find((one) => one.name === name);
+    const tool = typeof name === "string" ? toolIndexOf(parts.gate.tools()).byName.get(name) : undefined;
     if (tool === undefined) return null;
     return checkHeaders(tool.inputSchema, args, (header) => request.headersDistinct[header]?.join(", "));
   };
@@ -233,12 +235,12 @@ export async function startMcpHttp(parts: McpHttpParts): Promise<McpHttp> {
     url: `http://${host}:${listening.port}${MCP_PATH}`,
     port: listening.port,
     async close(graceMs = 5_000) {
-      stopping.abort();
+      underWay.stop();
       unhear();
       await listening.close(graceMs);
       await handler.close();
       turnedAway.stop();
-      await Promise.allSettled([...serverParts.underWay]);
+      await underWay.settled();
     },
   };
 }

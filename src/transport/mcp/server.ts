@@ -12,15 +12,15 @@ import {
   type Tool,
 } from "@modelcontextprotocol/server";
 import type { Logger } from "pino";
-import { anySignal } from "../../base/any-signal.ts";
 import type { Attachment, Gate, PublishedTool, Reply } from "../../gate/reply.ts";
 import type { Caller } from "../../request/principal.ts";
 import { REFUSALS } from "../../request/refusal.ts";
 import type { Round } from "../../request/round.ts";
+import type { CallsUnderWay } from "./calls-under-way.ts";
 import { createProgress, noProgress, type Progress } from "./progress.ts";
 import { ANSWER_TOOL, MODERN_REVISION, WAIT_TOOL, WITHDRAW_TOOL } from "./names.ts";
 import { declaredBy, TASKS_EXTENSION } from "./declared.ts";
-import { answerDocuments, DOCUMENT_METHODS, documentTools } from "./documents.ts";
+import { answerDocuments, DOCUMENT_METHODS } from "./documents.ts";
 import { answersIn, asksOf, notAsked, questionsIn, roundCallId } from "./fronted-rounds.ts";
 import {
   answerLegacyTask,
@@ -35,6 +35,7 @@ import { isFrontedState } from "./rounds.ts";
 import { guarded, HANDLE_AFTER_MS, LINGER_MS, timesOf } from "./task-state.ts";
 import { seedTask, serveTasks } from "./tasks.ts";
 import { parseAnswer, parseTicket, parseToolCall, traceIn, type ToolCall } from "./tool-call.ts";
+import { toolIndexOf } from "./tool-index.ts";
 import { isCompanion, listTools } from "./tool-list.ts";
 
 // One MCP server for clients of both protocol eras.
@@ -56,10 +57,7 @@ export interface McpParts {
   /** How clients of 2026-07-28 without tasks wait longer than one answer may take; absent: they get the ticket. */
   readonly rounds?: RoundParts;
   readonly log: Logger;
-  /** Aborted when the gateway stops: held calls then get their tickets. */
-  readonly stopping: AbortSignal;
-  /** Every call under way, so that whoever stops the gateway can wait for it. */
-  readonly underWay: Set<Promise<unknown>>;
+  readonly underWay: CallsUnderWay;
   readonly progressEveryMs?: number;
   /** How often a client that took a handle is asked to look. */
   readonly pollMs?: number;
@@ -95,7 +93,7 @@ const INSTRUCTIONS =
 
 /** A server for one connection (stdio) or one request (HTTP). */
 export function createMcpServer(parts: McpParts, connection: McpConnection): Server {
-  const documents = documentTools(parts.gate.tools());
+  const { documents } = toolIndexOf(parts.gate.tools());
   const server = new Server(
     { name: "countersign", title: "Countersign", version: parts.version },
     {
@@ -122,26 +120,17 @@ export function createMcpServer(parts: McpParts, connection: McpConnection): Ser
     switch (request.method) {
       case "tools/list":
         return { tools: toolsOf(parts) };
-      case "tools/call": {
-        const work = whileThere(parts, connection, ctx, (signal) =>
+      case "tools/call":
+        return whileThere(parts, connection, ctx, (signal) =>
           answerCall(parts, { ...connection, caller: callerOf(ctx) }, request, ctx, signal),
         );
-        parts.underWay.add(work);
-        try {
-          return await work;
-        } finally {
-          parts.underWay.delete(work);
-        }
-      }
       default: {
         if (DOCUMENT_METHODS.has(request.method) && documents.length > 0) {
-          const work = guarded(parts.log, request.method, () =>
+          return guarded(parts.log, request.method, () =>
             whileThere(parts, connection, ctx, (signal) =>
               documentsFor(parts, { ...connection, caller: callerOf(ctx) }, request, ctx, signal),
             ),
           );
-          parts.underWay.add(work);
-          return work.finally(() => parts.underWay.delete(work));
         }
         const answer =
           connection.era === "legacy"
@@ -193,7 +182,7 @@ function documentsFor(
   const isModern = connection.era === "modern";
   const asks = isModern ? asksOf(ctx) : {};
   const attachment: Attachment = { signal, holdMs: parts.holdFor?.(caller.client) ?? parts.holdMs, asks };
-  const tools = documentTools(parts.gate.tools());
+  const tools = toolIndexOf(parts.gate.tools()).documents;
   const sealed = parts.rounds?.sealed;
   const trace = traceIn(params["_meta"] ?? {});
   const ask = async (tool: PublishedTool, args: object): Promise<Reply | Result> => {
@@ -217,19 +206,13 @@ function documentsFor(
 }
 
 /** Answers with a signal that is aborted when nobody waits for the answer any more. */
-async function whileThere<T>(
+const whileThere = <T>(
   parts: McpParts,
   { gone }: McpConnection,
   ctx: ServerContext,
   answer: (signal: AbortSignal) => Promise<T>,
-): Promise<T> {
-  const there = anySignal([ctx.mcpReq.signal, parts.stopping, ...(gone === undefined ? [] : [gone])]);
-  try {
-    return await answer(there.signal);
-  } finally {
-    there.release();
-  }
-}
+): Promise<T> =>
+  parts.underWay.run(gone === undefined ? [ctx.mcpReq.signal] : [ctx.mcpReq.signal, gone], answer);
 
 async function answerCall(
   parts: McpParts,
@@ -247,7 +230,7 @@ async function answerCall(
   const state = ctx.mcpReq.requestState();
   const isModern = connection.era === "modern";
   const asks = isModern ? asksOf(ctx) : {};
-  const tool = parts.gate.tools().find(({ name }) => name === call.tool);
+  const tool = toolIndexOf(parts.gate.tools()).byName.get(call.tool);
   const answers = isModern ? answersIn(sealed, { ...call, caller }, tool, ctx) : null;
   const round =
     isModern && !isFrontedState(state) ? resumeRound(parts.rounds, { ...call, caller }, state) : null;

@@ -4,6 +4,7 @@ import type { Readable, Writable } from "node:stream";
 import type { Logger } from "pino";
 import type { Gate } from "../../gate/reply.ts";
 import type { Caller } from "../../request/principal.ts";
+import { createCallsUnderWay } from "./calls-under-way.ts";
 import { createMcpServer, type McpConnection, type McpParts } from "./server.ts";
 import { createStdioTransport } from "./stdio-transport.ts";
 
@@ -27,9 +28,8 @@ const FAREWELL_MS = 1_000;
 
 /** Serves one client until it or the process ends, and resolves when no call is under way any more. */
 export async function serveStdio(gate: Gate, caller: Caller, options: ServeStdioOptions): Promise<void> {
-  const stopping = new AbortController();
-  const underWay = new Set<Promise<unknown>>();
-  const parts = { gate, ...options, stopping: stopping.signal, underWay };
+  const underWay = createCallsUnderWay();
+  const parts = { gate, ...options, underWay };
   const transport = createStdioTransport(options.stdin ?? process.stdin, options.stdout ?? process.stdout);
   let server: Server | null = null;
   const serve = ({ era }: { readonly era: McpConnection["era"] }): Server => {
@@ -52,7 +52,7 @@ export async function serveStdio(gate: Gate, caller: Caller, options: ServeStdio
   process.once("SIGINT", stop);
   try {
     await Promise.race([transport.ended, signalled]);
-    stopping.abort();
+    underWay.stop();
     await transport.allAnswered(FAREWELL_MS);
   } finally {
     unhear();
@@ -60,5 +60,5 @@ export async function serveStdio(gate: Gate, caller: Caller, options: ServeStdio
     process.removeListener("SIGINT", stop);
     await connection.close();
   }
-  await Promise.allSettled([...underWay]);
+  await underWay.settled();
 }

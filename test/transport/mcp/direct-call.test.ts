@@ -6,6 +6,7 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import type { Gate, Reply } from "../../../src/gate/reply.ts";
 import { answerWeb, toWebRequest } from "../../../src/transport/http/answer.ts";
 import { answerDirectly, directCallOf } from "../../../src/transport/mcp/direct-call.ts";
+import { createCallsUnderWay } from "../../../src/transport/mcp/calls-under-way.ts";
 import { createMcpServer, type McpConnection, type McpParts } from "../../../src/transport/mcp/server.ts";
 import { messagesOf, rawHttp, type RawAnswer } from "../../support/raw-http.ts";
 import { envelope, legacyRequest, modernRequest } from "../../support/rpc.ts";
@@ -38,7 +39,7 @@ const gate: Gate = {
 };
 const parts: McpParts = {
   ...{ gate, version: "0.0.0", holdMs: 50, log: pino({ level: "silent" }) },
-  ...{ stopping: new AbortController().signal, underWay: new Set() },
+  underWay: createCallsUnderWay(),
 };
 const connection: Omit<McpConnection, "era"> = {
   caller: { principal: { kind: "named", id: "ana" }, agent: "desktop", transport: "http", client: null },

@@ -24,9 +24,15 @@ export function createWorkContexts(parts: {
   return async ({ request, idempotencyKey, mode, file, progress, asks }) => {
     const workdir = createWorkdir(parts.workRoot, `${mode}-`);
     const timeoutMs = mode === "preview" ? parts.previewTimeoutMs : parts.executeTimeoutMs;
+    const deadline = new AbortController();
+    // In place of `AbortSignal.timeout`, whose timer would outlive the work by as long as the work might have taken.
+    const timer = setTimeout(
+      () => deadline.abort(new DOMException(`no end after ${timeoutMs} ms`, "TimeoutError")),
+      timeoutMs,
+    ).unref();
     const ctx = createToolContext({
       clock: parts.clock,
-      signal: AbortSignal.timeout(timeoutMs),
+      signal: deadline.signal,
       requestId: request,
       idempotencyKey,
       workdir: workdir.path,
@@ -46,12 +52,14 @@ export function createWorkContexts(parts: {
       },
     });
     // A tool may leave what can't be removed. That is no reason to lose what it came to.
-    const dispose = (): Promise<void> =>
-      workdir
+    const dispose = (): Promise<void> => {
+      clearTimeout(timer);
+      return workdir
         .remove()
         .catch((error: unknown) =>
           parts.log.warn({ requestId: request, err: error }, "work directory not removed"),
         );
+    };
     return { ctx, dispose };
   };
 }

@@ -167,12 +167,15 @@ async function runOnce(
   leave: () => void,
 ): Promise<Preview> {
   const graceMs = parts.graceMs ?? DEFAULT_GRACE_MS;
-  const timeout = new AbortController();
-  const signal = AbortSignal.any([options.signal, timeout.signal]);
+  const stopping = new AbortController();
+  const { signal } = stopping;
+  const leaveToo = (): void => stopping.abort(options.signal.reason);
+  if (options.signal.aborted) leaveToo();
+  else options.signal.addEventListener("abort", leaveToo, { once: true });
   let work: Promise<ToolPreview> | undefined;
   let workdir: Workdir | undefined;
   const timer = setTimeout(
-    () => timeout.abort(new TookTooLong(`no preview after ${parts.limits.previewTimeoutMs} ms`)),
+    () => stopping.abort(new TookTooLong(`no preview after ${parts.limits.previewTimeoutMs} ms`)),
     parts.limits.previewTimeoutMs,
   );
   try {
@@ -194,6 +197,7 @@ async function runOnce(
     return parsePreview(raw, parts.clock.now());
   } finally {
     clearTimeout(timer);
+    options.signal.removeEventListener("abort", leaveToo);
     // A tool that ignores its signal keeps its place and its directory until it comes to an end.
     const after = async (): Promise<void> => {
       await work?.catch(() => undefined);

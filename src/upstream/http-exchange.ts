@@ -90,6 +90,7 @@ export function createHttpExchanges(parts: HttpExchangesParts): HttpExchanges {
       const request = isTls ? httpsRequest(options) : httpRequest(options);
       run.request = request;
       let isConnected = false;
+      let isAnswered = false;
       request.once("socket", (socket) => {
         isConnected = request.reusedSocket;
         if (isConnected) return;
@@ -102,10 +103,15 @@ export function createHttpExchanges(parts: HttpExchangesParts): HttpExchanges {
         });
         request.once("close", () => clearTimeout(late));
       });
-      request.once("response", resolve);
+      request.once("response", (response) => {
+        isAnswered = true;
+        resolve(response);
+      });
       // E2: an open connection can break with the codes of one that was never made.
       request.on("error", (error) => reject(isConnected ? new Error(error.message) : error));
-      request.once("close", () => reject(new Error("the connection ended before the answer")));
+      request.once("close", () => {
+        if (!isAnswered) reject(new Error("the connection ended before the answer"));
+      });
       if (body === null) request.end();
       else request.end(body);
     });

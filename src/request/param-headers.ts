@@ -1,3 +1,4 @@
+import { isJsonObject } from "../base/json-object.ts";
 // Arguments that a tool's schema repeats in headers (`x-mcp-header`; MCP 2026-07-28, Streamable HTTP, custom headers).
 //
 // A proxy in front may route or decide by such a header, so one that says something else than the body is refused. The
@@ -23,7 +24,7 @@ export type HeaderCheck = (
 export function createHeaderCheck(): HeaderCheck {
   const read = new WeakMap<JsonObject, readonly Repeated[]>();
   return (inputSchema, args, headerOf) => {
-    if (!isObject(inputSchema)) return null;
+    if (!isJsonObject(inputSchema)) return null;
     const repeated = read.get(inputSchema) ?? repeatedIn(inputSchema);
     read.set(inputSchema, repeated);
     return mismatch(repeated, args, headerOf);
@@ -32,7 +33,7 @@ export function createHeaderCheck(): HeaderCheck {
 
 /** The headers that repeat arguments of a call; there are none for arguments that are absent or null. */
 export function paramHeaders(inputSchema: unknown, args: unknown): Readonly<Record<string, string>> {
-  if (!isObject(inputSchema)) return {};
+  if (!isJsonObject(inputSchema)) return {};
   const headers: Record<string, string> = {};
   for (const { path, header } of repeatedIn(inputSchema)) {
     const value = valueAt(path, args);
@@ -55,7 +56,7 @@ export function headerProblem(inputSchema: unknown): string | null {
     return first(Object.entries(schema), ([key, child]) => {
       if (DATA.has(key)) return null;
       if (!MAPS.has(key)) return visit(child, [...path, key], false);
-      return isObject(child)
+      return isJsonObject(child)
         ? first(Object.entries(child), ([name, inner]) =>
             visit(inner, [...path, name], isReached && key === "properties"),
           )
@@ -116,12 +117,9 @@ function mismatch(
   return null;
 }
 
-const isObject = (value: unknown): value is JsonObject =>
-  typeof value === "object" && value !== null && !Array.isArray(value);
-
 const valueAt = (path: readonly string[], args: unknown): unknown =>
   path.reduce<unknown>(
-    (node, key) => (isObject(node) && Object.hasOwn(node, key) ? node[key] : undefined),
+    (node, key) => (isJsonObject(node) && Object.hasOwn(node, key) ? node[key] : undefined),
     args,
   );
 
@@ -145,9 +143,9 @@ function collect(schema: JsonObject, path: readonly string[], found: Repeated[])
   if (path.length > 0 && typeof header === "string" && TOKEN.test(header)) {
     found.push({ path, header, isNumber: type === "integer" || type === "number" });
   }
-  if (!isObject(properties) || path.length >= MAX_DEPTH) return;
+  if (!isJsonObject(properties) || path.length >= MAX_DEPTH) return;
   for (const [key, child] of Object.entries(properties)) {
-    if (isObject(child)) collect(child, [...path, key], found);
+    if (isJsonObject(child)) collect(child, [...path, key], found);
   }
 }
 

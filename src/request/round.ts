@@ -1,4 +1,5 @@
-import type { Json, JsonObject } from "../base/canonical-json.ts";
+import type { JsonObject } from "../base/canonical-json.ts";
+import { isJsonObject } from "../base/json-object.ts";
 
 // Answers to what a fronted server asked when it was called before (`input_required`, MCP 2026-07-28).
 //
@@ -28,7 +29,7 @@ export const withRound = (args: JsonObject, { answers, state }: Round): JsonObje
 /** The server's own arguments, and the answers beside them. */
 export function splitRound(args: JsonObject): { readonly args: JsonObject; readonly round: Round | null } {
   const { [ROUND_ARGUMENT]: given, ...rest } = args;
-  if (!isObject(given) || !isObject(given["answers"])) return { args, round: null };
+  if (!isJsonObject(given) || !isJsonObject(given["answers"])) return { args, round: null };
   const { answers, state, ...more } = given;
   if (Object.keys(more).length > 0 || (state !== undefined && typeof state !== "string")) {
     return { args, round: null };
@@ -41,6 +42,3 @@ export const roundParams = (round: Round | null): JsonObject =>
   round === null
     ? {}
     : { inputResponses: round.answers, ...(round.state === null ? {} : { requestState: round.state }) };
-
-const isObject = (value: Json | undefined): value is JsonObject =>
-  typeof value === "object" && value !== null && !Array.isArray(value);

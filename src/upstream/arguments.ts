@@ -1,5 +1,6 @@
 import { dereference, validate, type Schema, type SchemaDraft } from "@cfworker/json-schema";
 import type { Json, JsonObject } from "../base/canonical-json.ts";
+import { isJsonObject } from "../base/json-object.ts";
 import { headerProblem } from "../request/param-headers.ts";
 
 // Arguments against a schema that another server wrote. The schema is hostile input: it is interpreted, never compiled
@@ -25,11 +26,11 @@ class TooManySteps extends Error {
 
 /** Null where the schema can be used, else why not. */
 export function schemaProblem(schema: Json | undefined): string | null {
-  if (!isObject(schema)) return "it is no object";
+  if (!isJsonObject(schema)) return "it is no object";
   const root = schema;
   if (root["type"] !== "object") return 'its type is not "object"';
   const { properties, required } = root;
-  if (properties !== undefined && !isObject(properties)) return "its properties are no object";
+  if (properties !== undefined && !isJsonObject(properties)) return "its properties are no object";
   if (
     required !== undefined &&
     !(Array.isArray(required) && required.every((one) => typeof one === "string"))
@@ -45,9 +46,6 @@ export function schemaProblem(schema: Json | undefined): string | null {
     return error instanceof Error ? error.message : String(error);
   }
 }
-
-const isObject = (value: Json | undefined): value is JsonObject =>
-  typeof value === "object" && value !== null && !Array.isArray(value);
 
 /** Path of an issue that is about the schema itself. */
 const UNUSABLE = "";
@@ -108,7 +106,7 @@ function prepared(schema: Json, step: () => void, depth: number): unknown {
     if (key === "__proto__" || UNCHECKED.has(key) || key === "$ref") continue;
     if (isLoose && (key === "additionalProperties" || key === "unevaluatedProperties")) continue;
     if (DATA.has(key)) copy[key] = value;
-    else if (MAPS.has(key) && isObject(value)) {
+    else if (MAPS.has(key) && isJsonObject(value)) {
       copy[key] = Object.fromEntries(
         Object.entries(value).map(([name, inner]) => [name, prepared(inner, step, depth + 1)]),
       );

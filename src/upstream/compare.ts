@@ -1,6 +1,7 @@
 import type { Adapter } from "lowdb";
 import { Low } from "lowdb";
 import { canonicalJson, type Json, type JsonObject } from "../base/canonical-json.ts";
+import { isJsonObject } from "../base/json-object.ts";
 import type { Digest } from "../base/digest.ts";
 import { CountersignError } from "../errors.ts";
 import { fullName, publishedName, type Listed } from "./definition.ts";
@@ -143,7 +144,7 @@ export function changesBetween(
   after: Json | undefined,
   path = "",
 ): readonly Change[] {
-  if (isObject(before) && isObject(after)) {
+  if (isJsonObject(before) && isJsonObject(after)) {
     const keys = [...new Set([...Object.keys(before), ...Object.keys(after)])].sort();
     return keys.flatMap((key) =>
       changesBetween(before[key], after[key], `${path}/${key.replaceAll("~", "~0").replaceAll("/", "~1")}`),
@@ -152,9 +153,6 @@ export function changesBetween(
   const [a, b] = [textAt(before), textAt(after)];
   return a === b ? [] : [{ path: path === "" ? "/" : path, before: a, after: b }];
 }
-
-const isObject = (value: Json | undefined): value is JsonObject =>
-  typeof value === "object" && value !== null && !Array.isArray(value);
 
 const textAt = (value: Json | undefined): string | null =>
   value === undefined ? null : canonicalJson(value);

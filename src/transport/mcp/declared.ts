@@ -1,3 +1,4 @@
+import { isJsonObject } from "../../base/json-object.ts";
 import { CLIENT_CAPABILITIES_META_KEY, type ServerContext } from "@modelcontextprotocol/server";
 
 /** The tasks extension of 2026-07-28 (SEP-2663), as clients and servers declare it. */
@@ -19,15 +20,13 @@ export function declaredBy(ctx: ServerContext): Declared {
   const elicitation = capabilities["elicitation"];
   const modes = fieldsOf(elicitation);
   return {
-    tasks: isObject(fieldsOf(capabilities["extensions"])[TASKS_EXTENSION]),
+    tasks: isJsonObject(fieldsOf(capabilities["extensions"])[TASKS_EXTENSION]),
     // An empty object has meant forms since before there were other modes.
-    form: isObject(elicitation) && (isObject(modes["form"]) || !isObject(modes["url"])),
-    url: isObject(modes["url"]),
+    form: isJsonObject(elicitation) && (isJsonObject(modes["form"]) || !isJsonObject(modes["url"])),
+    url: isJsonObject(modes["url"]),
   };
 }
 
 type Fields = Readonly<Record<string, unknown>>;
 
-const isObject = (value: unknown): boolean =>
-  typeof value === "object" && value !== null && !Array.isArray(value);
-const fieldsOf = (value: unknown): Fields => (isObject(value) ? (value as Fields) : {});
+const fieldsOf = (value: unknown): Fields => (isJsonObject(value) ? (value as Fields) : {});

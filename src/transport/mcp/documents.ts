@@ -1,6 +1,6 @@
 import { ProtocolError, ProtocolErrorCode, type Result } from "@modelcontextprotocol/server";
 import type { Logger } from "pino";
-import type { Json } from "../../base/canonical-json.ts";
+import { isJsonObject } from "../../base/json-object.ts";
 import type { PublishedTool, Reply } from "../../gate/reply.ts";
 import type { Documents } from "../../tool.ts";
 import { NOT_NOW, passedResult, upstreamError } from "./fronted.ts";
@@ -83,7 +83,7 @@ const noPrompt = (name: string): ProtocolError =>
 
 async function complete(parts: DocumentParts, params: Params): Promise<Result> {
   const { ref, argument, context } = params;
-  const { name, uri } = isObject(ref) ? ref : {};
+  const { name, uri } = isJsonObject(ref) ? ref : {};
   const of = typeof name === "string" ? name : typeof uri === "string" ? uri : null;
   if (of === null)
     throw new ProtocolError(ProtocolErrorCode.InvalidParams, "params.ref needs a name or a uri");
@@ -201,7 +201,7 @@ async function listed(
     const given = Array.isArray(page[key]) ? (page[key] as readonly unknown[]) : [];
     items.push(
       ...given
-        .filter(isObject)
+        .filter(isJsonObject)
         .filter(({ uri }) => typeof uri !== "string" || !uri.startsWith(OWN_SCHEME))
         .map((item) => rename(source, item)),
     );
@@ -256,8 +256,5 @@ function textIn(params: Params, name: string): string {
   if (typeof text === "string" && text !== "") return text;
   throw new ProtocolError(ProtocolErrorCode.InvalidParams, `params.${name} must be a string`);
 }
-
-const isObject = (value: unknown): value is Readonly<Record<string, Json>> =>
-  typeof value === "object" && value !== null && !Array.isArray(value);
 
 const isReply = (answer: Reply | Result): answer is Reply => typeof answer["status"] === "string";

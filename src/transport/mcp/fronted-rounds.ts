@@ -8,6 +8,7 @@ import {
   type ServerContext,
 } from "@modelcontextprotocol/server";
 import type { JsonObject } from "../../base/canonical-json.ts";
+import { isJsonObject } from "../../base/json-object.ts";
 import type { RequestId } from "../../base/id.ts";
 import type { PublishedTool, Reply } from "../../gate/reply.ts";
 import type { Round } from "../../request/round.ts";
@@ -24,7 +25,7 @@ import { isFrontedState, type RoundCall, type Rounds } from "./rounds.ts";
 export function declaredOf(ctx: ServerContext): Readonly<Record<string, unknown>> {
   const envelope = ctx.mcpReq.envelope as Readonly<Record<string, unknown>> | undefined;
   const declared = envelope?.[CLIENT_CAPABILITIES_META_KEY];
-  return isObject(declared) ? declared : {};
+  return isJsonObject(declared) ? declared : {};
 }
 
 /**
@@ -33,12 +34,13 @@ export function declaredOf(ctx: ServerContext): Readonly<Record<string, unknown>
  */
 export function asksOf(ctx: ServerContext): JsonObject {
   const { elicitation, ...declared } = declaredOf(ctx);
-  const { url, ...modes } = isObject(elicitation) ? elicitation : { url: {} };
-  const asks = url === undefined || isObject(modes["form"]) ? { ...declared, elicitation: modes } : declared;
+  const { url, ...modes }: Fields = isJsonObject(elicitation) ? elicitation : { url: {} };
+  const asks =
+    url === undefined || isJsonObject(modes["form"]) ? { ...declared, elicitation: modes } : declared;
   return Object.fromEntries(
     Object.values(CAPABILITY).flatMap((name) => {
       const given = (asks as Fields)[name];
-      return isObject(given) ? [[name, given]] : [];
+      return isJsonObject(given) ? [[name, given]] : [];
     }),
   ) as JsonObject;
 }
@@ -98,14 +100,14 @@ export interface Asker {
  * @throws MissingRequiredClientCapabilityError where the client does not declare what would be asked of it
  */
 export function questionsIn(reply: Reply, { rounds, call, tool, ctx }: Asker): Questions | null {
-  if (tool?.upstream === undefined || reply.status !== "done" || !isObject(reply.output)) return null;
+  if (tool?.upstream === undefined || reply.status !== "done" || !isJsonObject(reply.output)) return null;
   const { typ, result, error } = reply.output;
   if (typ !== "countersign.upstream") return null;
-  if (isObject(error)) demandWhatItNeeds(error, declaredOf(ctx));
-  if (!isObject(result) || result["resultType"] !== "input_required") return null;
+  if (isJsonObject(error)) demandWhatItNeeds(error, declaredOf(ctx));
+  if (!isJsonObject(result) || result["resultType"] !== "input_required") return null;
   const { inputRequests, requestState } = result;
   const { alias } = tool.upstream;
-  const relayed = relayedQuestions(alias, isObject(inputRequests) ? (inputRequests as JsonObject) : {});
+  const relayed = relayedQuestions(alias, isJsonObject(inputRequests) ? (inputRequests as JsonObject) : {});
   if (!relayed.ok) {
     return { kind: "not_passed_on", words: notPassedOn(alias, relayed.error), request: reply.request };
   }
@@ -142,10 +144,11 @@ export const notAsked = ({ words, request }: Extract<Questions, { kind: "not_pas
 
 /** A server that can't do without a capability says which; it is the client's own lack only where it lacks it. */
 function demandWhatItNeeds({ code, data }: Fields, declared: Fields): void {
-  const required = code === MISSING_CAPABILITY && isObject(data) ? data["requiredCapabilities"] : undefined;
-  if (!isObject(required) || hasAll(declared, required)) return;
+  const required =
+    code === MISSING_CAPABILITY && isJsonObject(data) ? data["requiredCapabilities"] : undefined;
+  if (!isJsonObject(required) || hasAll(declared, required)) return;
   // A client that declares it, because it is told to here, would not be asked all the same.
-  if (isObject(required["elicitation"]) && required["elicitation"]["url"] !== undefined) return;
+  if (isJsonObject(required["elicitation"]) && required["elicitation"]["url"] !== undefined) return;
   throw new MissingRequiredClientCapabilityError({ requiredCapabilities: required as never });
 }
 
@@ -153,7 +156,7 @@ function demandWhatItNeeds({ code, data }: Fields, declared: Fields): void {
 const hasAll = (declared: Fields, required: Fields): boolean =>
   Object.entries(required).every(([name, value]) => {
     const given = declared[name];
-    return name === "extensions" && isObject(value) && isObject(given)
+    return name === "extensions" && isJsonObject(value) && isJsonObject(given)
       ? Object.keys(value).every((extension) => given[extension] !== undefined)
       : given !== undefined;
   });
@@ -161,6 +164,3 @@ const hasAll = (declared: Fields, required: Fields): boolean =>
 type Fields = Readonly<Record<string, unknown>>;
 
 const MISSING_CAPABILITY = -32021;
-
-const isObject = (value: unknown): value is Readonly<Record<string, unknown>> =>
-  typeof value === "object" && value !== null && !Array.isArray(value);

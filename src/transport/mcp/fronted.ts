@@ -1,5 +1,6 @@
 import { ProtocolErrorCode, type CallToolResult, type Tool } from "@modelcontextprotocol/server";
 import type { Json } from "../../base/canonical-json.ts";
+import { isJsonObject } from "../../base/json-object.ts";
 import type { PublishedTool, Reply } from "../../gate/reply.ts";
 import { CALL_ID_META } from "./names.ts";
 import { nested, widenedOutputSchema } from "./output-schema.ts";
@@ -21,9 +22,11 @@ export function frontedTool(tool: PublishedTool, definition: JsonObject): Tool {
     ...rest,
     name: tool.name,
     inputSchema: tool.inputSchema as Tool["inputSchema"],
-    ...(isObject(output) ? { outputSchema: eitherSchema(tool.name, output) as Tool["outputSchema"] } : {}),
+    ...(isJsonObject(output)
+      ? { outputSchema: eitherSchema(tool.name, output) as Tool["outputSchema"] }
+      : {}),
     annotations: {
-      ...(isObject(hints) ? hints : {}),
+      ...(isJsonObject(hints) ? hints : {}),
       readOnlyHint: tool.annotations.readOnlyHint,
       destructiveHint: tool.annotations.destructiveHint,
       idempotentHint: tool.annotations.idempotentHint,
@@ -46,7 +49,7 @@ function eitherSchema(name: string, output: JsonObject): JsonObject {
 
 /** The result of another server's tool, or null where the reply is none. */
 export function passedResult(reply: Reply): CallToolResult | null {
-  if (reply.status !== "done" || !isObject(reply.output)) return null;
+  if (reply.status !== "done" || !isJsonObject(reply.output)) return null;
   const { typ, result, error } = reply.output;
   if (typ !== "countersign.upstream") return null;
   const own = {
@@ -62,7 +65,7 @@ export function passedResult(reply: Reply): CallToolResult | null {
             `another _meta["${CALL_ID_META}"], or ten minutes later.`,
         ]),
   ].map((text) => ({ type: "text", text }));
-  if (isObject(error)) {
+  if (isJsonObject(error)) {
     const words = `The server answered with the error ${String(error["code"])}: ${String(error["message"])}`;
     return {
       content: [{ type: "text", text: words }, ...notes],
@@ -70,7 +73,7 @@ export function passedResult(reply: Reply): CallToolResult | null {
       _meta: { ...own, "dev.countersign/error": error },
     } as CallToolResult;
   }
-  const given = isObject(result) ? result : {};
+  const given = isJsonObject(result) ? result : {};
   if (given["resultType"] === "input_required") {
     const words =
       "The server asks for more before it answers, and its questions can't be passed on here: its client has to be " +
@@ -107,9 +110,9 @@ export interface PassedError {
  * take a ticket. Those are told and not said.
  */
 export function upstreamError(reply: Reply): PassedError | null {
-  if (reply.status !== "done" || !isObject(reply.output)) return null;
+  if (reply.status !== "done" || !isJsonObject(reply.output)) return null;
   const { typ, error } = reply.output;
-  if (typ !== "countersign.upstream" || !isObject(error)) return null;
+  if (typ !== "countersign.upstream" || !isJsonObject(error)) return null;
   const code = Number(error["code"]);
   const message = String(error["message"]);
   const isKept = code >= -32_768 && code <= -32_000;
@@ -133,10 +136,7 @@ const PASSED_ON = new Set([-32_002, -32_602, -32_601, -32_603, -32_000]);
  * said by nobody else: by them a client tells what the gateway says from what a server does.
  */
 const plainMeta = (meta: Json | undefined): JsonObject =>
-  isObject(meta) ? Object.fromEntries(Object.entries(meta).filter(([key]) => !RESERVED.test(key))) : {};
+  isJsonObject(meta) ? Object.fromEntries(Object.entries(meta).filter(([key]) => !RESERVED.test(key))) : {};
 
 const RESERVED =
   /^(?:[a-z0-9-]+\.)?(?:mcp|modelcontextprotocol)(?:\.[a-z0-9-]+)*\/|^progressToken$|^(?:[a-z0-9-]+\.)*dev\.countersign(?:\.[a-z0-9-]+)*\/|^countersign\//i;
-
-const isObject = (value: Json | undefined): value is JsonObject =>
-  typeof value === "object" && value !== null && !Array.isArray(value);

@@ -1,4 +1,5 @@
 import type { Json, JsonObject } from "../../base/canonical-json.ts";
+import { isJsonObject } from "../../base/json-object.ts";
 import { err, ok, type Result } from "../../base/result.ts";
 import { neutralise, type TextFlag } from "../../base/text.ts";
 import { plainLine, quoted } from "./plain-text.ts";
@@ -73,8 +74,8 @@ function keyBack(alias: string, key: string): string {
 }
 
 function relayed(alias: string, question: Json): JsonObject {
-  const { method, params: given } = isObject(question) ? question : {};
-  const params = isObject(given) ? given : {};
+  const { method, params: given } = isJsonObject(question) ? question : {};
+  const params = isJsonObject(given) ? given : {};
   switch (method) {
     case "elicitation/create":
       return { method, params: form(alias, params) };
@@ -129,7 +130,7 @@ function schemaOf(value: Json, depth: number): Json {
     return value;
   }
   if (Array.isArray(value)) return (value as readonly Json[]).map((one) => schemaOf(one, depth + 1));
-  if (!isObject(value)) return value;
+  if (!isJsonObject(value)) return value;
   return Object.fromEntries(
     Object.entries(value).map(([name, member]) => {
       if (name.length > MAX_NAME_LENGTH || hides(name)) {
@@ -170,7 +171,7 @@ function sample(alias: string, params: JsonObject): JsonObject {
 function shown(value: Json): Json {
   if (typeof value === "string") return visible(value);
   if (Array.isArray(value)) return (value as readonly Json[]).map(shown);
-  return isObject(value)
+  return isJsonObject(value)
     ? Object.fromEntries(Object.entries(value).map(([name, member]) => [name, shown(member)]))
     : value;
 }
@@ -186,6 +187,3 @@ const HIDDEN: ReadonlySet<TextFlag> = new Set([
   "marker",
 ]);
 const hides = (text: string): boolean => neutralise(text).flags.some((flag) => HIDDEN.has(flag));
-
-const isObject = (value: Json | undefined): value is JsonObject =>
-  typeof value === "object" && value !== null && !Array.isArray(value);

@@ -1,20 +1,20 @@
 import {
+  CLIENT_CAPABILITIES_META_KEY,
+  CLIENT_INFO_META_KEY,
   Client,
-  ProtocolError,
+  PROTOCOL_VERSION_META_KEY,
   SdkError,
   SdkErrorCode,
   SdkHttpError,
   type PriorDiscovery,
   type Transport,
 } from "@modelcontextprotocol/client";
-import * as z from "zod";
 import type { JsonObject } from "../base/canonical-json.ts";
 import { createListReader, type Listed } from "./definition.ts";
-import { withWholeResults } from "./whole-results.ts";
-import { ErrorReply, LOCAL, LostReply, NotSent } from "./failure.ts";
+import { ErrorReply, LostReply, NotSent } from "./failure.ts";
+import { createRequests, type ProgressFacts } from "./requests.ts";
 
-// One live connection to one upstream. Requests go through `client.request` with a schema that takes anything: the SDK's
-// typed calls drop what they do not know.
+// One live connection to one upstream. The SDK's client finds out which era it is and greets; requests go past it.
 
 export interface ConnectionParts {
   readonly alias: string;
@@ -51,7 +51,6 @@ export interface Connection {
   close(): Promise<void>;
 }
 
-const ANYTHING = z.looseObject({});
 const PROBE_TIMEOUT_MS = 10_000;
 export const MAX_TOOLS = 20_000;
 const MAX_PAGES = 2_000;
@@ -81,22 +80,22 @@ const isClosedEarly = (error: unknown): boolean =>
   (error.code === SdkErrorCode.ConnectionClosed || error.code === SdkErrorCode.EraNegotiationFailed);
 
 async function connectOnce(parts: ConnectionParts, prior: PriorDiscovery | null): Promise<Connection> {
-  const client = new Client(
-    { name: "countersign", title: "Countersign", version: parts.version },
-    {
-      // Nothing is declared but on the calls that may ask (request/round.ts), and there what the agent's client takes.
-      capabilities: {},
-      versionNegotiation: {
-        mode: "auto",
-        probe: { timeoutMs: Math.min(PROBE_TIMEOUT_MS, parts.connectTimeoutMs) },
-      },
+  const self = { name: "countersign", title: "Countersign", version: parts.version };
+  // Nothing is declared but on the calls that may ask (request/round.ts), and there what the agent's client takes.
+  const capabilities = {};
+  const client = new Client(self, {
+    capabilities,
+    versionNegotiation: {
+      mode: "auto",
+      probe: { timeoutMs: Math.min(PROBE_TIMEOUT_MS, parts.connectTimeoutMs) },
     },
-  );
+  });
   client.onerror = (error) => parts.onError(error.message);
-  const whole = withWholeResults(parts.createTransport());
-  const { transport } = whole;
+  const requests = createRequests(parts.createTransport());
+  const { transport } = requests;
   let isOver = false;
   client.onclose = () => {
+    requests.end();
     if (isOver) return;
     isOver = true;
     parts.onClose();
@@ -114,26 +113,28 @@ async function connectOnce(parts: ConnectionParts, prior: PriorDiscovery | null)
     throw error;
   }
 
-  const request = async (method: string, params: JsonObject, options: CallOptions): Promise<JsonObject> => {
+  const isModern = client.getProtocolEra() === "modern";
+  const envelope = isModern
+    ? {
+        [PROTOCOL_VERSION_META_KEY]: client.getNegotiatedProtocolVersion() ?? "",
+        [CLIENT_INFO_META_KEY]: self,
+        [CLIENT_CAPABILITIES_META_KEY]: capabilities,
+      }
+    : null;
+  const request = async (
+    method: string,
+    params: JsonObject,
+    { headers, progress, ...options }: CallOptions,
+  ): Promise<JsonObject> => {
     if (options.signal.aborted)
       throw new NotSent("upstream_unavailable", "the time was up before it was sent");
     if (isOver) throw new NotSent("upstream_unavailable", "the connection has ended");
     try {
-      const result = await client.request(
-        { method, params: { ...params, ...(options.meta === undefined ? {} : { _meta: options.meta }) } },
-        ANYTHING,
-        {
-          signal: options.signal,
-          timeout: options.timeoutMs,
-          maxTotalTimeout: options.timeoutMs,
-          allowInputRequired: true,
-          ...(options.headers === undefined || client.getProtocolEra() !== "modern"
-            ? {}
-            : { headers: options.headers }),
-          ...(options.progress === undefined ? {} : { onprogress: tellNowAndThen(options.progress) }),
-        },
-      );
-      return whole.of(result as JsonObject);
+      return await requests.request(method, params, envelope, {
+        ...options,
+        ...(headers === undefined || !isModern ? {} : { headers }),
+        ...(progress === undefined ? {} : { progress: tellNowAndThen(progress) }),
+      });
     } catch (error) {
       throw meaningOf(error);
     }
@@ -164,7 +165,7 @@ async function connectOnce(parts: ConnectionParts, prior: PriorDiscovery | null)
   const discovered = client.getDiscoverResult();
   const info = client.getServerVersion();
   return {
-    era: client.getProtocolEra() === "modern" ? "modern" : "legacy",
+    era: isModern ? "modern" : "legacy",
     server: info === undefined ? null : { name: info.name, version: info.version },
     capabilities: (client.getServerCapabilities() ?? {}) as JsonObject,
     prior: discovered === undefined ? { kind: "legacy" } : { kind: "modern", discover: discovered },
@@ -183,12 +184,7 @@ const TURNED_AWAY = new Set([401, 403, 404, 405, 406, 413, 415, 429]);
 
 /** What an error of the SDK or of the network says about the call. */
 function meaningOf(error: unknown): Error {
-  if (error instanceof NotSent) return error;
-  if (error instanceof ProtocolError) {
-    const { code, message, data } = error;
-    if (code === LOCAL.tooLarge || code === LOCAL.lost) return new LostReply(message);
-    return new ErrorReply({ code, message, ...(data === undefined ? {} : { data }) });
-  }
+  if (error instanceof NotSent || error instanceof LostReply || error instanceof ErrorReply) return error;
   if (error instanceof SdkHttpError) {
     const status = error.status;
     if (status !== undefined && TURNED_AWAY.has(status)) {
@@ -203,13 +199,7 @@ function meaningOf(error: unknown): Error {
     if (error.code === SdkErrorCode.NotConnected) {
       return new NotSent("upstream_unavailable", "the connection has ended", { cause: error });
     }
-    const words =
-      error.code === SdkErrorCode.RequestTimeout
-        ? "no answer came in time"
-        : error.code === SdkErrorCode.ConnectionClosed
-          ? "the connection ended before the answer"
-          : `the answer can't be used: ${wordsOf(error)}`;
-    return new LostReply(words, { cause: error });
+    return new LostReply(`the answer can't be used: ${wordsOf(error)}`, { cause: error });
   }
   if (isRefusedConnection(error)) {
     return new NotSent("upstream_unavailable", `the server can't be reached: ${wordsOf(error)}`, {
@@ -236,12 +226,6 @@ function wordsOf(error: unknown): string {
     if (at.message !== "") parts.push(at.message.slice(0, 500));
   }
   return parts.length === 0 ? String(error).slice(0, 500) : parts.join(": ");
-}
-
-interface ProgressFacts {
-  readonly progress: number;
-  readonly total?: number | undefined;
-  readonly message?: string | undefined;
 }
 
 /** What is told of the progress of one call: so many lines a second, and nothing of a flood's rest. */

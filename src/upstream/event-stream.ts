@@ -10,6 +10,8 @@ export class TooLarge extends Error {
   }
 }
 
+const UTF8 = new TextDecoder();
+
 /** A body as text. @throws TooLarge */
 export function readText(response: IncomingMessage, limit: number): Promise<string> {
   const chunks: Buffer[] = [];
@@ -20,7 +22,7 @@ export function readText(response: IncomingMessage, limit: number): Promise<stri
       if (size <= limit) chunks.push(chunk);
       else response.destroy(new TooLarge(limit));
     });
-    response.on("end", () => resolve(new TextDecoder().decode(Buffer.concat(chunks))));
+    response.on("end", () => resolve(UTF8.decode(Buffer.concat(chunks))));
     whenBroken(response, reject);
   });
 }

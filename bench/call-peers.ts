@@ -170,7 +170,7 @@ export const callPeers: Bench = async ({ quick }) => {
           );
         }
       }
-      const { ours: measured, ...others } = await measure(ways, quick ? 4 : 25);
+      const { ours: measured, ...others } = await measure(ways, quick ? 2 : 15, { quick });
       const own = measured as Measured;
       for (const [name, peer] of Object.entries(others)) {
         rows.push({

@@ -92,7 +92,7 @@ export const callThrough: Bench = async ({ quick }) => {
         ...(over === "http" ? { raw: await opened(connect(program, "raw", over, dir, behind)) } : {}),
       };
       const flush = await flushMs(dir);
-      const measured = await measure(all, quick ? 6 : 40);
+      const measured = await measure(all, quick ? 3 : 20, { quick });
       const base = measured["direct"] as Measured;
       const against = { direct: base, raw: measured["raw"] ?? base, flush };
       rows.push(...rowsOf("its own tool", over, measured["gate"] as Measured, against));

@@ -88,7 +88,8 @@ function walk(value: Json, run: Run, sensitive: boolean, depth: number): Json {
 
 function walkArray(value: readonly Json[], run: Run, sensitive: boolean, depth: number): Json {
   let masked: Json[] | null = null;
-  for (const [i, item] of value.entries()) {
+  for (let i = 0; i < value.length; i += 1) {
+    const item = value[i] as Json;
     const shown = walk(item, run, sensitive, depth + 1);
     if (masked === null && shown !== item) masked = value.slice(0, i);
     masked?.push(shown);
@@ -98,14 +99,16 @@ function walkArray(value: readonly Json[], run: Run, sensitive: boolean, depth: 
 
 function walkObject(value: JsonObject, run: Run, sensitive: boolean, depth: number): Json {
   let masked: Map<string, Json> | null = null;
-  const members = Object.entries(value);
-  for (const [i, [key, member]] of members.entries()) {
+  const keys = Object.keys(value);
+  for (let i = 0; i < keys.length; i += 1) {
+    const key = keys[i] as string;
+    const member = value[key] as Json;
     let name = maskString(key, run);
     const isSensitive = sensitive || (run.byName && isSensitiveKey(key, run.extra));
     const shown = walk(member, run, isSensitive, depth + 1);
     if (masked === null) {
       if (name === key && shown === member) continue;
-      masked = new Map(members.slice(0, i));
+      masked = new Map(keys.slice(0, i).map((before) => [before, value[before] as Json]));
     }
     // Two different secrets may share four hex digits; neither member may swallow the other.
     while (masked.has(name)) name += "+";

@@ -177,6 +177,28 @@ describe("JSON", () => {
     expect(value.password).toBe("x");
   });
 
+  test.each([
+    "dsn",
+    "DB_URL",
+    "mytoken",
+    "my-To.Ken_",
+    // The Kelvin sign is a k in lower case.
+    "to\u212aen",
+    "secre\u00e9t",
+    "awsSecretAccessKey",
+    "AZURE_ACCOUNT_KEY",
+    "access_key_id",
+  ])("the name %s is one under which secrets are kept", (name) => {
+    expect(maskJson({ [name]: "x" }, { maskKey }).masked).toBe(1);
+  });
+
+  test.each(["dsns", "tokens", "tokenized", "secretary", "idempotency-token", "keys", "passwordless", ""])(
+    "the name %s is none",
+    (name) => {
+      expect(maskJson({ [name]: "x" }, { maskKey }).masked).toBe(0);
+    },
+  );
+
   test("further names come from the policy, and names can be left out of it", () => {
     expect(maskJson({ SSN: "1" }, { maskKey, keys: ["ssn"] }).masked).toBe(1);
     expect(maskJson({ counts: { access_token: 2 } }, { maskKey, byName: false }).value).toEqual({

@@ -108,6 +108,17 @@ export const jsonDocument = (tag: NewBlob["tag"], value: unknown): NewBlob => ({
   type: "application/json",
 });
 
+/** The same document with its secrets masked. Of what holds none, the bytes are the same both times. */
+export function maskedDocument(
+  mask: Pick<Masker, "json">,
+  document: NewBlob,
+  value: object,
+  keys: readonly string[],
+): NewBlob {
+  const shown = mask.json(value, keys);
+  return shown === value ? document : jsonDocument(document.tag, shown);
+}
+
 export const hasReasons = ({ justification, chain }: Reasoning): boolean =>
   justification !== null || chain !== null;
 
@@ -144,18 +155,20 @@ export async function storeEvidence(
   const sealed: SealedPlan | null =
     planned === null ? null : { plan: planned.preview.plan, lease: planned.preview.lease };
 
+  const given = jsonDocument("arguments", received.input);
   const wanted: NewBlob[] = [
-    seal(jsonDocument("arguments", received.input)),
-    jsonDocument("arguments", mask.json(received.input, maskKeys)),
+    seal(given),
+    maskedDocument(mask, given, received.input, maskKeys),
     ...(hasReasoning ? [jsonDocument("reasoning", mask.view(reasoning))] : []),
   ];
   const common = wanted.length;
   if (planned !== null && sealed !== null) {
+    const inputs = jsonDocument("inputs", planned.input);
     wanted.push(
       planBlob(sealed, id),
       jsonDocument("view", planned.view),
-      seal(jsonDocument("inputs", planned.input)),
-      jsonDocument("inputs", mask.json(planned.input, maskKeys)),
+      seal(inputs),
+      maskedDocument(mask, inputs, planned.input, maskKeys),
       ...files.map((file: SealedFile) => seal({ tag: "file", bytes: file.bytes, type: file.type })),
     );
   }

@@ -5,6 +5,7 @@ import type { BlobStore, NewBlob } from "../store/store.ts";
 import {
   hasReasons,
   jsonDocument,
+  maskedDocument,
   type Masker,
   type PlannedEvidence,
   type Received,
@@ -37,15 +38,10 @@ export function readEvidence(
     jsonDocument("plan", sealed),
     jsonDocument("inputs", policyInput),
   ] as const;
-  /** What holds no secret has the same bytes both times. */
-  const masked = (named: NewBlob, value: object): NewBlob => {
-    const shown = mask.json(value, maskKeys);
-    return shown === value ? named : jsonDocument(named.tag, shown);
-  };
   const kept: readonly NewBlob[] = [
-    masked(named[0], input),
+    maskedDocument(mask, named[0], input, maskKeys),
     jsonDocument("view", view),
-    masked(named[2], policyInput),
+    maskedDocument(mask, named[2], policyInput, maskKeys),
     ...(hasReasoning ? [jsonDocument("reasoning", mask.view(reasoning))] : []),
   ];
   return {

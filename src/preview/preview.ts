@@ -1,5 +1,5 @@
 import type { Logger } from "pino";
-import { canonicalBytes, canonicalCopy, type Json, type JsonObject } from "../base/canonical-json.ts";
+import { canonicalCopy, canonicalJson, type Json, type JsonObject } from "../base/canonical-json.ts";
 import type { Clock } from "../base/clock.ts";
 import { err, ok, type Result } from "../base/result.ts";
 import type { Target } from "../request/action-request.ts";
@@ -268,11 +268,12 @@ function parsePreview(raw: ToolPreview, now: number): Preview {
 /** A time that a Date can hold (ECMA-262 §21.4.1.1). */
 const isTime = (ms: number): boolean => Number.isSafeInteger(ms) && ms <= 8.64e15;
 
-// A copy through the bytes that will be hashed: what people see and what runs is then certainly plain JSON.
+// A copy through the text that will be hashed: what people see and what runs is then certainly plain JSON.
 function capped(what: string, value: unknown, maxBytes: number): Json {
-  const bytes = canonicalBytes(value);
-  if (bytes.length > maxBytes) throw new Error(`a ${what} of ${bytes.length} bytes, at most ${maxBytes}`);
-  return JSON.parse(new TextDecoder().decode(bytes)) as Json;
+  const text = canonicalJson(value);
+  const bytes = Buffer.byteLength(text);
+  if (bytes > maxBytes) throw new Error(`a ${what} of ${bytes} bytes, at most ${maxBytes}`);
+  return JSON.parse(text) as Json;
 }
 
 const asError = (reason: unknown): Error => (reason instanceof Error ? reason : new Error(String(reason)));

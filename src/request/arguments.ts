@@ -1,4 +1,4 @@
-import { canonicalBytes, canonicalJson, type Json, type JsonObject } from "../base/canonical-json.ts";
+import { canonicalCopy, canonicalJson, type Json, type JsonObject } from "../base/canonical-json.ts";
 import { isFault } from "../errors.ts";
 import { err, ok, type Result } from "../base/result.ts";
 import { JUSTIFICATION, JUSTIFICATION_FALLBACK, MAX_REASONING_BYTES, type Reasoning } from "./reasoning.ts";
@@ -38,16 +38,17 @@ export function readCall(raw: unknown, reasoning: unknown, justifiedAs: string):
         message: `at /${justifiedAs}: expected a string, got ${kindOf(justification)}`,
       });
     }
-    const text = canonicalJson(rest);
-    if (Buffer.byteLength(text) > MAX_ARGUMENT_BYTES) {
+    const given = canonicalCopy(rest as JsonObject);
+    const bytes = canonicalLength(given);
+    if (bytes > MAX_ARGUMENT_BYTES) {
       return err({
         code: "call_too_large",
-        message: `the arguments are ${Buffer.byteLength(text)} bytes; at most ${MAX_ARGUMENT_BYTES} are taken`,
+        message: `the arguments are ${bytes} bytes; at most ${MAX_ARGUMENT_BYTES} are taken`,
       });
     }
     const claimed = readReasoning(justification ?? null, reasoning);
     if (!claimed.ok) return claimed;
-    return ok({ arguments: JSON.parse(text) as JsonObject, reasoning: claimed.value });
+    return ok({ arguments: given, reasoning: claimed.value });
   } catch (error) {
     if (!isFault(error, "ARGUMENTS_UNREPRESENTABLE")) throw error;
     return err({ code: "invalid_arguments", message: error.message });
@@ -57,9 +58,9 @@ export function readCall(raw: unknown, reasoning: unknown, justifiedAs: string):
 function readReasoning(justification: string | null, chain: unknown): Result<Reasoning, BadCall> {
   const claimed: Reasoning = {
     justification,
-    chain: chain === undefined ? null : (JSON.parse(canonicalJson(chain)) as Json),
+    chain: chain === undefined ? null : canonicalCopy(chain as Json),
   };
-  const bytes = canonicalBytes(claimed).length;
+  const bytes = canonicalLength(claimed);
   if (bytes > MAX_REASONING_BYTES) {
     return err({
       code: "call_too_large",
@@ -68,6 +69,8 @@ function readReasoning(justification: string | null, chain: unknown): Result<Rea
   }
   return ok(claimed);
 }
+
+const canonicalLength = (value: unknown): number => Buffer.byteLength(canonicalJson(value));
 
 function kindOf(value: unknown): string {
   if (value === null) return "null";

@@ -1,4 +1,4 @@
-import { canonicalCopy, canonicalJson, type Json, type JsonObject } from "../base/canonical-json.ts";
+import { canonicalCopy, type Json, type JsonObject } from "../base/canonical-json.ts";
 import { digestJson } from "../base/digest.ts";
 import { err, ok, type Result } from "../base/result.ts";
 import { isFault } from "../errors.ts";
@@ -274,10 +274,8 @@ const isTask = (value: Json | undefined): boolean =>
   typeof value === "object" && value !== null && !Array.isArray(value) && Object.hasOwn(value, "taskId");
 
 function passedOn(answer: { readonly result: JsonObject } | { readonly error: Json }): Json {
-  const whole = { typ: "countersign.upstream", v: 1, ...answer } as Json;
   try {
-    canonicalJson(whole);
-    return whole;
+    return canonicalCopy({ typ: "countersign.upstream", v: 1, ...answer } as Json);
   } catch (error) {
     if (!isFault(error, "ARGUMENTS_UNREPRESENTABLE")) throw error;
     // It answered, and that much is certain. A number that would come out as another one is not passed on.

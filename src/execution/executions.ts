@@ -53,7 +53,7 @@ const ENDS: ReadonlySet<Entry["kind"]> = new Set([
 export const executionsReducer: Reducer<ExecutionsState> = {
   init: () => ({ open: new Map(), leases: new Map(), again: new Map() }),
 
-  apply(state, entry) {
+  apply(state, entry, at) {
     if (isId("lse", entry.subject)) {
       if (entry.kind === "lease.opened") {
         state.leases.set(entry.subject, {
@@ -66,13 +66,13 @@ export const executionsReducer: Reducer<ExecutionsState> = {
     }
     if (!isId("req", entry.subject)) return;
     if (entry.kind === "grant.minted") {
-      state.open.set(entry.subject, granted(entry.subject, entry));
+      state.open.set(entry.subject, granted(entry.subject, entry, at));
       return;
     }
     if (entry.kind === "request.received" && state.again.size > 0) fulfil(state, entry);
     if (entry.kind === "execution.resolved" && entry.data.signed?.statement.again === true) {
       const keys = (entry.keys ?? []).map(({ key }) => key);
-      state.again.set(entry.subject, { at: parseTimestamp(entry.time), keys });
+      state.again.set(entry.subject, { at, keys });
       const [oldest] = state.again.size > MOST_WISHES ? state.again.keys() : [];
       if (oldest !== undefined) state.again.delete(oldest);
     }
@@ -110,14 +110,14 @@ function fulfil({ again }: ExecutionsState, { data, keys = [] }: Entry<"request.
   }
 }
 
-const granted = (request: RequestId, entry: Entry<"grant.minted">): Execution => ({
+const granted = (request: RequestId, entry: Entry<"grant.minted">, at: number): Execution => ({
   request,
   grant: entry.data.grant,
   basis: entry.data.basis,
   question: entry.data.question,
   plan: entry.data.plan,
   executeBy: parseTimestamp(entry.data.execute_by),
-  grantedAt: parseTimestamp(entry.time),
+  grantedAt: at,
   status: "granted",
   owner: null,
   fence: 0,

@@ -1,3 +1,4 @@
+import { parseTimestamp } from "../base/clock.ts";
 import { isId, type RequestId } from "../base/id.ts";
 import { CountersignError } from "../errors.ts";
 import { isClosedPhase, requestsReducer, summaryOf } from "../request/requests.ts";
@@ -25,7 +26,7 @@ export function createRequestReader(parts: {
   const fromLog = async (id: RequestId): Promise<RequestSummary | null> => {
     const entries = await historyOf(parts.store, id);
     const state = requestsReducer.init();
-    for (const entry of entries) requestsReducer.apply(state, entry);
+    for (const entry of entries) requestsReducer.apply(state, entry, parseTimestamp(entry.time));
     const open = state.open.get(id);
     return open === undefined ? (state.recent.get(id) ?? null) : summaryOf(open);
   };

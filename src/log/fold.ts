@@ -12,7 +12,8 @@ import { ENTRY_KINDS, type Entry } from "./entry.ts";
 /** The part of the state that one noun owns. `apply` may mutate; the state is this reducer's own. */
 export interface Reducer<S> {
   init(): S;
-  apply(state: S, entry: Entry): void;
+  /** `at`: the entry's time in epoch milliseconds, read once for all reducers. */
+  apply(state: S, entry: Entry, at: number): void;
   /** Whether the subject is still open after the entry was applied; undefined: not this reducer's subject. Nobody's: closed. */
   isOpen?(state: S, subject: string): boolean | undefined;
   /** What is saved. It becomes text while further entries are applied, so they must change nothing of it. */
@@ -98,7 +99,7 @@ export function createFold<R extends Readonly<Record<string, Reducer<unknown>>>>
         newestText = entry.time;
         newestTime = Date.parse(entry.time);
       }
-      for (const name of names) reducer(name).apply(state[name], entry);
+      for (const name of names) reducer(name).apply(state[name], entry, newestTime);
       size += 1;
       if (isOpen(entry.subject)) open.set(entry.subject, entry.seq);
       else {

@@ -1,5 +1,4 @@
 import { isId, type RequestId } from "../base/id.ts";
-import { parseTimestamp } from "../base/clock.ts";
 import { SavedOwn, type Packer, type Shape } from "../base/packed-json.ts";
 import type { Entry, KeyHold } from "../log/entry.ts";
 import type { Reducer } from "../log/fold.ts";
@@ -77,9 +76,8 @@ export const requestsReducer: Reducer<RequestsState> = {
     packer: createRequestPacker(),
   }),
 
-  apply(state, entry) {
+  apply(state, entry, at) {
     if (!isId("req", entry.subject)) return;
-    const at = parseTimestamp(entry.time);
     if (entry.kind === "request.received") {
       receive(state, entry.subject, entry, at);
       return;

@@ -25,21 +25,23 @@ export type DigestTag =
 
 export const SALT_BYTES = 16;
 
-const NO_SALT = new Uint8Array(0);
-/** Of more, a copy costs more than hashing it in parts. */
-const SMALL_BYTES = 4_096;
-
 /** Digest = sha256(`countersign.<tag>.v1\n` ‖ salt ‖ bytes). An empty salt where the bytes hold their own nonce. */
-export function digestBytes(tag: DigestTag, bytes: Uint8Array, salt: Uint8Array = NO_SALT): Digest {
+export function digestBytes(tag: DigestTag, bytes: Uint8Array, salt: Uint8Array = new Uint8Array(0)): Digest {
+  return `sha256:${createHash("sha256").update(domain(tag)).update(salt).update(bytes).digest("hex")}`;
+}
+
+/** salt ‖ bytes, as a document is kept, and its {@link digestBytes}: one copy serves both. */
+export function saltedDocument(
+  tag: DigestTag,
+  bytes: Uint8Array,
+  salt: Uint8Array,
+): { readonly salted: Buffer; readonly digest: Digest } {
   const front = domain(tag);
-  if (bytes.length > SMALL_BYTES) {
-    return `sha256:${createHash("sha256").update(front).update(salt).update(bytes).digest("hex")}`;
-  }
-  const input = Buffer.allocUnsafe(front.length + salt.length + bytes.length);
-  input.write(front, "latin1");
-  input.set(salt, front.length);
-  input.set(bytes, front.length + salt.length);
-  return `sha256:${hash("sha256", input, "hex")}`;
+  const whole = Buffer.allocUnsafe(front.length + salt.length + bytes.length);
+  whole.write(front, "latin1");
+  whole.set(salt, front.length);
+  whole.set(bytes, front.length + salt.length);
+  return { salted: whole.subarray(front.length), digest: `sha256:${hash("sha256", whole, "hex")}` };
 }
 
 /** Digest over the RFC 8785 bytes of a value, unsalted. */

@@ -1,4 +1,4 @@
-import { digestBytes, newSalt } from "../base/digest.ts";
+import { newSalt, saltedDocument } from "../base/digest.ts";
 import type { SealedPlan } from "../execution/sealed-plan.ts";
 import type { BlobRef } from "../request/action-request.ts";
 import type { BlobStore, NewBlob } from "../store/store.ts";
@@ -72,7 +72,7 @@ export function readEvidence(
 }
 
 const nameOf = ({ tag, bytes, type }: NewBlob): BlobRef => ({
-  digest: digestBytes(tag, bytes, newSalt()),
+  digest: saltedDocument(tag, bytes, newSalt()).digest,
   bytes: bytes.length,
   type,
 });

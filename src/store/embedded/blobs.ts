@@ -4,6 +4,7 @@ import {
   isDigest,
   newSalt,
   SALT_BYTES,
+  saltedDocument,
   type Digest,
   type DigestTag,
 } from "../../base/digest.ts";
@@ -167,15 +168,10 @@ export function createBlobStore({ files, blobsDir, keysDir, packBytes }: BlobPar
 }
 
 function toDocument(blob: NewBlob): Document {
-  const salt = newSalt();
   if (blob.sealFor !== undefined && !isId("req", blob.sealFor)) {
     throw missing(`"${String(blob.sealFor)}" is no request id`);
   }
-  return {
-    digest: digestBytes(blob.tag, blob.bytes, salt),
-    salted: Buffer.concat([salt, blob.bytes]),
-    sealFor: blob.sealFor,
-  };
+  return { ...saltedDocument(blob.tag, blob.bytes, newSalt()), sealFor: blob.sealFor };
 }
 
 /** Waits for all of them; where one fails, the others have ended too. */

@@ -1,5 +1,5 @@
 import { createHmac } from "node:crypto";
-import { canonicalBytes, type JsonObject } from "../base/canonical-json.ts";
+import { canonicalJson, type JsonObject } from "../base/canonical-json.ts";
 import type { KeyHold } from "../log/entry.ts";
 import { unresolvedSides, type AnyRequester } from "./principal.ts";
 import type { Phase } from "./summary.ts";
@@ -90,8 +90,7 @@ function actionLifeMs(phase: Phase, final: boolean, hasCallId: boolean): number 
 
 function keyed(secret: Uint8Array, value: readonly unknown[]): string {
   return createHmac("sha256", secret)
-    .update("countersign.recognise.v1\n")
-    .update(canonicalBytes(value))
+    .update(`countersign.recognise.v1\n${canonicalJson(value)}`)
     .digest("base64url")
     .slice(0, 22);
 }

@@ -1,4 +1,4 @@
-import { createHash } from "node:crypto";
+import { hash } from "node:crypto";
 import { crc32 } from "node:zlib";
 import type { RequestId } from "../../base/id.ts";
 
@@ -47,7 +47,7 @@ export const recordBytes = (payloadBytes: number): number =>
   Math.ceil((RECORD_HEAD_BYTES + payloadBytes) / ALIGN) * ALIGN;
 
 /** What names a request's key in a pack. */
-export const keyDigest = (request: RequestId): Buffer => createHash("sha256").update(request).digest();
+export const keyDigest = (request: RequestId): Buffer => hash("sha256", request, "buffer");
 
 /** Writes a record to `at` of zeroed bytes; where the next one begins. */
 export function writeRecord(record: PackRecord, into: Buffer, at: number): number {

@@ -1,5 +1,6 @@
 import { isJsonObject } from "../../base/json-object.ts";
-import { CLIENT_CAPABILITIES_META_KEY, type ServerContext } from "@modelcontextprotocol/server";
+import { CLIENT_CAPABILITIES_META_KEY } from "@modelcontextprotocol/server";
+import type { CallContext } from "./call-context.ts";
 
 /** The tasks extension of 2026-07-28 (SEP-2663), as clients and servers declare it. */
 export const TASKS_EXTENSION = "io.modelcontextprotocol/tasks";
@@ -14,7 +15,7 @@ export interface Declared {
 }
 
 /** A claim, and taken as one: it decides the shape of an answer and nothing else (P2). */
-export function declaredBy(ctx: ServerContext): Declared {
+export function declaredBy(ctx: CallContext): Declared {
   const envelope = ctx.mcpReq.envelope as Fields | undefined;
   const capabilities = fieldsOf(envelope?.[CLIENT_CAPABILITIES_META_KEY]);
   const elicitation = capabilities["elicitation"];

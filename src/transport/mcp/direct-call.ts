@@ -1,22 +1,25 @@
 import {
   classifyInboundRequest,
-  PerRequestHTTPServerTransport,
   PROTOCOL_VERSION_META_KEY,
+  ProtocolError,
+  ProtocolErrorCode,
+  SERVER_INFO_META_KEY,
   SUPPORTED_PROTOCOL_VERSIONS,
+  type Implementation,
   type InboundClassificationOutcome,
   type JSONRPCMessage,
   type JSONRPCRequest,
-  type MessageClassification,
-  type Server,
-  type TransportSendOptions,
+  type Result,
 } from "@modelcontextprotocol/server";
 import type { IncomingMessage, ServerResponse } from "node:http";
+import { isJsonObject } from "../../base/json-object.ts";
 import { COMMON_HEADERS } from "../http/answer.ts";
+import { liftedFrom, type CallContext } from "./call-context.ts";
 import { metaOf, paramsOf, type Message } from "./message.ts";
 import { MODERN_REVISION } from "./names.ts";
 
-// A `tools/call` over HTTP without the SDK's web requests, responses and streams, which cost more than the call's own
-// checks. Its server, with the era's rules and the encoding of results, is the same.
+// A `tools/call` over HTTP without the SDK's web requests, responses, streams and server, which cost more than the call's
+// own checks. What it is answered with is the same (test/transport/mcp/direct-call).
 //
 //   W1. Only what nothing is wrong with goes this way: the SDK's own classifier says what it is, and its headers are
 //       literally those of its body. Everything else is the SDK's to refuse, in its words.
@@ -29,8 +32,6 @@ const METHOD = "tools/call";
 export interface DirectCall {
   readonly era: "legacy" | "modern";
   readonly message: JSONRPCRequest;
-  /** Of a modern call. */
-  readonly classification?: MessageClassification;
 }
 
 /** The call that a message is, where it may go this way (W1). */
@@ -76,7 +77,7 @@ function modernCall(
     headers.name === paramsOf(body)["name"] &&
     // It would be read as wrapped Base64.
     !headers.name.startsWith("=?");
-  return isLiteral && messageKind === "request" ? { era: "modern", message, classification } : null;
+  return isLiteral && messageKind === "request" ? { era: "modern", message } : null;
 }
 
 /**
@@ -86,120 +87,139 @@ function modernCall(
 const OPENS_AFTER_MS = 1_000;
 const KEEP_ALIVE_MS = 15_000;
 
+export interface DirectCallParts {
+  /** What the call comes to; `takesTime` is told when that is not at once. */
+  answer(request: JSONRPCRequest, ctx: CallContext, takesTime: () => void): Promise<Result>;
+  /** What an answer of 2026-07-28 says of who gave it. */
+  readonly self: Implementation;
+  readonly keepAliveMs?: number;
+}
+
 /** Serves the call, and comes back when its answer is written or the other side has gone. */
 export async function answerDirectly(
   call: DirectCall,
   response: ServerResponse,
-  serverFor: (takesTime: () => void) => Server,
-  keepAliveMs: number = KEEP_ALIVE_MS,
+  { answer, self, keepAliveMs = KEEP_ALIVE_MS }: DirectCallParts,
 ): Promise<void> {
-  const exchange = new Exchange(call, response, keepAliveMs);
-  await serverFor(() => exchange.open()).connect(exchange);
-  if (response.destroyed) await exchange.close();
-  else exchange.serve();
-  await exchange.over;
+  const exchange = createExchange(call, response, keepAliveMs);
+  if (exchange.gone.aborted) return;
+  const { request, ctx } = liftedFrom(call.message, {
+    signal: exchange.gone,
+    notify: (notification) => exchange.tell({ jsonrpc: "2.0", ...notification } as JSONRPCMessage),
+  });
+  const { id } = call.message;
+  try {
+    const result = await answer(request, ctx, exchange.open);
+    // In the SDK's order: a client reads the same bytes over either transport.
+    exchange.answer({ result: call.era === "modern" ? stamped(result, self) : result, jsonrpc: "2.0", id });
+  } catch (error) {
+    exchange.answer({ jsonrpc: "2.0", id, error: errorOf(error) });
+  }
 }
 
-// The SDK binds a server to the modern era for transports of this class only.
-class Exchange extends PerRequestHTTPServerTransport {
-  readonly over: Promise<void>;
-  readonly #call: DirectCall;
-  readonly #response: ServerResponse;
-  readonly #keepAliveMs: number;
-  #end: () => void = () => undefined;
-  #opens: NodeJS.Timeout | undefined;
-  #keepAlive: NodeJS.Timeout | undefined;
-  #isStream = false;
-  #isOver = false;
+/** What every result of 2026-07-28 says of itself. */
+function stamped(result: Result, self: Implementation): Result {
+  const meta = result["_meta"];
+  const isStamped = meta !== undefined && (!isJsonObject(meta) || meta[SERVER_INFO_META_KEY] !== undefined);
+  return {
+    ...result,
+    ...(result["resultType"] === undefined ? { resultType: "complete" } : {}),
+    ...(isStamped ? {} : { _meta: { ...meta, [SERVER_INFO_META_KEY]: self } }),
+  };
+}
 
-  constructor(call: DirectCall, response: ServerResponse, keepAliveMs: number) {
-    super({ classification: call.classification ?? { era: "legacy" } });
-    this.#call = call;
-    this.#response = response;
-    this.#keepAliveMs = keepAliveMs;
-    this.over = new Promise((resolve) => {
-      this.#end = resolve;
-    });
-  }
+/** Of errors that are none of the protocol's nothing is told (P4). */
+const errorOf = (error: unknown): { code: number; message: string; data?: unknown } =>
+  error instanceof ProtocolError
+    ? {
+        code: error.code,
+        message: error.message,
+        ...(error.data === undefined ? {} : { data: error.data }),
+      }
+    : { code: ProtocolErrorCode.InternalError, message: "Internal error" };
 
-  serve(): void {
-    const { message, classification } = this.#call;
-    // W3
-    this.#response.once("close", () => void this.close());
-    const canBeat = this.#keepAliveMs >= 1;
-    const opensAfterMs = canBeat ? Math.min(OPENS_AFTER_MS, this.#keepAliveMs) : OPENS_AFTER_MS;
-    this.#opens = setTimeout(() => this.open(), opensAfterMs);
-    this.onmessage?.(message, classification === undefined ? {} : { classification });
-  }
+/** The way back to whoever made the call. */
+interface Exchange {
+  /** Aborted when the other side has gone before its answer was written (W3). */
+  readonly gone: AbortSignal;
+  /** Opens the stream, where nothing has been written yet (W2). */
+  open(): void;
+  tell(message: JSONRPCMessage): Promise<void>;
+  answer(message: JSONRPCMessage): void;
+}
 
-  override send(message: JSONRPCMessage, options?: TransportSendOptions): Promise<void> {
-    const isAnswer = !("method" in message);
-    const about = isAnswer ? message.id : options?.relatedRequestId;
-    if (this.#isOver || about !== this.#call.message.id) return Promise.resolve();
-    try {
-      if (isAnswer) this.#answer(message);
-      // A client that does not read misses how it goes on, and gets the answer.
-      else if (!this.#isStream || !this.#response.writableNeedDrain) this.#write(message);
-      return Promise.resolve();
-    } catch (error) {
-      // Nobody is left waiting for what can't be written.
-      this.#response.destroy();
-      return Promise.reject(error as Error);
-    }
-  }
+function createExchange(call: DirectCall, response: ServerResponse, keepAliveMs: number): Exchange {
+  const leaving = new AbortController();
+  let isStream = false;
+  let isOver = false;
+  let keepAlive: NodeJS.Timeout | undefined;
 
-  override close(): Promise<void> {
-    if (!this.#isOver) {
-      this.#finish();
-      this.onclose?.();
-    }
-    return Promise.resolve();
-  }
-
-  #answer(message: JSONRPCMessage): void {
-    if (this.#isStream) {
-      this.#write(message);
-      this.#response.end();
-    } else {
-      const body = JSON.stringify(message);
-      this.#response.writeHead(statusOf(this.#call, message), {
-        "content-type": "application/json",
-        ...COMMON_HEADERS,
-        "content-length": String(Buffer.byteLength(body)),
-      });
-      this.#response.end(body);
-    }
-    this.#finish();
-  }
-
-  #write(message: JSONRPCMessage): void {
-    this.open();
-    this.#response.write(`event: message\ndata: ${JSON.stringify(message)}\n\n`);
-  }
-
-  open(): void {
-    if (this.#isStream || this.#isOver) return;
-    this.#isStream = true;
-    clearTimeout(this.#opens);
-    this.#response.writeHead(200, {
+  const finish = (): void => {
+    isOver = true;
+    clearTimeout(opens);
+    clearInterval(keepAlive);
+  };
+  const leave = (): void => {
+    if (isOver) return;
+    finish();
+    leaving.abort();
+  };
+  const open = (): void => {
+    if (isStream || isOver) return;
+    isStream = true;
+    clearTimeout(opens);
+    response.writeHead(200, {
       "content-type": "text/event-stream",
       ...COMMON_HEADERS,
       connection: "keep-alive",
       "x-accel-buffering": "no",
     });
-    this.#response.flushHeaders();
-    if (this.#keepAliveMs < 1) return;
-    this.#keepAlive = setInterval(() => {
-      if (!this.#response.writableNeedDrain) this.#response.write(": keepalive\n\n");
-    }, this.#keepAliveMs).unref();
-  }
+    response.flushHeaders();
+    if (keepAliveMs < 1) return;
+    keepAlive = setInterval(() => {
+      if (!response.writableNeedDrain) response.write(": keepalive\n\n");
+    }, keepAliveMs).unref();
+  };
+  const write = (message: JSONRPCMessage): void => {
+    open();
+    response.write(`event: message\ndata: ${JSON.stringify(message)}\n\n`);
+  };
+  const opens = setTimeout(open, keepAliveMs >= 1 ? Math.min(OPENS_AFTER_MS, keepAliveMs) : OPENS_AFTER_MS);
+  response.once("close", leave);
+  if (response.destroyed) leave();
 
-  #finish(): void {
-    this.#isOver = true;
-    clearTimeout(this.#opens);
-    clearInterval(this.#keepAlive);
-    this.#end();
-  }
+  return {
+    gone: leaving.signal,
+    open,
+    tell(message) {
+      // A client that does not read misses how it goes on, and gets the answer.
+      if (!isOver && !(isStream && response.writableNeedDrain)) write(message);
+      return Promise.resolve();
+    },
+    answer(message) {
+      if (isOver) return;
+      try {
+        if (isStream) {
+          write(message);
+          response.end();
+        } else {
+          const body = JSON.stringify(message);
+          response.writeHead(statusOf(call, message), {
+            "content-type": "application/json",
+            ...COMMON_HEADERS,
+            "content-length": String(Buffer.byteLength(body)),
+          });
+          response.end(body);
+        }
+      } catch (error) {
+        // Nobody is left waiting for what can't be written.
+        response.destroy();
+        throw error;
+      } finally {
+        finish();
+      }
+    },
+  };
 }
 
 const MISSING_CAPABILITY = -32021;

@@ -5,13 +5,13 @@ import {
   ProtocolError,
   ProtocolErrorCode,
   type Result,
-  type ServerContext,
 } from "@modelcontextprotocol/server";
 import type { JsonObject } from "../../base/canonical-json.ts";
 import { isJsonObject } from "../../base/json-object.ts";
 import type { RequestId } from "../../base/id.ts";
 import type { PublishedTool, Reply } from "../../gate/reply.ts";
 import type { Round } from "../../request/round.ts";
+import type { CallContext } from "./call-context.ts";
 import { answersBack, CAPABILITY, relayedQuestions } from "./relayed-questions.ts";
 import { isFrontedState, type RoundCall, type Rounds } from "./rounds.ts";
 
@@ -22,7 +22,7 @@ import { isFrontedState, type RoundCall, type Rounds } from "./rounds.ts";
 //   N1. The server's state goes out sealed, for this caller and this call (rounds.ts).
 
 /** All that this request's client declares. */
-export function declaredOf(ctx: ServerContext): Readonly<Record<string, unknown>> {
+export function declaredOf(ctx: CallContext): Readonly<Record<string, unknown>> {
   const envelope = ctx.mcpReq.envelope as Readonly<Record<string, unknown>> | undefined;
   const declared = envelope?.[CLIENT_CAPABILITIES_META_KEY];
   return isJsonObject(declared) ? declared : {};
@@ -32,7 +32,7 @@ export function declaredOf(ctx: ServerContext): Readonly<Record<string, unknown>
  * What this request's client declares of the questions that are passed on: a claim, which tells a server what it may ask.
  * Of elicitation that is forms; an empty object has meant forms since before there were other modes.
  */
-export function asksOf(ctx: ServerContext): JsonObject {
+export function asksOf(ctx: CallContext): JsonObject {
   const { elicitation, ...declared } = declaredOf(ctx);
   const { url, ...modes }: Fields = isJsonObject(elicitation) ? elicitation : { url: {} };
   const asks =
@@ -53,7 +53,7 @@ export function answersIn(
   rounds: Rounds | undefined,
   call: RoundCall,
   tool: PublishedTool | undefined,
-  ctx: ServerContext,
+  ctx: CallContext,
 ): Round | null {
   const given = ctx.mcpReq.requestState();
   const answers = ctx.mcpReq.inputResponses;
@@ -92,7 +92,7 @@ export interface Asker {
   readonly rounds: Rounds | undefined;
   readonly call: RoundCall;
   readonly tool: PublishedTool | undefined;
-  readonly ctx: ServerContext;
+  readonly ctx: CallContext;
 }
 
 /**

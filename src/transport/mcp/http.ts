@@ -9,6 +9,8 @@ import { readBody } from "../http/body.ts";
 import { checkFrontDoor, createFrontDoor, type FrontDoor } from "../http/front-door.ts";
 import { listen } from "../http/listen.ts";
 import { createTurnedAwayLog } from "../http/turned-away.ts";
+import { answerCall } from "./answer-call.ts";
+import { clientClaim, clientIn } from "./call-context.ts";
 import { createCallsUnderWay } from "./calls-under-way.ts";
 import { answerDirectly, directCallOf } from "./direct-call.ts";
 import { AGENT_HEADER, HEADER_MISMATCH, MCP_PATH } from "./http-names.ts";
@@ -23,7 +25,7 @@ import {
   requestIdOf,
   type Message,
 } from "./message.ts";
-import { clientClaim, createMcpServer, type McpConnection, type McpParts } from "./server.ts";
+import { createMcpServer, serverInfo, type McpConnection, type McpParts } from "./server.ts";
 import { stepUpFor } from "./step-up.ts";
 import { clientOfSession, createOpenCalls, newSessionId } from "./session.ts";
 import { createShare } from "./share.ts";
@@ -60,6 +62,7 @@ export interface McpHttp {
 export async function startMcpHttp(parts: McpHttpParts): Promise<McpHttp> {
   const underWay = createCallsUnderWay();
   const serverParts = { ...parts, underWay };
+  const self = serverInfo(parts.version);
   const calls = createOpenCalls();
   const share = createShare(MOST_OF_ONE);
   const turnedAway = createTurnedAwayLog(parts.log, "mcp");
@@ -189,10 +192,15 @@ export async function startMcpHttp(parts: McpHttpParts): Promise<McpHttp> {
       }
       const direct = directCallOf(request, message);
       if (direct !== null) {
-        const { era } = direct;
-        const serverFor = (takesTime: () => void) =>
-          createMcpServer(serverParts, { ...extra, era, takesTime });
-        await answerDirectly(direct, response, serverFor, parts.keepAliveMs);
+        await answerDirectly(direct, response, {
+          answer: (request, ctx, takesTime) => {
+            const { era } = direct;
+            const asks = { ...caller, client: clientIn(ctx) ?? caller.client };
+            return answerCall(serverParts, { ...extra, era, takesTime, caller: asks }, request, ctx);
+          },
+          self,
+          ...(parts.keepAliveMs === undefined ? {} : { keepAliveMs: parts.keepAliveMs }),
+        });
         if (response.statusCode >= 400) turnedAway.count(response.statusCode);
         return;
       }

@@ -1,5 +1,4 @@
 import {
-  CLIENT_INFO_META_KEY,
   ProtocolError,
   ProtocolErrorCode,
   Server,
@@ -14,29 +13,20 @@ import {
 import type { Logger } from "pino";
 import type { Attachment, Gate, PublishedTool, Reply } from "../../gate/reply.ts";
 import type { Caller } from "../../request/principal.ts";
-import { REFUSALS } from "../../request/refusal.ts";
-import type { Round } from "../../request/round.ts";
+import { answerCall, whileThere } from "./answer-call.ts";
+import { clientClaim, clientIn } from "./call-context.ts";
 import type { CallsUnderWay } from "./calls-under-way.ts";
-import { createProgress, noProgress, type Progress } from "./progress.ts";
-import { ANSWER_TOOL, MODERN_REVISION, WAIT_TOOL, WITHDRAW_TOOL } from "./names.ts";
-import { declaredBy, TASKS_EXTENSION } from "./declared.ts";
+import { ANSWER_TOOL, MODERN_REVISION, WAIT_TOOL } from "./names.ts";
+import { TASKS_EXTENSION } from "./declared.ts";
 import { answerDocuments, DOCUMENT_METHODS } from "./documents.ts";
-import { answersIn, asksOf, notAsked, questionsIn, roundCallId } from "./fronted-rounds.ts";
-import {
-  answerLegacyTask,
-  asksForTask,
-  createdTask,
-  LEGACY_TASK_METHODS,
-  LEGACY_TASKS,
-} from "./legacy-tasks.ts";
-import { renderFault, renderReply, renderWithdrawal } from "./render.ts";
-import { nextRound, resumeRound, type RoundParts } from "./round-answer.ts";
-import { isFrontedState } from "./rounds.ts";
-import { guarded, HANDLE_AFTER_MS, LINGER_MS, timesOf } from "./task-state.ts";
-import { seedTask, serveTasks } from "./tasks.ts";
-import { parseAnswer, parseTicket, parseToolCall, traceIn, type ToolCall } from "./tool-call.ts";
+import { answersIn, asksOf, questionsIn } from "./fronted-rounds.ts";
+import { answerLegacyTask, LEGACY_TASK_METHODS, LEGACY_TASKS } from "./legacy-tasks.ts";
+import type { RoundParts } from "./round-answer.ts";
+import { guarded } from "./task-state.ts";
+import { serveTasks } from "./tasks.ts";
+import { traceIn } from "./tool-call.ts";
 import { toolIndexOf } from "./tool-index.ts";
-import { isCompanion, listTools } from "./tool-list.ts";
+import { listTools } from "./tool-list.ts";
 
 // One MCP server for clients of both protocol eras.
 //
@@ -94,23 +84,22 @@ const INSTRUCTIONS =
 /** A server for one connection (stdio) or one request (HTTP). */
 export function createMcpServer(parts: McpParts, connection: McpConnection): Server {
   const { documents } = toolIndexOf(parts.gate.tools());
-  const server = new Server(
-    { name: "countersign", title: "Countersign", version: parts.version },
-    {
-      capabilities: {
-        ...CAPABILITIES[connection.era],
-        ...(connection.hears === true ? { tools: { listChanged: true } } : {}),
-        ...(documents.length === 0 ? {} : DOCUMENTS),
-      },
-      instructions: INSTRUCTIONS,
-      // What the SDK's own entries add to a server of that era.
-      ...(connection.era === "modern" ? { supportedProtocolVersions: MODERN_VERSIONS } : {}),
+  const server = new Server(serverInfo(parts.version), {
+    capabilities: {
+      ...CAPABILITIES[connection.era],
+      ...(connection.hears === true ? { tools: { listChanged: true } } : {}),
+      ...(documents.length === 0 ? {} : DOCUMENTS),
     },
-  );
-  const callerOf = (ctx: ServerContext): Caller => ({
-    ...connection.caller,
-    client: clientOf(server, ctx) ?? connection.caller.client,
+    instructions: INSTRUCTIONS,
+    // What the SDK's own entries add to a server of that era.
+    ...(connection.era === "modern" ? { supportedProtocolVersions: MODERN_VERSIONS } : {}),
   });
+  // Per request in the modern era, from the handshake before it.
+  const callerOf = (ctx: ServerContext): Caller => {
+    const greeted = server.getClientVersion();
+    const client = clientIn(ctx) ?? clientClaim(greeted?.name, greeted?.version);
+    return { ...connection.caller, client: client ?? connection.caller.client };
+  };
   server.onerror = (error) => parts.log.debug({ err: error.message }, "mcp message not served");
   if (connection.era === "modern") serveTasks(server, parts, callerOf);
   const isServed = (method: string): boolean =>
@@ -121,9 +110,7 @@ export function createMcpServer(parts: McpParts, connection: McpConnection): Ser
       case "tools/list":
         return { tools: toolsOf(parts) };
       case "tools/call":
-        return whileThere(parts, connection, ctx, (signal) =>
-          answerCall(parts, { ...connection, caller: callerOf(ctx) }, request, ctx, signal),
-        );
+        return answerCall(parts, { ...connection, caller: callerOf(ctx) }, request, ctx);
       default: {
         if (DOCUMENT_METHODS.has(request.method) && documents.length > 0) {
           return guarded(parts.log, request.method, () =>
@@ -147,6 +134,10 @@ export function createMcpServer(parts: McpParts, connection: McpConnection): Ser
   };
   return server;
 }
+
+export const serverInfo = (version: string): Implementation => ({
+  ...{ name: "countersign", title: "Countersign", version },
+});
 
 const MODERN_VERSIONS = [...SUPPORTED_PROTOCOL_VERSIONS, MODERN_REVISION];
 
@@ -204,167 +195,3 @@ function documentsFor(
   const look = (): Promise<Reply | null> => parts.gate.look(caller);
   return answerDocuments({ tools, ask, look, signal, log: parts.log }, method, params);
 }
-
-/** Answers with a signal that is aborted when nobody waits for the answer any more. */
-const whileThere = <T>(
-  parts: McpParts,
-  { gone }: McpConnection,
-  ctx: ServerContext,
-  answer: (signal: AbortSignal) => Promise<T>,
-): Promise<T> =>
-  parts.underWay.run(gone === undefined ? [ctx.mcpReq.signal] : [ctx.mcpReq.signal, gone], answer);
-
-async function answerCall(
-  parts: McpParts,
-  connection: McpConnection,
-  request: JSONRPCRequest,
-  ctx: ServerContext,
-  signal: AbortSignal,
-): Promise<Result> {
-  const parsed = parseToolCall(request.params);
-  if (!parsed.ok) throw new ProtocolError(ProtocolErrorCode.InvalidParams, parsed.why);
-  const { call } = parsed;
-  const { caller } = connection;
-  const view = viewOf(connection, call, request.params, ctx);
-  const sealed = parts.rounds?.sealed;
-  const state = ctx.mcpReq.requestState();
-  const isModern = connection.era === "modern";
-  const asks = isModern ? asksOf(ctx) : {};
-  const tool = toolIndexOf(parts.gate.tools()).byName.get(call.tool);
-  const answers = isModern ? answersIn(sealed, { ...call, caller }, tool, ctx) : null;
-  const round =
-    isModern && !isFrontedState(state) ? resumeRound(parts.rounds, { ...call, caller }, state) : null;
-  const progress = progressOf(parts, call, ctx);
-  const attachment: Attachment = {
-    signal,
-    holdMs: parts.holdFor?.(caller.client) ?? parts.holdMs,
-    progress: (message) => {
-      connection.takesTime?.();
-      progress.say(message);
-    },
-    asks,
-    ...(view === "held" ? {} : { handleAfterMs: HANDLE_AFTER_MS, lingerMs: LINGER_MS }),
-    ...(view === "legacy_task" ? { peeks: true } : {}),
-  };
-  try {
-    // A round goes on waiting for the request that its state names; the call's arguments are not looked at again (N2).
-    const reply =
-      round === null
-        ? await ask(
-            parts.gate,
-            { ...call, callId: roundCallId(call.callId, answers) },
-            answers,
-            caller,
-            attachment,
-          )
-        : await parts.gate.wait(round.ticket, caller, { ...attachment, toldNothing: true });
-    if (view === "legacy_task") return await createdTask(parts, reply, caller, attachment.signal);
-    if (reply.status === "pending") {
-      if (view === "task") return seedTask(reply, await timesOf(parts.gate, reply.ticket), parts.pollMs);
-      const isThere = connection.era === "modern" && !attachment.signal.aborted;
-      const another = isThere
-        ? nextRound(parts.rounds, { ...call, caller }, reply, round, declaredBy(ctx))
-        : null;
-      if (another !== null) return another;
-    }
-    const questions = isModern
-      ? questionsIn(reply, { rounds: sealed, call: { ...call, caller }, tool, ctx })
-      : null;
-    if (questions !== null) {
-      return questions.kind === "asked" ? questions.result : notAsked(questions);
-    }
-    return call.tool === WITHDRAW_TOOL ? renderWithdrawal(reply) : renderReply(reply);
-  } catch (error) {
-    if (error instanceof ProtocolError) throw error;
-    parts.log.error({ err: error, tool: call.tool }, "call failed in the gateway");
-    return renderFault();
-  } finally {
-    progress.stop();
-  }
-}
-
-/** What this client takes in place of a long wait. Our own tools act on a ticket and are never a task themselves. */
-function viewOf(
-  { era }: McpConnection,
-  { tool }: ToolCall,
-  params: JSONRPCRequest["params"],
-  ctx: ServerContext,
-): "task" | "legacy_task" | "held" {
-  if (era === "modern") return declaredBy(ctx).tasks && !isCompanion(tool) ? "task" : "held";
-  if (!asksForTask(params)) return "held";
-  if (isCompanion(tool))
-    throw new ProtocolError(ProtocolErrorCode.MethodNotFound, `${tool} cannot be called as a task`);
-  return "legacy_task";
-}
-
-async function ask(
-  gate: Gate,
-  call: ToolCall,
-  answers: Round | null,
-  caller: Caller,
-  attachment: Attachment,
-): Promise<Reply> {
-  if (call.tool === ANSWER_TOOL) {
-    const parsed = parseAnswer(call.arguments);
-    if (!parsed.ok) return invalidArguments(parsed.why);
-    return gate.answer(parsed.ticket, caller, { inquiry: parsed.inquiry, text: parsed.answer });
-  }
-  if (call.tool === WAIT_TOOL || call.tool === WITHDRAW_TOOL) {
-    const parsed = parseTicket(call.arguments, call.tool === WITHDRAW_TOOL);
-    if (!parsed.ok) return invalidArguments(parsed.why);
-    return call.tool === WAIT_TOOL
-      ? gate.wait(parsed.ticket, caller, attachment)
-      : gate.withdraw(parsed.ticket, caller, parsed.reason);
-  }
-  return gate.call(
-    {
-      tool: call.tool,
-      arguments: call.arguments,
-      caller,
-      ...(answers === null ? {} : { round: answers }),
-      ...(call.reasoning === undefined ? {} : { reasoning: call.reasoning }),
-      ...(call.callId === undefined ? {} : { callId: call.callId }),
-      ...(call.trace === undefined ? {} : { trace: call.trace }),
-    },
-    attachment,
-  );
-}
-
-const invalidArguments = (message: string): Reply => ({
-  status: "refused",
-  request: null,
-  code: "invalid_arguments",
-  class: REFUSALS.invalid_arguments.class,
-  deniedBy: "gate",
-  message,
-  because: [],
-  reason: null,
-  advice: REFUSALS.invalid_arguments.advice,
-  retryAfterMs: null,
-});
-
-function progressOf(parts: McpParts, call: ToolCall, ctx: ServerContext): Progress {
-  const progressToken = call.progressToken;
-  if (progressToken === undefined) return noProgress;
-  return createProgress(
-    (progress, message) =>
-      ctx.mcpReq.notify({ method: "notifications/progress", params: { progressToken, progress, message } }),
-    parts.progressEveryMs,
-  );
-}
-
-/** What the client says of itself: per request in the modern era, from the handshake before it. */
-function clientOf(server: Server, ctx: ServerContext): Caller["client"] {
-  const envelope = ctx.mcpReq.envelope as
-    Readonly<Record<string, Partial<Implementation> | undefined>> | undefined;
-  const info = envelope?.[CLIENT_INFO_META_KEY] ?? server.getClientVersion();
-  return clientClaim(info?.name, info?.version);
-}
-
-const MAX_CLAIM_LENGTH = 128;
-
-/** A client's claim about itself, kept short. */
-export const clientClaim = (name: unknown, version: unknown): Caller["client"] =>
-  typeof name === "string" && typeof version === "string"
-    ? { name: name.slice(0, MAX_CLAIM_LENGTH), version: version.slice(0, MAX_CLAIM_LENGTH) }
-    : null;

@@ -7,7 +7,13 @@ import type { Gate, Reply } from "../../../src/gate/reply.ts";
 import { answerWeb, toWebRequest } from "../../../src/transport/http/answer.ts";
 import { answerDirectly, directCallOf } from "../../../src/transport/mcp/direct-call.ts";
 import { createCallsUnderWay } from "../../../src/transport/mcp/calls-under-way.ts";
-import { createMcpServer, type McpConnection, type McpParts } from "../../../src/transport/mcp/server.ts";
+import {
+  createMcpServer,
+  serverInfo,
+  type McpConnection,
+  type McpParts,
+} from "../../../src/transport/mcp/server.ts";
+import { answerCall } from "../../../src/transport/mcp/answer-call.ts";
 import { messagesOf, rawHttp, type RawAnswer } from "../../support/raw-http.ts";
 import { envelope, legacyRequest, modernRequest } from "../../support/rpc.ts";
 import { createScriptedGate } from "../../support/scripted-gate.ts";
@@ -59,9 +65,10 @@ const serve = async (way: string, request: IncomingMessage, response: ServerResp
   taken.push(direct?.era ?? "sdk");
   if (direct !== null) {
     const { era } = direct;
-    return answerDirectly(direct, response, (takesTime) =>
-      createMcpServer(parts, { ...connection, era, takesTime }),
-    );
+    return answerDirectly(direct, response, {
+      answer: (asked, ctx, takesTime) => answerCall(parts, { ...connection, era, takesTime }, asked, ctx),
+      self: serverInfo(parts.version),
+    });
   }
   const web = await handler.fetch(toWebRequest(request, response, "localhost", bytes), {
     parsedBody: message,
@@ -112,6 +119,26 @@ const REPLIES: readonly (readonly [string, Reply | Error | null, object])[] = [
   ],
   ["progress", null, { ...read, arguments: { service: "slow" }, _meta: { progressToken: "p" } }],
   ["a state that is not ours", null, { ...read, requestState: "made up" }],
+  [
+    "answers to no question",
+    null,
+    { ...read, inputResponses: { a: { action: "accept" }, b: 5, c: { method: "x" } } },
+  ],
+  [
+    "capabilities that are none",
+    null,
+    { ...read, _meta: { "io.modelcontextprotocol/clientCapabilities": 5 } },
+  ],
+  ["a client without a name", null, { ...read, _meta: { "io.modelcontextprotocol/clientInfo": {} } }],
+  ["a level of logging", null, { ...read, _meta: { "io.modelcontextprotocol/logLevel": "debug" } }],
+  ["a level that is none", null, { ...read, _meta: { "io.modelcontextprotocol/logLevel": "loud" } }],
+  ["a result with words beside it", passed({ result: { content: [], _meta: { x: { y: 1 } } } }), read],
+  [
+    "a result that says who it is of",
+    passed({ result: { content: [], _meta: { "io.modelcontextprotocol/serverInfo": { name: "other" } } } }),
+    read,
+  ],
+  ["a result whose words are none", passed({ result: { content: [], _meta: 5 } }), read],
 ];
 
 describe.each(["legacy", "modern"] as const)("a %s call", (era) => {

@@ -1,5 +1,6 @@
 import { createMcpHandler, McpServer } from "@modelcontextprotocol/server";
 import { serveStdio as serveSdk } from "@modelcontextprotocol/server/stdio";
+import { fdatasync, openSync, writeSync } from "node:fs";
 import { readFile, writeFile } from "node:fs/promises";
 import { Agent, createServer, request, type IncomingMessage } from "node:http";
 import type { AddressInfo } from "node:net";
@@ -7,9 +8,11 @@ import { join } from "node:path";
 import pino from "pino";
 import * as z from "zod";
 import { tokenSha256 } from "../src/base/token.ts";
+import { createGroupFlush } from "../src/store/embedded/group-flush.ts";
 import { createBearer } from "../src/transport/http/bearer.ts";
 import { startMcpHttp } from "../src/transport/mcp/http.ts";
 import { serveStdio } from "../src/transport/mcp/stdio.ts";
+import type { Kind } from "./call-sides.ts";
 import type { OpenedHome } from "../src/compose.ts";
 import { makeUpstreamWorld } from "../test/support/upstream-world.ts";
 import { CALLER, makeWorld } from "../test/support/world.ts";
@@ -20,13 +23,10 @@ import { CALLER, makeWorld } from "../test/support/world.ts";
 //   gate    the gateway with the note tools behind it
 //   front   the gateway in front of a `direct` one, at `behind`: a URL, or "stdio" for a process of its own
 //   raw     what any proxy costs: bytes from one keep-alive connection to another, `behind` a URL
+//   kept    the same, and each request's bytes are in a file and flushed before its answer goes out: the least that a
+//           durable log can cost. The server works meanwhile, and calls that come together share a flush
 
-const [kind, over, token, behind] = process.argv.slice(2) as [
-  "direct" | "gate" | "front" | "raw",
-  "stdio" | "http",
-  string,
-  string,
-];
+const [kind, over, token, behind] = process.argv.slice(2) as [Kind, "stdio" | "http", string, string];
 const log = pino({ level: "silent" });
 
 const ready = (url: string): void => void process.stdout.write(`ready ${url}\n`);
@@ -108,15 +108,20 @@ async function fronted(): Promise<{ home: OpenedHome; close(): Promise<void> }> 
   });
 }
 
-/** Nothing but a way through. */
-function raw(): void {
+/** Nothing but a way through; with `keep`, no answer goes out before the request's bytes are kept. */
+function raw(keep?: (bytes: Buffer) => Promise<void>): void {
   const agent = new Agent({ keepAlive: true, noDelay: true });
   const { port, pathname } = new URL(behind);
   const server = createServer((incoming, outgoing) => {
     const options = { agent, port, host: "127.0.0.1", path: pathname, method: incoming.method ?? "POST" };
+    const kept = keep === undefined ? null : bytesOf(incoming).then(keep);
     const onward = request({ ...options, headers: incoming.headers }, (answer) => {
-      outgoing.writeHead(answer.statusCode ?? 502, answer.headers);
-      answer.pipe(outgoing);
+      const pass = (): void => {
+        outgoing.writeHead(answer.statusCode ?? 502, answer.headers);
+        answer.pipe(outgoing);
+      };
+      if (kept === null) pass();
+      else void kept.then(pass);
     });
     onward.on("error", () => outgoing.destroy());
     incoming.pipe(onward);
@@ -124,6 +129,27 @@ function raw(): void {
   server.listen(0, "127.0.0.1", () =>
     ready(`http://127.0.0.1:${(server.address() as AddressInfo).port}/mcp`),
   );
+}
+
+const bytesOf = (incoming: IncomingMessage): Promise<Buffer> =>
+  new Promise((resolve) => {
+    const chunks: Buffer[] = [];
+    incoming.on("data", (chunk: Buffer) => chunks.push(chunk));
+    incoming.on("end", () => resolve(Buffer.concat(chunks)));
+  });
+
+function createKeeper(): (bytes: Buffer) => Promise<void> {
+  const fd = openSync(join(process.cwd(), `kept-${process.pid}`), "a");
+  const flushes = createGroupFlush(
+    () =>
+      new Promise((resolve, reject) => {
+        fdatasync(fd, (error) => (error === null ? resolve() : reject(error)));
+      }),
+  );
+  return (bytes) => {
+    writeSync(fd, bytes);
+    return flushes.now();
+  };
 }
 
 async function gate(): Promise<void> {
@@ -153,4 +179,5 @@ async function gate(): Promise<void> {
 }
 
 if (kind === "raw") raw();
+else if (kind === "kept") raw(createKeeper());
 else await (kind === "direct" ? direct() : gate());

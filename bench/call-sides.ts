@@ -72,7 +72,7 @@ function sideOf(client: Client, url: string | null, child: ChildProcess | null):
   };
 }
 
-export type Kind = "direct" | "gate" | "front" | "raw";
+export type Kind = "direct" | "gate" | "front" | "raw" | "kept";
 
 /** One of our own servers (call-server.ts). */
 export async function connect(

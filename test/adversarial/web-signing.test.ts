@@ -38,6 +38,8 @@ describe.skipIf(missingBrowser() !== null)("a policy change that is being read",
     });
   });
   afterEach(async () => {
+    // The page looks again and again; what is under way when it closes is nobody's error.
+    await page.unrouteAll({ behavior: "ignoreErrors" });
     await context.close();
     await writeFile(world.policyFile, policy);
   });

@@ -69,8 +69,7 @@ export function createRequests(transport: Transport): Requests {
   let deliver: Transport["onmessage"];
   const receive: NonNullable<Transport["onmessage"]> = (message, extra) => {
     if (!("method" in message)) {
-      // Some servers give a number back as text.
-      const id = typeof message.id === "number" || typeof message.id === "string" ? String(message.id) : "";
+      const id = idIn(message.id);
       const one = open.get(id);
       if (one !== undefined) one.settle(answerIn(message, one.isModern));
       else if (theirs.delete(id)) deliver?.(message, extra);
@@ -79,7 +78,7 @@ export function createRequests(transport: Transport): Requests {
     }
     if (message.method === "notifications/progress" && !("id" in message)) {
       const { progressToken, ...facts } = (message.params ?? {}) as Readonly<Record<string, unknown>>;
-      const one = open.get(String(progressToken));
+      const one = open.get(idIn(progressToken));
       if (one !== undefined) return one.progress?.(progressIn(facts));
     }
     deliver?.(message, extra);
@@ -145,6 +144,10 @@ export function createRequests(transport: Transport): Requests {
   };
 }
 
+/** Some servers give a number back as text. What is neither may be nothing that can become a text; no id is empty. */
+const idIn = (given: unknown): string =>
+  typeof given === "number" || typeof given === "string" ? String(given) : "";
+
 const unusable = (why: string): LostReply => new LostReply(`the answer can't be used: ${why}`);
 
 /** What an answer gives, in the words of its era (W3). */
@@ -163,7 +166,9 @@ function answerIn(message: object, isModern: boolean): JsonObject | Error {
       return unusable("its result has no resultType, which MCP 2026-07-28 demands");
     default:
       return unusable(
-        `its result is of a type that is not known: ${JSON.stringify(resultType).slice(0, 100)}`,
+        typeof resultType === "string"
+          ? `its result is of a type that is not known: ${JSON.stringify(resultType.slice(0, 100))}`
+          : "the type of its result is no text",
       );
   }
 }

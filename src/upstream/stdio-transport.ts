@@ -77,7 +77,7 @@ export function createStdioTransport(parts: StdioTransportParts): StdioTransport
       toldSomething ||= isNotification;
       taken += 1;
       queued -= bytes;
-      transport.onmessage?.(message);
+      handOver(message);
       if (taken >= MAX_AT_ONCE) break;
     }
     queue.splice(0, taken);
@@ -88,6 +88,14 @@ export function createStdioTransport(parts: StdioTransportParts): StdioTransport
         deliver();
       });
     } else if (child?.stdout?.isPaused() === true) child.stdout.resume();
+  };
+  /** A message that whoever reads it falls over, by its depth for one, is none: it ends neither the others nor us. */
+  const handOver = (message: JSONRPCMessage): void => {
+    try {
+      transport.onmessage?.(message);
+    } catch (error) {
+      transport.onerror?.(error as Error);
+    }
   };
   const junk = (line: Buffer): void => {
     if (line.length === 0) return;

@@ -65,6 +65,16 @@ test("an answer that comes too late, twice, or to nobody is taken for no other c
   expect(at.starts().length).toBeLessThanOrEqual(2);
 });
 
+test("messages that nobody can put into words end neither the gateway nor the call", async () => {
+  const at = await start("strange");
+  expect(textOf(await act(at, { n: 1 }))).toEqual({ type: "text", text: "still here" });
+  // It was answered, with what can't be passed on: that much is certain.
+  expect(textOf(await act(at, { n: 2, deep: true }))).toMatchObject({
+    text: expect.stringContaining("nested deeper") as string,
+  });
+  expect(textOf(await act(at, { n: 3 }))).toEqual({ type: "text", text: "still here" });
+});
+
 test("a task that nobody asked for is an unknown outcome, not one that is done", async () => {
   expect(await act(await start("task"))).toMatchObject({
     status: "unknown",

@@ -47,6 +47,20 @@ async function act(id, args) {
         say(id, "the second call's answer");
         say(id, "said twice");
       }, 200);
+    case "strange": {
+      // Whatever walks these by calling itself, or makes a text of them, throws.
+      const deep = `${"[".repeat(200_000)}${"]".repeat(200_000)}`;
+      for (const token of [deep, '{"toString":1,"valueOf":1}']) {
+        const params = `{"progressToken":${token},"progress":1}`;
+        process.stdout.write(`{"jsonrpc":"2.0","method":"notifications/progress","params":${params}}\n`);
+      }
+      for (const method of ["5", "null", deep])
+        process.stdout.write(`{"jsonrpc":"2.0","id":1,"method":${method},"params":${deep}}\n`);
+      process.stdout.write(`{"jsonrpc":"2.0","id":${deep},"result":{"resultType":${deep}}}\n`);
+      if (args.deep !== true) return say(id, "still here");
+      const result = `{"content":${deep},"resultType":${deep},"_meta":${deep}}`;
+      return process.stdout.write(`{"jsonrpc":"2.0","id":${id},"result":${result}}\n`);
+    }
     case "changes_in_dry_run":
       if (args.dryRun === true) {
         appendFileSync(join(dir, "note"), "changed");

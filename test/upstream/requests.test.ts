@@ -40,6 +40,9 @@ function world(over: Partial<Transport> = {}) {
   return { requests, sent, errors, heard, gone, ask, say };
 }
 
+/** Deeper than whatever walks a value by calling itself. */
+const bottomless = JSON.parse(`${"[".repeat(200_000)}${"]".repeat(200_000)}`) as unknown;
+
 const complete = (more: object = {}): object => ({ resultType: "complete", content: [], ...more });
 
 test("a result comes back whole, under the id of whoever asked, and a number may come back as text", async () => {
@@ -80,6 +83,7 @@ test.each([
   ["no result type", { result: { content: [] } }],
   ["a type that is not known", { result: { resultType: "dream", content: [] } }],
   ["a type that is no text", { result: { resultType: { complete: true }, content: [] } }],
+  ["a type that nobody can put into words", { result: { resultType: bottomless, content: [] } }],
   ["a task that nobody asked for", { result: { resultType: "task", taskId: "t" } }],
   ["a want of input that does not say which", { result: { resultType: "input_required" } }],
 ])("an answer that is %s is a lost reply, at once (X2)", async (_, answer) => {
@@ -128,6 +132,21 @@ test("progress goes to the request that it names, before its answer and not afte
   expect(heard).toHaveLength(1);
   say({ id: others, result: complete() });
   await silent;
+});
+
+test.each([
+  ["an object that is no text", { toString: null, valueOf: 1 }],
+  ["a list in a list and so on", bottomless],
+  ["nothing", null],
+  ["true", true],
+])("progress for %s is nobody's here, and breaks nothing", async (_, progressToken) => {
+  const { ask, sent, say, heard } = world();
+  const told: unknown[] = [];
+  const asked = ask({ progress: (facts) => told.push(facts) });
+  say({ method: "notifications/progress", params: { progressToken, progress: 1 } });
+  say({ id: sent[0]?.message.id, result: complete() });
+  await asked;
+  expect([told, heard.length]).toEqual([[], 1]);
 });
 
 test("who leaves, or waits too long, is told so at once; the server hears of it once, and its late answer reaches nobody", async () => {

@@ -61,10 +61,13 @@ export function createHttpTransport(parts: HttpTransportParts): Transport {
     async send(message, options) {
       const id = "method" in message && "id" in message ? message.id : null;
       if (id === null) {
-        await send(message, options);
-        // The server was told; what it answers all the same is of no use.
-        if ("method" in message && message.method === CANCELLED)
+        const told = send(message, options);
+        if ("method" in message && message.method === CANCELLED) {
+          // Whether the server hears of it or not: what it answers all the same is of no use.
+          await Promise.race([told.catch(() => undefined), pause(GOODBYE_MS)]);
           exchanges.drop(message.params?.["requestId"]);
+        }
+        await told;
         return;
       }
       if ("method" in message && "id" in message && OFTEN.has(message.method)) {

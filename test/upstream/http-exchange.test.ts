@@ -23,6 +23,8 @@ interface Bad {
   readonly calls: { readonly headers: IncomingMessage["headers"]; readonly body: JsonObject }[];
   readonly sockets: Set<unknown>;
   answer: Answer;
+  /** What becomes of a notification. */
+  hear: (response: ServerResponse) => void;
   get: (request: IncomingMessage, response: ServerResponse) => void;
   close(): Promise<void>;
 }
@@ -52,6 +54,7 @@ async function serve(answer: Answer): Promise<Bad> {
     calls: [],
     sockets: new Set(),
     answer,
+    hear: (response) => void response.writeHead(202).end(),
     get: (_, response) => void response.writeHead(405).end(),
     close: () => Promise.resolve(),
   };
@@ -65,7 +68,7 @@ async function serve(answer: Answer): Promise<Bad> {
       const result = { protocolVersion: "2025-11-25", capabilities: { tools: {} }, serverInfo };
       return json(response, resultOf(body, result), { "mcp-session-id": "s-1" });
     }
-    if (body["id"] === undefined) return void response.writeHead(202).end();
+    if (body["id"] === undefined) return made.hear(response);
     made.calls.push({ headers: request.headers, body });
     made.sockets.add(request.socket);
     made.answer(body, request, response);
@@ -385,18 +388,26 @@ test("a stream that names its events is taken up again where it broke, and the c
   expect(bad.calls).toHaveLength(1);
 });
 
-test("a call that nobody waits for any more leaves no connection behind", async () => {
-  const closed: string[] = [];
-  const bad = await serve((_, request, response) => {
-    stream(response);
-    response.flushHeaders();
-    request.socket.once("close", () => closed.push("closed"));
-  });
-  const over = await connected(bad);
-  const gone = new AbortController();
-  const given = call(over, { signal: gone.signal });
-  while (bad.calls.length === 0) await new Promise((resolve) => setTimeout(resolve, 10));
-  gone.abort();
-  expect(await given).toBeInstanceOf(LostReply);
-  while (closed.length === 0) await new Promise((resolve) => setTimeout(resolve, 10));
-});
+test.each([
+  ["takes note of that", (response: ServerResponse) => void response.writeHead(202).end()],
+  ["refuses to hear of that", (response: ServerResponse) => void response.writeHead(500).end()],
+  ["does not answer that either", () => undefined],
+])(
+  "a call that nobody waits for any more leaves no connection behind, though its server %s",
+  async (_, hear) => {
+    const closed: string[] = [];
+    const bad = await serve((_, request, response) => {
+      stream(response);
+      response.flushHeaders();
+      request.socket.once("close", () => closed.push("closed"));
+    });
+    const over = await connected(bad);
+    bad.hear = hear;
+    const gone = new AbortController();
+    const given = call(over, { signal: gone.signal });
+    while (bad.calls.length === 0) await new Promise((resolve) => setTimeout(resolve, 10));
+    gone.abort();
+    expect(await given).toBeInstanceOf(LostReply);
+    while (closed.length === 0) await new Promise((resolve) => setTimeout(resolve, 10));
+  },
+);

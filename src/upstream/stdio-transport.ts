@@ -197,11 +197,7 @@ export function createStdioTransport(parts: StdioTransportParts): StdioTransport
       }
       // From here on it may have arrived, whatever becomes of the pipe.
       return new Promise((resolve) => {
-        if (stdin.write(`${JSON.stringify(message)}\n`)) resolve();
-        else {
-          stdin.once("drain", resolve);
-          stdin.once("close", resolve);
-        }
+        stdin.write(`${JSON.stringify(message)}\n`, () => resolve());
       });
     },
     async close() {

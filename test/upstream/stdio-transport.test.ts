@@ -75,3 +75,27 @@ test("a server that does not read gets no more than can wait, and what was not s
   const last = await sent.at(-1);
   expect(last).toBeInstanceOf(NotSent);
 });
+
+test("messages that wait for the pipe leave no listener behind, however many there are", async () => {
+  const warnings: string[] = [];
+  const warned = ({ message }: Error): void => void warnings.push(message);
+  process.on("warning", warned);
+  try {
+    const script = 'process.stdin.on("data", () => undefined).on("end", () => process.exit(0))';
+    const made = await start(script, () => undefined);
+    const message = { jsonrpc: "2.0" as const, method: "x", params: { fill: "x".repeat(500_000) } };
+    for (let i = 0; i < 12; i += 1) await made.send(message);
+    await made.close();
+    await new Promise((resolve) => setImmediate(resolve));
+  } finally {
+    process.removeListener("warning", warned);
+  }
+  expect(warnings).toEqual([]);
+});
+
+test("what waits for the pipe of a process that ends is waited for no longer", async () => {
+  const made = await start("setTimeout(() => process.exit(0), 300)", () => undefined);
+  const message = { jsonrpc: "2.0" as const, method: "x", params: { fill: "x".repeat(400_000) } };
+  // It may have arrived: that is no error of sending.
+  expect(await Promise.all([made.send(message), made.send(message)])).toHaveLength(2);
+});

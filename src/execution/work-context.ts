@@ -30,9 +30,11 @@ export function createWorkContexts(parts: {
       () => deadline.abort(new DOMException(`no end after ${timeoutMs} ms`, "TimeoutError")),
       timeoutMs,
     ).unref();
+    let isOver = false;
     const ctx = createToolContext({
       clock: parts.clock,
       signal: deadline.signal,
+      isOver: () => isOver,
       requestId: request,
       idempotencyKey,
       workdir: workdir.path,
@@ -53,6 +55,7 @@ export function createWorkContexts(parts: {
     });
     // A tool may leave what can't be removed. That is no reason to lose what it came to.
     const dispose = (): Promise<void> => {
+      isOver = true;
       clearTimeout(timer);
       return workdir
         .remove()

@@ -11,6 +11,8 @@ export type Credentials = (name: string, access: CredentialAccess, requestId: st
 export interface ToolContextParts {
   readonly clock: Clock;
   readonly signal: AbortSignal;
+  /** True once the work that it was made for has ended. */
+  readonly isOver?: () => boolean;
   readonly requestId: string;
   readonly idempotencyKey: string;
   /** The private directory; a function makes it when it is first asked for. */
@@ -30,9 +32,14 @@ const MAX_PROGRESS = 200;
 
 /**
  * What a tool is given to work with. After `signal` is aborted it gives out nothing more: a tool that goes on after its
- * time is up gets no credential to go on with.
+ * time is up gets no credential to go on with. Nor does what a tool leaves running when it has ended, whose signal may
+ * never be aborted.
  */
 export function createToolContext(parts: ToolContextParts): ToolContext {
+  const demandTime = (): void => {
+    parts.signal.throwIfAborted();
+    if (parts.isOver?.() === true) throw new Error("the work that this was for is over");
+  };
   return {
     signal: parts.signal,
     requestId: parts.requestId,
@@ -45,11 +52,11 @@ export function createToolContext(parts: ToolContextParts): ToolContext {
     ...(parts.trace === undefined ? {} : { trace: parts.trace }),
     now: () => parts.clock.now(),
     async creds(name) {
-      parts.signal.throwIfAborted();
+      demandTime();
       return parts.creds(name, parts.access, parts.requestId);
     },
     async file(name) {
-      parts.signal.throwIfAborted();
+      demandTime();
       return parts.file(name);
     },
     progress(message) {

@@ -174,6 +174,7 @@ async function runOnce(
   else options.signal.addEventListener("abort", leaveToo, { once: true });
   let work: Promise<ToolPreview> | undefined;
   let workdir: Workdir | undefined;
+  let isOver = false;
   const timer = setTimeout(
     () => stopping.abort(new TookTooLong(`no preview after ${parts.limits.previewTimeoutMs} ms`)),
     parts.limits.previewTimeoutMs,
@@ -184,6 +185,7 @@ async function runOnce(
     const context = createToolContext({
       clock: parts.clock,
       signal,
+      isOver: () => isOver,
       requestId: options.requestId,
       idempotencyKey: options.requestId,
       workdir: workdir.path,
@@ -196,6 +198,7 @@ async function runOnce(
     const raw = await untilStopped(work, signal, graceMs);
     return parsePreview(raw, parts.clock.now());
   } finally {
+    isOver = true;
     clearTimeout(timer);
     options.signal.removeEventListener("abort", leaveToo);
     // A tool that ignores its signal keeps its place and its directory until it comes to an end.

@@ -112,6 +112,20 @@ describe("what a tool is given", () => {
     expect(input.flag).toBe("a");
   });
 
+  test("what it leaves running is given nothing any more", async () => {
+    let left: Promise<unknown> = Promise.resolve();
+    let end: () => void = () => undefined;
+    const ended = new Promise<void>((resolve) => {
+      end = resolve;
+    });
+    await run((ctx) => {
+      left = ended.then(() => ctx.creds("db")).catch((error: unknown) => (error as Error).message);
+      return Promise.resolve(good);
+    });
+    end();
+    expect(await left).toContain("is over");
+  });
+
   test("progress is one line", async () => {
     const lines: string[] = [];
     await run(

@@ -134,7 +134,12 @@ export function createRequests(transport: Transport): Requests {
           ...(headers === undefined ? {} : { headers }),
           ...(leaving === null ? {} : { requestSignal: leaving.signal }),
         };
-        send({ jsonrpc: "2.0", id, method, params: whole } as JSONRPCMessage, sending).catch(settle);
+        send({ jsonrpc: "2.0", id, method, params: whole } as JSONRPCMessage, sending).catch(
+          (error: unknown) =>
+            settle(
+              error instanceof Error ? error : new LostReply("it may not have been sent", { cause: error }),
+            ),
+        );
       }),
     end() {
       for (const { settle } of [...open.values()]) {

@@ -181,6 +181,10 @@ test("where each request has a stream of its own, leaving ends that", async () =
 test("what can't be sent says why, and a connection that ends leaves nobody waiting", async () => {
   const broken = world({ send: () => Promise.reject(new Error("no way out")) });
   await expect(broken.ask()).rejects.toThrow("no way out");
+  // Whatever it says it with: it is no answer of the server's (X2).
+  for (const why of ["no", undefined, { content: [] }]) {
+    await expect(world({ send: () => Promise.reject(why) }).ask()).rejects.toBeInstanceOf(LostReply);
+  }
   const { requests, ask, gone } = world();
   const open = [ask(), ask()];
   requests.end();

@@ -3,6 +3,8 @@ import { setMaxListeners } from "node:events";
 /** One signal of several, until it is released. */
 export interface AnySignal {
   readonly signal: AbortSignal;
+  /** Aborts it before any source does. */
+  abort(reason?: unknown): void;
   /** Lets go of the sources; what has not been aborted by then stays so. */
   release(): void;
 }
@@ -22,6 +24,7 @@ export function anySignal(sources: readonly AbortSignal[]): AnySignal {
   }
   return {
     signal: joined.signal,
+    abort: (reason) => joined.abort(reason),
     release: () => sources.forEach((source) => source.removeEventListener("abort", abort)),
   };
 }

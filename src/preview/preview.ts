@@ -1,5 +1,6 @@
 import type { Logger } from "pino";
 import { canonicalCopy, canonicalJson, type Json, type JsonObject } from "../base/canonical-json.ts";
+import { anySignal } from "../base/any-signal.ts";
 import type { Clock } from "../base/clock.ts";
 import { err, ok, type Result } from "../base/result.ts";
 import type { Target } from "../request/action-request.ts";
@@ -167,11 +168,8 @@ async function runOnce(
   leave: () => void,
 ): Promise<Preview> {
   const graceMs = parts.graceMs ?? DEFAULT_GRACE_MS;
-  const stopping = new AbortController();
+  const stopping = anySignal([options.signal]);
   const { signal } = stopping;
-  const leaveToo = (): void => stopping.abort(options.signal.reason);
-  if (options.signal.aborted) leaveToo();
-  else options.signal.addEventListener("abort", leaveToo, { once: true });
   let work: Promise<ToolPreview> | undefined;
   let workdir: Workdir | undefined;
   let isOver = false;
@@ -200,7 +198,7 @@ async function runOnce(
   } finally {
     isOver = true;
     clearTimeout(timer);
-    options.signal.removeEventListener("abort", leaveToo);
+    stopping.release();
     // A tool that ignores its signal keeps its place and its directory until it comes to an end.
     const after = async (): Promise<void> => {
       await work?.catch(() => undefined);

@@ -1,3 +1,5 @@
+import { anySignal, type AnySignal } from "../../base/any-signal.ts";
+
 /** The calls that somebody waits for here, so that whoever stops the gateway can end their waits and wait for them. */
 export interface CallsUnderWay {
   /**
@@ -16,25 +18,19 @@ export interface CallsUnderWay {
  * a signal looks through those that are there, and there may be ten thousand held calls.
  */
 export function createCallsUnderWay(): CallsUnderWay {
-  const calls = new Map<AbortController, Promise<unknown>>();
+  const calls = new Map<AnySignal, Promise<unknown>>();
   let isStopping = false;
   return {
     async run(sources, answer) {
-      const there = new AbortController();
+      const there = anySignal(sources);
       if (isStopping) there.abort();
-      const leave = ({ target }: Event): void => there.abort((target as AbortSignal).reason);
-      for (const source of sources) {
-        if (source.aborted) there.abort(source.reason);
-        else source.addEventListener("abort", leave);
-      }
       const work = answer(there.signal);
       calls.set(there, work);
       try {
         return await work;
       } finally {
         calls.delete(there);
-        // What had not been aborted by now stays so.
-        for (const source of sources) source.removeEventListener("abort", leave);
+        there.release();
       }
     },
     stop() {

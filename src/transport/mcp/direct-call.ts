@@ -108,13 +108,13 @@ export async function answerDirectly(
     notify: (notification) => exchange.tell({ jsonrpc: "2.0", ...notification } as JSONRPCMessage),
   });
   const { id } = call.message;
-  try {
-    const result = await answer(request, ctx, exchange.open);
-    // In the SDK's order: a client reads the same bytes over either transport.
-    exchange.answer({ result: call.era === "modern" ? stamped(result, self) : result, jsonrpc: "2.0", id });
-  } catch (error) {
-    exchange.answer({ jsonrpc: "2.0", id, error: errorOf(error) });
-  }
+  exchange.answer(
+    await answer(request, ctx, exchange.open).then(
+      // In the SDK's order: a client reads the same bytes over either transport.
+      (result) => ({ result: call.era === "modern" ? stamped(result, self) : result, jsonrpc: "2.0", id }),
+      (error: unknown) => ({ jsonrpc: "2.0", id, error: errorOf(error) }),
+    ),
+  );
 }
 
 /** What every result of 2026-07-28 says of itself. */

@@ -1,4 +1,5 @@
 import { CountersignError } from "../errors.ts";
+import { pointerStep } from "./json-pointer.ts";
 
 // RFC 8785 (JSON Canonicalization Scheme), strict profile.
 //
@@ -87,7 +88,7 @@ function writeObject(value: object, at: At, depth: number): string {
     if (key === "__proto__") refuse(at, PROTO);
     const member = record[key];
     if (member === undefined) continue;
-    const here = at === null ? null : memberAt(at, key);
+    const here = at === null ? null : at + pointerStep(key);
     text += `${text === "" ? "{" : ","}${writeString(key, here)}:${write(member, here, depth + 1)}`;
   }
   return text === "" ? "{}" : `${text}}`;
@@ -132,7 +133,7 @@ function copyObject(value: object, at: At, depth: number): Record<string, unknow
     if (key === "__proto__") refuse(at, PROTO);
     const member = record[key];
     if (member === undefined) continue;
-    const here = at === null ? null : memberAt(at, key);
+    const here = at === null ? null : at + pointerStep(key);
     copied[checkedString(key, here)] = copy(member, here, depth + 1);
   }
   return copied;
@@ -162,9 +163,6 @@ function canonicalKeys(record: Record<string, unknown>): string[] {
   }
   return keys;
 }
-
-const memberAt = (at: string, key: string): string =>
-  `${at}/${key.replaceAll("~", "~0").replaceAll("/", "~1")}`;
 
 function checkedString(value: string, at: At): string {
   if (!value.isWellFormed()) refuse(at, "a lone surrogate");

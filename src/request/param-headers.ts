@@ -1,4 +1,5 @@
 import { isJsonObject } from "../base/json-object.ts";
+
 // Arguments that a tool's schema repeats in headers (`x-mcp-header`; MCP 2026-07-28, Streamable HTTP, custom headers).
 //
 // A proxy in front may route or decide by such a header, so one that says something else than the body is refused. The

@@ -2,6 +2,7 @@ import type { Adapter } from "lowdb";
 import { Low } from "lowdb";
 import { canonicalJson, type Json, type JsonObject } from "../base/canonical-json.ts";
 import { isJsonObject } from "../base/json-object.ts";
+import { pointerStep } from "../base/json-pointer.ts";
 import type { Digest } from "../base/digest.ts";
 import { CountersignError } from "../errors.ts";
 import { fullName, publishedName, type Listed } from "./definition.ts";
@@ -146,9 +147,7 @@ export function changesBetween(
 ): readonly Change[] {
   if (isJsonObject(before) && isJsonObject(after)) {
     const keys = [...new Set([...Object.keys(before), ...Object.keys(after)])].sort();
-    return keys.flatMap((key) =>
-      changesBetween(before[key], after[key], `${path}/${key.replaceAll("~", "~0").replaceAll("/", "~1")}`),
-    );
+    return keys.flatMap((key) => changesBetween(before[key], after[key], path + pointerStep(key)));
   }
   const [a, b] = [textAt(before), textAt(after)];
   return a === b ? [] : [{ path: path === "" ? "/" : path, before: a, after: b }];

@@ -12,7 +12,7 @@ import {
 import type { JsonObject } from "../base/canonical-json.ts";
 import { createListReader, type Listed } from "./definition.ts";
 import { ErrorReply, LostReply, NotSent } from "./failure.ts";
-import { createRequests, type ProgressFacts } from "./requests.ts";
+import { createRequests, type ProgressFacts, type RequestOptions } from "./requests.ts";
 
 // One live connection to one upstream. The SDK's client finds out which era it is and greets; requests go past it.
 
@@ -30,12 +30,8 @@ export interface ConnectionParts {
   onClose(): void;
 }
 
-export interface CallOptions {
-  readonly signal: AbortSignal;
-  readonly timeoutMs: number;
-  readonly meta?: JsonObject;
-  /** HTTP headers of this request, for a server of 2026-07-28 behind a URL. */
-  readonly headers?: Readonly<Record<string, string>>;
+export interface CallOptions extends Omit<RequestOptions, "progress"> {
+  /** In words, and not more of them than can be read. */
   progress?(message: string): void;
 }
 

@@ -1,4 +1,5 @@
 import type { JsonObject } from "../base/canonical-json.ts";
+import { isJsonObject } from "../base/json-object.ts";
 import type { Effect } from "../request/action-request.ts";
 import type { UpstreamRegistration } from "./registration.ts";
 
@@ -32,5 +33,5 @@ export function isIdempotent(entry: UpstreamRegistration, tool: string, definiti
 
 export function annotationsOf(definition: JsonObject): JsonObject {
   const hints = definition["annotations"];
-  return typeof hints === "object" && hints !== null && !Array.isArray(hints) ? (hints as JsonObject) : {};
+  return isJsonObject(hints) ? hints : {};
 }

@@ -17,7 +17,7 @@ export interface RequestOptions {
   readonly signal: AbortSignal;
   readonly timeoutMs: number;
   readonly meta?: JsonObject;
-  /** HTTP headers of this request. */
+  /** HTTP headers of this request, for a server of 2026-07-28 behind a URL. */
   readonly headers?: Readonly<Record<string, string>>;
   progress?(progress: ProgressFacts): void;
 }

@@ -1,5 +1,7 @@
 import { canonicalCopy, type Json, type JsonObject } from "../base/canonical-json.ts";
 import { digestJson } from "../base/digest.ts";
+import { isJsonObject } from "../base/json-object.ts";
+import { pointerStep } from "../base/json-pointer.ts";
 import { err, ok, type Result } from "../base/result.ts";
 import { isFault } from "../errors.ts";
 import { NoEffect, ToolRefusal, type Tool, type ToolContext } from "../tool.ts";
@@ -270,8 +272,7 @@ export async function answerOf(isRead: boolean, ask: () => Promise<JsonObject>):
 }
 
 /** CreateTaskResult of 2025-11-25, which nobody asked for. */
-const isTask = (value: Json | undefined): boolean =>
-  typeof value === "object" && value !== null && !Array.isArray(value) && Object.hasOwn(value, "taskId");
+const isTask = (value: Json | undefined): boolean => isJsonObject(value) && Object.hasOwn(value, "taskId");
 
 function passedOn(answer: { readonly result: JsonObject } | { readonly error: Json }): Json {
   try {
@@ -311,7 +312,7 @@ function entryProblem(
       required: [],
     });
     const wrong = check({ [argument]: value as Json }).find(({ path }) =>
-      path.startsWith(`/${argument.replaceAll("~", "~0").replaceAll("/", "~1")}`),
+      path.startsWith(pointerStep(argument)),
     );
     if (wrong !== undefined) return `dry_run's value is none for "${argument}": ${wrong.message}`;
   }

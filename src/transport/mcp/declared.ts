@@ -1,5 +1,5 @@
-import { isJsonObject } from "../../base/json-object.ts";
 import { CLIENT_CAPABILITIES_META_KEY } from "@modelcontextprotocol/server";
+import { isJsonObject } from "../../base/json-object.ts";
 import type { CallContext } from "./call-context.ts";
 
 /** The tasks extension of 2026-07-28 (SEP-2663), as clients and servers declare it. */

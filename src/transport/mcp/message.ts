@@ -1,3 +1,5 @@
+import { isJsonObject } from "../../base/json-object.ts";
+
 // What arrived, before the SDK or anything else of ours looks at it.
 //
 // The rest of the gateway relies on this: what it hashes, shows and runs is what the client sent. So bytes that a
@@ -76,8 +78,7 @@ export function cancelledIdOf(message: Message): RpcId | null {
   return typeof id === "string" || typeof id === "number" ? id : null;
 }
 
-const objectOf = (value: unknown): Message =>
-  typeof value === "object" && value !== null && !Array.isArray(value) ? (value as Message) : {};
+const objectOf = (value: unknown): Message => (isJsonObject(value) ? value : {});
 
 /** Counts brackets outside strings: linear, and without building anything. */
 function isDeeper(text: string, limit: number): boolean {

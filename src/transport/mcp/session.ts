@@ -1,7 +1,7 @@
 import { randomBytes } from "node:crypto";
 import type { Caller } from "../../request/principal.ts";
-import type { RpcId } from "./message.ts";
 import { clientClaim } from "./call-context.ts";
+import type { RpcId } from "./message.ts";
 
 // Sessions of clients from before 2026-07-28, without a table of sessions.
 //

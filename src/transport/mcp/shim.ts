@@ -3,6 +3,7 @@ import { request as httpsRequest } from "node:https";
 import type { Readable, Writable } from "node:stream";
 import type { Logger } from "pino";
 import { anySignal } from "../../base/any-signal.ts";
+import { isJsonObject } from "../../base/json-object.ts";
 import { CountersignError } from "../../errors.ts";
 import { AGENT_HEADER } from "./http-names.ts";
 import { readLines } from "./lines.ts";
@@ -276,7 +277,7 @@ const oneLine = (text: string): string => text.replace(/[\r\n]+/g, " ").trim();
 function readAnswer(text: string): Message | null {
   try {
     const value: unknown = JSON.parse(text);
-    return typeof value === "object" && value !== null && !Array.isArray(value) ? (value as Message) : null;
+    return isJsonObject(value) ? value : null;
   } catch {
     return null;
   }
